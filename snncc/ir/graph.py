@@ -1,0 +1,147 @@
+"""Graph: what a front end saw, one time step of it (design, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+
+import networkx as nx
+import numpy as np
+
+from snncc.diagnostics import Location
+from snncc.ir.ops import Input, Op, Spiking
+from snncc.ir.values import REAL, ValueSet
+
+Rate = Literal["static", "step", "final"]
+"""static: the same at every step; step: one value per step; final: one value after the last."""
+
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What an edge carries.
+
+    ``shape`` holds the feature axes only; ``axes`` is the role of each axis of the tensor the
+    front end saw, e.g. ("T", "N", "F", "F", "F") or ("TN", "F").
+    """
+
+    shape: tuple[int, ...]
+    rate: Rate = "step"
+    values: ValueSet = REAL
+    axes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """An op, the nodes it reads in argument order, what it yields and where it came from."""
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    signal: Signal
+    origin: Location = Location()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in an order in which arguments come first, their tensors, and the named heads.
+
+    ``heads`` maps each output of the network to the node that yields it. ``time_steps`` is T where
+    the network fixes it, else None.
+    """
+
+    nodes: Mapping[str, Node]
+    tensors: Tensors = field(repr=False)
+    heads: Mapping[str, str]
+    name: str = "network"
+    time_steps: int | None = None
+
+    @classmethod
+    def build(
+        cls,
+        nodes: Iterable[Node],
+        tensors: Tensors,
+        heads: Mapping[str, str],
+        name: str = "network",
+        time_steps: int | None = None,
+    ) -> Graph:
+        table = {node.name: node for node in nodes}
+        used = {ref: tensors[ref] for node in table.values() for ref in node.op.refs()}
+        return cls(
+            MappingProxyType(table), MappingProxyType(used), MappingProxyType(dict(heads)),
+            name, time_steps,
+        )  # fmt: skip
+
+    @cached_property
+    def digraph(self) -> nx.MultiDiGraph:
+        """The same as a networkx graph; the argument index is the edge's key ``index``."""
+        digraph = nx.MultiDiGraph(name=self.name)
+        for node in self.nodes.values():
+            digraph.add_node(node.name, node=node)
+        for node in self.nodes.values():
+            for index, source in enumerate(node.inputs):
+                digraph.add_edge(source, node.name, index=index, signal=self.nodes[source].signal)
+        return digraph
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[str, ...]]:
+        """For each node, the nodes that read it, once each, in order."""
+        readers: dict[str, dict[str, None]] = {name: {} for name in self.nodes}
+        for node in self.nodes.values():
+            for source in node.inputs:
+                readers[source][node.name] = None
+        return {name: tuple(names) for name, names in readers.items()}
+
+    def ancestors(self, *names: str) -> frozenset[str]:
+        """The backward slice of ``names``, themselves included."""
+        seen: set[str] = set()
+        pending = list(names)
+        while pending:
+            name = pending.pop()
+            if name not in seen:
+                seen.add(name)
+                pending.extend(self.nodes[name].inputs)
+        return frozenset(seen)
+
+    def of_type(self, *types: type[Op]) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes.values() if isinstance(node.op, types))
+
+    @property
+    def inputs(self) -> tuple[Node, ...]:
+        return self.of_type(Input)
+
+    @property
+    def neurons(self) -> tuple[Node, ...]:
+        return self.of_type(Spiking)
+
+    def keep(self, names: Iterable[str], heads: Mapping[str, str] | None = None) -> Graph:
+        """The sub-graph of ``names`` (closed under arguments), with the heads that survive."""
+        kept = frozenset(names)
+        chosen = heads if heads is not None else {h: n for h, n in self.heads.items() if n in kept}
+        return Graph.build(
+            (node for node in self.nodes.values() if node.name in kept),
+            self.tensors, chosen, self.name, self.time_steps,
+        )  # fmt: skip
+
+    def bypass(self, names: Iterable[str]) -> Graph:
+        """Without the one-argument nodes ``names``: their readers read their argument."""
+        gone = frozenset(names)
+
+        def target(name: str) -> str:
+            while name in gone:
+                (name,) = self.nodes[name].inputs
+            return name
+
+        return Graph.build(
+            (
+                replace(node, inputs=tuple(target(source) for source in node.inputs))
+                for node in self.nodes.values()
+                if node.name not in gone
+            ),
+            self.tensors, {head: target(name) for head, name in self.heads.items()},
+            self.name, self.time_steps,
+        )  # fmt: skip

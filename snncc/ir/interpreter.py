@@ -1,0 +1,481 @@
+"""What a Graph and a Network mean: the interpreter all else is held against.
+
+Values are torch tensors. A static or final value has axes (N, *features), a step value
+(T, N, *features). Everything is computed in ``dtype``, float64 unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from snncc.ir.elementwise import function
+from snncc.ir.graph import Graph, Node, Tensors
+from snncc.ir.network import Encoder, Network, Neuron, Population, Projection, Readout, Source
+from snncc.ir.ops import (
+    AdaptivePool, Argmax, Broadcast, Concat, Constant, Conv, Dense, Elementwise, Identity, Input,
+    MatMul, Norm, Normalise, Number, Op, OverTime, Pad, Permute, Pool, Reduce, Ref, Repeat,
+    Reshape, Scale, Slice, Softmax, Sparse, Spiking, Upsample,
+)  # fmt: skip
+
+Value = torch.Tensor
+
+
+class TensorStore:
+    """The tensors of a Graph or Network as torch tensors of one dtype, converted when asked."""
+
+    def __init__(self, tensors: Tensors, dtype: torch.dtype) -> None:
+        self._tensors, self._dtype = tensors, dtype
+        self._ready: dict[str, Value] = {}
+
+    def __getitem__(self, ref: str) -> Value:
+        if ref not in self._ready:
+            tensor = torch.from_numpy(np.ascontiguousarray(self._tensors[ref]))
+            whole = not tensor.is_floating_point() and tensor.dtype != torch.bool
+            self._ready[ref] = tensor if whole else tensor.to(self._dtype)
+        return self._ready[ref]
+
+    def optional(self, ref: Ref | None) -> Value | None:
+        return None if ref is None else self[ref]
+
+    def number(self, number: Number) -> Value:
+        if isinstance(number, Ref):
+            return self[number]
+        return torch.tensor(float(number), dtype=self._dtype)
+
+
+# -- one op on a batch (B, *features) ----------------------------------------------------------
+
+
+def _conv(op: Conv, args: list[Value], store: TensorStore) -> Value:
+    weight, bias = store[op.weight], store.optional(op.bias)
+    run: Callable[..., Value] = (F.conv1d, F.conv2d, F.conv3d)[weight.dim() - 3]
+    return run(args[0], weight, bias, op.stride, op.padding, op.dilation, op.groups)
+
+
+def _pool(op: Pool, args: list[Value], store: TensorStore) -> Value:
+    (x,) = args
+    lead = x.shape[1 : x.dim() - len(op.kernel)]
+    flat = x.reshape(-1, 1, *x.shape[x.dim() - len(op.kernel) :])
+    index = len(op.kernel) - 1
+    if op.kind == "max":
+        pool: Callable[..., Value] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[index]
+        y = pool(flat, op.kernel, op.stride, op.padding, op.dilation, op.ceil)
+    else:
+        average: Callable[..., Value] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[index]
+        counting = op.count_padding or op.kind == "sum"
+        y = average(flat, op.kernel, op.stride, op.padding, op.ceil, counting)
+        if op.kind == "sum":
+            if op.ceil and any(op.padding):
+                raise ValueError("a sum pool with both ceil mode and padding has no meaning here")
+            y = y * _window_sizes(op, flat) if op.ceil else y * math.prod(op.kernel)
+    return y.reshape(x.shape[0], *lead, *y.shape[2:])
+
+
+def _window_sizes(op: Pool, x: Value) -> Value:
+    """The divisor torch uses for each window of an average pool without padding."""
+    ones = torch.ones(1, 1, *x.shape[2:], dtype=x.dtype)
+    weight = torch.ones(1, 1, *op.kernel, dtype=x.dtype)
+    widths = [w for n, k, s in zip(reversed(x.shape[2:]), reversed(op.kernel),
+              reversed(op.stride), strict=True) for w in (0, max(0, (-(n - k)) % s))]  # fmt: skip
+    run: Callable[..., Value] = (F.conv1d, F.conv2d, F.conv3d)[len(op.kernel) - 1]
+    return run(F.pad(ones, widths), weight, stride=op.stride)
+
+
+def _adaptive(op: AdaptivePool, args: list[Value], store: TensorStore) -> Value:
+    pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+    run: Callable[..., Value] = pools[len(op.size) - 1]
+    return run(args[0], op.size)
+
+
+def channelwise(tensor: Value, rank: int) -> Value:
+    """A (C,) tensor so that it broadcasts over features of ``rank`` axes, channel first."""
+    return tensor.reshape(-1, *[1] * (rank - 1))
+
+
+def _norm(op: Norm, args: list[Value], store: TensorStore) -> Value:
+    (x,) = args
+    if not op.outside:
+        return F.batch_norm(
+            x, store[op.mean], store[op.variance], store.optional(op.scale),
+            store.optional(op.shift), False, 0.0, op.epsilon,
+        )  # fmt: skip
+    rank = x.dim() - 1
+    deviation = torch.sqrt(store[op.variance]) + op.epsilon
+    y = (x - channelwise(store[op.mean], rank)) / channelwise(deviation, rank)
+    if op.scale is not None:
+        y = y * channelwise(store[op.scale], rank)
+    return y if op.shift is None else y + channelwise(store[op.shift], rank)
+
+
+def _normalise(op: Normalise, args: list[Value], store: TensorStore) -> Value:
+    (x,) = args
+    scale, shift = store.optional(op.scale), store.optional(op.shift)
+    if op.kind == "layer":
+        return F.layer_norm(x, [x.shape[axis + 1] for axis in op.axes], scale, shift, op.epsilon)
+    return F.group_norm(x, op.groups, scale, shift, op.epsilon)
+
+
+def _sparse(op: Sparse, args: list[Value], store: TensorStore) -> Value:
+    flat = args[0].reshape(args[0].shape[0], -1)
+    matrix = torch.sparse_csr_tensor(
+        store[op.indptr].long(), store[op.indices].long(), store[op.data],
+        (math.prod(op.shape), flat.shape[1]),
+    )  # fmt: skip
+    return (matrix @ flat.T.contiguous()).T.reshape(-1, *op.shape)
+
+
+def _upsample(op: Upsample, args: list[Value], store: TensorStore) -> Value:
+    (x,) = args
+    for axis, factor in enumerate(op.factors, x.dim() - len(op.factors)):
+        x = x.repeat_interleave(factor, axis)
+    return x
+
+
+def _reduce(op: Reduce, args: list[Value], store: TensorStore) -> Value:
+    axes = [axis + 1 for axis in op.axes]
+    return args[0].mean(axes, op.keep) if op.kind == "mean" else args[0].sum(axes, op.keep)
+
+
+def _slice(op: Slice, args: list[Value], store: TensorStore) -> Value:
+    index = [slice(None)] * (op.axis + 1) + [slice(op.start, op.stop, op.step)]
+    return args[0][tuple(index)]
+
+
+def _softmax(op: Softmax, args: list[Value], store: TensorStore) -> Value:
+    return (F.log_softmax if op.log else F.softmax)(args[0], op.axis + 1)
+
+
+_APPLY: dict[type[Op], Callable[..., Value]] = {
+    Conv: _conv,
+    Dense: lambda op, args, store: F.linear(args[0], store[op.weight], store.optional(op.bias)),
+    Sparse: _sparse,
+    Pool: _pool,
+    AdaptivePool: _adaptive,
+    Norm: _norm,
+    Normalise: _normalise,
+    Scale: lambda op, args, store: args[0] * store.number(op.factor),
+    Reshape: lambda op, args, store: args[0].reshape(args[0].shape[0], *op.shape),
+    Permute: lambda op, args, store: args[0].permute(0, *(axis + 1 for axis in op.axes)),
+    Broadcast: lambda op, args, store: args[0].expand(args[0].shape[0], *op.shape),
+    Pad: lambda op, args, store: F.pad(args[0], [n for pair in reversed(op.widths) for n in pair]),
+    Slice: _slice,
+    Concat: lambda op, args, store: torch.cat(args, op.axis + 1),
+    Reduce: _reduce,
+    Upsample: _upsample,
+    Elementwise: lambda op, args, store: function(op.function)(*args),
+    Identity: lambda op, args, store: args[0],
+    Softmax: _softmax,
+    MatMul: lambda op, args, store: args[0] @ args[1],
+    Argmax: lambda op, args, store: args[0].argmax(op.axis + 1),
+}
+
+
+def apply(op: Op, args: list[Value], store: TensorStore) -> Value:
+    """``op`` on arguments (B, *features), or constants that broadcast over the features."""
+    return _APPLY[type(op)](op, args, store)
+
+
+# -- a Graph -----------------------------------------------------------------------------------
+
+
+def run_graph(
+    graph: Graph,
+    inputs: Mapping[str, Value],
+    *,
+    keep: Collection[str] = (),
+    forced: Mapping[str, Value] | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> dict[str, Value]:
+    """Run every node; return the values of the heads' nodes and of the nodes in ``keep``.
+
+    ``inputs`` holds one tensor for each Input node, (N, *features) where its rate is static, else
+    (T, N, *features). ``forced`` replaces the values of the nodes it names. Without any step
+    input, T comes from ``graph.time_steps``.
+    """
+    forced = forced or {}
+    store = TensorStore(graph.tensors, dtype)
+    steps = graph.time_steps
+    for node in graph.inputs:
+        if node.signal.rate == "step" and node.name in inputs:
+            steps = inputs[node.name].shape[0]
+    for name, value in forced.items():
+        if name in graph.nodes and graph.nodes[name].signal.rate == "step":
+            steps = value.shape[0]
+    wanted = set(keep) | set(graph.heads.values())
+    needed = _needed(graph, wanted, set(forced))
+    readers = {n: sum(r in needed for r in graph.readers[n]) for n in needed}
+    values: dict[str, Value] = {}
+    for node in graph.nodes.values():
+        if node.name not in needed:
+            continue
+        if node.name in forced:
+            values[node.name] = forced[node.name].to(dtype)
+            continue
+        values[node.name] = _run_node(graph, node, values, inputs, store, steps, dtype)
+        for source in dict.fromkeys(node.inputs):
+            readers[source] -= 1
+            if not readers[source] and source not in wanted:
+                del values[source]
+    return {name: values[name] for name in wanted}
+
+
+def _needed(graph: Graph, wanted: set[str], forced: set[str]) -> set[str]:
+    needed: set[str] = set()
+    pending = list(wanted)
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            if name not in forced:
+                pending.extend(graph.nodes[name].inputs)
+    return needed
+
+
+def _run_node(
+    graph: Graph,
+    node: Node,
+    values: Mapping[str, Value],
+    inputs: Mapping[str, Value],
+    store: TensorStore,
+    steps: int | None,
+    dtype: torch.dtype,
+) -> Value:
+    op = node.op
+    args = [values[name] for name in node.inputs]
+    rates = [graph.nodes[name].signal.rate for name in node.inputs]
+    match op:
+        case Input():
+            return inputs[node.name].to(dtype)
+        case Constant():
+            return store.number(op.value)
+        case Repeat():
+            return args[0]
+        case OverTime():
+            if op.kind == "last":
+                return args[0][-1]
+            return args[0].mean(0) if op.kind == "mean" else args[0].sum(0)
+        case Spiking():
+            current = args[0]
+            if rates[0] != "step":
+                if steps is None:
+                    raise ValueError(f"{node.name}: the number of time steps is not known")
+                current = current.expand(steps, *current.shape)
+            return fire_as_written(op, current, store)
+        case Elementwise():
+            return apply(op, args, store)
+    if "step" not in rates:
+        return apply(op, args, store)
+    lead = next(a.shape[:2] for a, rate in zip(args, rates, strict=True) if rate == "step")
+    flat = [
+        (a if rate == "step" else a.expand(*lead, *a.shape[1:])).flatten(0, 1)
+        for a, rate in zip(args, rates, strict=True)
+    ]
+    return apply(op, flat, store).unflatten(0, lead)
+
+
+def fire_as_written(op: Spiking, current: Value, store: TensorStore) -> Value:
+    """The spikes of ``op`` for currents (T, N, *features), in its framework's order of work."""
+    leak, threshold = store.number(op.leak), store.number(op.threshold)
+    v = store.number(op.initial).expand(current.shape[1:])
+    integrates = not isinstance(op.leak, Ref) and op.leak == 0
+    spikes = torch.empty_like(current)
+    for t, x in enumerate(current):
+        if integrates:
+            h = v + x
+        elif op.decay_input:
+            h = v + (x - (v - op.v_reset)) * leak
+        else:
+            h = v - (v - op.v_reset) * leak + x
+        s = h > threshold if op.strict else h >= threshold
+        spikes[t] = s
+        v = torch.where(s, op.v_reset, h) if op.reset == "hard" else h - threshold * spikes[t]
+    return spikes
+
+
+# -- a Network ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Where a population's own spikes part from the forced ones, teacher-forced.
+
+    ``index`` is (step, sample, *neuron); ``membrane`` the value compared with ``threshold``.
+    """
+
+    population: str
+    index: tuple[int, ...]
+    membrane: float
+    threshold: float
+
+    @property
+    def is_tie(self) -> bool:
+        """So close to the threshold that the order of float additions decides (design, 3)."""
+        return abs(self.membrane / self.threshold - 1) < 1e-9 if self.threshold else False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a Network.
+
+    ``spikes`` (T, N, *shape) of every population and source, ``outputs`` (T, N, *shape) of every
+    readout, ``logits`` (N, *shape) after its work over time. With forced spikes,
+    ``disagreements`` holds up to ``limit`` of them and ``ties``, ``mismatches`` count all.
+    """
+
+    spikes: Mapping[str, Value]
+    outputs: Mapping[str, Value]
+    logits: Mapping[str, Value]
+    disagreements: tuple[Disagreement, ...] = ()
+    ties: int = 0
+    mismatches: int = 0
+    compared: int = field(default=0)
+
+
+def run_network(
+    network: Network,
+    inputs: Mapping[str, Value],
+    *,
+    forced: Mapping[str, Value] | None = None,
+    steps: int | None = None,
+    dtype: torch.dtype = torch.float64,
+    limit: int = 20,
+) -> Run:
+    """Run every place.
+
+    ``inputs`` holds, for each Source, its spikes (T, N, *shape) and, for each encoder, the analog
+    input under the name of its Graph's Input node, (N, …) where static, else (T, N, …).
+    ``forced`` maps what populations stand for (or their names) to given spikes: each population is
+    compared with them, resets by them and passes them on, so that one difference stays one.
+    """
+    forced = forced or {}
+    store = TensorStore(network.tensors, dtype)
+    steps = steps or _steps(network, inputs)
+    spikes: dict[str, Value] = {}
+    currents: dict[str, Value] = {}
+    outputs: dict[str, Value] = {}
+    logits: dict[str, Value] = {}
+    found: list[Disagreement] = []
+    ties = mismatches = compared = 0
+    for place in network.places.values():
+        match place:
+            case Source():
+                spikes[place.name] = inputs[place.name].to(dtype)
+            case Encoder():
+                head = place.graph.heads["current"]
+                names = [node.name for node in place.graph.inputs]
+                given = {name: inputs[name] for name in names}
+                current = run_graph(place.graph, given, dtype=dtype)[head]
+                static = place.graph.nodes[head].signal.rate != "step"
+                currents[place.name] = current.expand(steps, *current.shape) if static else current
+            case Population():
+                x = gather(network, place.name, spikes, currents, store)
+                teacher = forced.get(place.stands_for, forced.get(place.name))
+                teacher = None if teacher is None else teacher.to(dtype)
+                s, h = fire(place.neuron, x, store, teacher)
+                if teacher is not None:
+                    theta = store.number(place.neuron.threshold).expand(s.shape)
+                    compared += s.numel()
+                    for index in (s != teacher).nonzero().tolist():
+                        at = tuple(index)
+                        one = Disagreement(place.name, at, float(h[at]), float(theta[at]))
+                        ties += one.is_tie
+                        mismatches += not one.is_tie
+                        if len(found) < limit:
+                            found.append(one)
+                    s = teacher
+                spikes[place.name] = s
+            case Readout():
+                y = gather(network, place.name, spikes, currents, store) + store.number(place.bias)
+                outputs[place.name] = y
+                logits[place.name] = read_out(place, y, store)
+    return Run(spikes, outputs, logits, tuple(found), ties, mismatches, compared)
+
+
+def read_out(readout: Readout, y: Value, store: TensorStore) -> Value:
+    """What the host makes of the sums (T, N, *shape) of every step."""
+    match readout.over_time:
+        case "mean":
+            y = y.mean(0)
+        case "sum":
+            y = y.sum(0)
+        case "last":
+            y = y[-1]
+    for op in readout.host:
+        if readout.over_time == "none":
+            y = apply(op, [y.flatten(0, 1)], store).unflatten(0, y.shape[:2])
+        else:
+            y = apply(op, [y], store)
+    return y
+
+
+def _steps(network: Network, inputs: Mapping[str, Value]) -> int:
+    for source in network.sources:
+        return int(inputs[source.name].shape[0])
+    for encoder in network.encoders:
+        for node in encoder.graph.inputs:
+            if node.signal.rate == "step":
+                return int(inputs[node.name].shape[0])
+    if network.time_steps is None:
+        raise ValueError("the number of time steps is not known")
+    return network.time_steps
+
+
+def project(projection: Projection, x: Value, store: TensorStore) -> Value:
+    """Spikes (T, N, *source) to input (T, N, *target), ``delay`` steps later."""
+    lead = x.shape[:2]
+    y = x.flatten(0, 1)
+    for op in projection.map:
+        y = apply(op, [y], store)
+    y = y.unflatten(0, lead)
+    if projection.delay:
+        y = torch.cat([torch.zeros_like(y[: projection.delay]), y[: -projection.delay]])
+    return y
+
+
+def gather(
+    network: Network,
+    target: str,
+    spikes: Mapping[str, Value],
+    currents: Mapping[str, Value],
+    store: TensorStore,
+) -> Value:
+    """The sum (T, N, *shape) of all projections into ``target``."""
+    total: Value | None = None
+    for projection in network.incoming[target]:
+        x = spikes.get(projection.source)
+        y = project(projection, currents[projection.source] if x is None else x, store)
+        total = y if total is None else total + y
+    if total is None:
+        lead = next(iter([*spikes.values(), *currents.values()])).shape[:2]
+        return torch.zeros(*lead, *network.places[target].shape, dtype=torch.float64)
+    return total
+
+
+def fire(
+    neuron: Neuron, x: Value, store: TensorStore, teacher: Value | None = None
+) -> tuple[Value, Value]:
+    """Spikes and membranes before reset, both (T, N, *shape), in the normal form.
+
+    With a ``teacher`` the membrane is reset by the teacher's spikes instead of its own.
+    """
+    threshold = store.number(neuron.threshold)
+    x = x + store.number(neuron.bias)
+    if not isinstance(neuron.decay, Ref) and neuron.decay == 0:
+        return (x >= threshold).to(x.dtype), x
+    decay = store.number(neuron.decay)
+    integrates = not isinstance(neuron.decay, Ref) and neuron.decay == 1
+    v = store.number(neuron.initial).expand(x.shape[1:])
+    spikes, membranes = torch.empty_like(x), torch.empty_like(x)
+    for t, current in enumerate(x):
+        h = v + current if integrates else decay * v + current
+        membranes[t] = h
+        spikes[t] = h >= threshold
+        s = spikes[t] if teacher is None else teacher[t]
+        v = h * (1 - s) if neuron.reset == "hard" else h - threshold * s
+    return spikes, membranes

@@ -1,0 +1,241 @@
+"""Network: populations joined by projections (design, section 2).
+
+A Network cannot say a MAC on a non-spike, an unfolded norm or an elementwise product. Only a
+Network reaches a backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Literal
+
+import networkx as nx
+
+from snncc.diagnostics import Location
+from snncc.ir.graph import Graph, Tensors
+from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Scale, is_linear
+from snncc.ir.shapes import output_shape
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Spikes (or counts of events) that come from outside, one tensor of ``shape`` per step."""
+
+    name: str
+    shape: Shape
+    kind: Literal["spike", "count"] = "spike"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Analog work that stays on the host: a Graph from the analog input to a current.
+
+    ``graph`` has the one head "current". ``static``: one current per sample, the same at every
+    step; else one per step.
+    """
+
+    name: str
+    shape: Shape
+    graph: Graph
+    static: bool = True
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """The one normal form (design, section 2).
+
+    v ← decay·v + x + bias;  s = [v ≥ threshold];  hard: v ← 0 where s, soft: v ← v − threshold·s.
+    v starts at ``initial``. decay = 0 is a memoryless gate. Numbers are per layer, or tensors that
+    broadcast over the population's shape (per channel (C,1,1), per neuron).
+    """
+
+    decay: Number = 1.0
+    threshold: Number = 1.0
+    bias: Number = 0.0
+    initial: Number = 0.0
+    reset: Literal["hard", "soft"] = "hard"
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one kind.
+
+    ``role``: "neuron" stands for a neuron of the trained network, "gate" for a boolean function of
+    spikes, "relay" for a copy one step later. ``stands_for`` is the Graph node whose value these
+    spikes are.
+    """
+
+    name: str
+    shape: Shape
+    neuron: Neuron
+    role: Literal["neuron", "gate", "relay"] = "neuron"
+    stands_for: str = ""
+    origin: Location = Location()
+
+
+@dataclass(frozen=True)
+class Readout:
+    """Sums that leave the chip every step and are added up on the host.
+
+    ``bias`` is added at every step. ``over_time``: what the host makes of the steps. ``host``:
+    ops without parameters applied after that (softmax, argmax).
+    """
+
+    name: str
+    shape: Shape
+    bias: Number = 0.0
+    over_time: Literal["mean", "sum", "last", "none"] = "mean"
+    host: tuple[Op, ...] = ()
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear map from one population's spikes to another's input, ``delay`` steps later.
+
+    ``map`` is applied left to right; the empty map is the identity. Conv and Dense have no bias.
+    """
+
+    source: str
+    target: str
+    map: tuple[Op, ...] = ()
+    delay: int = 0
+
+
+Place = Source | Encoder | Population | Readout
+
+
+@dataclass(frozen=True)
+class Network:
+    """Places in an order in which undelayed projections point forward, and their projections.
+
+    ``levels``: after balance-delays, the step at which each place answers step 0 of the input.
+    """
+
+    places: Mapping[str, Place]
+    projections: tuple[Projection, ...]
+    tensors: Tensors = field(repr=False)
+    name: str = "network"
+    time_steps: int | None = None
+    levels: Mapping[str, int] | None = None
+
+    @classmethod
+    def build(
+        cls,
+        places: Iterable[Place],
+        projections: Iterable[Projection],
+        tensors: Tensors,
+        name: str = "network",
+        time_steps: int | None = None,
+        levels: Mapping[str, int] | None = None,
+    ) -> Network:
+        """Order the places, drop tensors nobody reads, and check. Raises ValueError."""
+        table = {place.name: place for place in places}
+        wires = tuple(projections)
+        order = nx.DiGraph()
+        order.add_nodes_from(table)
+        order.add_edges_from((p.source, p.target) for p in wires if p.delay == 0)
+        try:
+            rank = {name: i for i, name in enumerate(nx.lexicographical_topological_sort(
+                order, key={name: i for i, name in enumerate(table)}.__getitem__))}  # fmt: skip
+        except nx.NetworkXUnfeasible:
+            raise ValueError("a loop of projections has no delay") from None
+        sorted_places = {name: table[name] for name in sorted(table, key=rank.__getitem__)}
+        network = cls(
+            MappingProxyType(sorted_places),
+            tuple(sorted(wires, key=lambda p: rank[p.target])),
+            MappingProxyType({}), name, time_steps, levels,
+        )  # fmt: skip
+        used = {ref: tensors[ref] for ref in network.refs()}
+        network = replace(network, tensors=MappingProxyType(used))
+        network.verify()
+        return network
+
+    def refs(self) -> Iterable[Ref]:
+        """Every tensor the network reads (encoders hold their own)."""
+        seen: dict[Ref, None] = {}
+        for place in self.places.values():
+            values: tuple[object, ...] = ()
+            if isinstance(place, Population):
+                n = place.neuron
+                values = (n.decay, n.threshold, n.bias, n.initial)
+            elif isinstance(place, Readout):
+                values = (place.bias,)
+            seen.update((value, None) for value in values if isinstance(value, Ref))
+        for projection in self.projections:
+            for op in projection.map:
+                seen.update((ref, None) for ref in op.refs())
+        return seen
+
+    def with_changes(
+        self,
+        places: Iterable[Place] | None = None,
+        projections: Iterable[Projection] | None = None,
+        tensors: Tensors | None = None,
+        levels: Mapping[str, int] | None = None,
+    ) -> Network:
+        """The same network with some parts replaced, ordered and checked anew."""
+        return Network.build(
+            self.places.values() if places is None else places,
+            self.projections if projections is None else projections,
+            self.tensors if tensors is None else tensors,
+            self.name, self.time_steps, self.levels if levels is None else levels,
+        )  # fmt: skip
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(p for p in self.places.values() if isinstance(p, Source))
+
+    @property
+    def encoders(self) -> tuple[Encoder, ...]:
+        return tuple(p for p in self.places.values() if isinstance(p, Encoder))
+
+    @property
+    def populations(self) -> tuple[Population, ...]:
+        return tuple(p for p in self.places.values() if isinstance(p, Population))
+
+    @property
+    def readouts(self) -> tuple[Readout, ...]:
+        return tuple(p for p in self.places.values() if isinstance(p, Readout))
+
+    @cached_property
+    def incoming(self) -> Mapping[str, tuple[Projection, ...]]:
+        return self._by(lambda p: p.target)
+
+    @cached_property
+    def outgoing(self) -> Mapping[str, tuple[Projection, ...]]:
+        return self._by(lambda p: p.source)
+
+    def _by(self, end: Callable[[Projection], str]) -> Mapping[str, tuple[Projection, ...]]:
+        table: dict[str, list[Projection]] = {name: [] for name in self.places}
+        for projection in self.projections:
+            table[end(projection)].append(projection)
+        return {name: tuple(projections) for name, projections in table.items()}
+
+    def verify(self) -> None:
+        """Check what the type system cannot. Raises ValueError, naming the culprit."""
+        for p in self.projections:
+            for name in (p.source, p.target):
+                if name not in self.places:
+                    raise ValueError(f"projection {p.source} -> {p.target}: no place {name}")
+            where = f"projection {p.source} -> {p.target}"
+            source, target = self.places[p.source], self.places[p.target]
+            if isinstance(source, Readout) or isinstance(target, Source | Encoder):
+                raise ValueError(f"{where}: points the wrong way")
+            if p.delay < 0:
+                raise ValueError(f"{where}: negative delay")
+            if isinstance(source, Encoder) and not all(isinstance(op, Scale) for op in p.map):
+                raise ValueError(f"{where}: a current may only be scaled")
+            shape = source.shape
+            for op in p.map:
+                if not is_linear(op) or isinstance(op, Norm | Identity):
+                    raise ValueError(f"{where}: {type(op).__name__} is no linear map")
+                if getattr(op, "bias", None) is not None:
+                    raise ValueError(f"{where}: the bias belongs to the population")
+                shape = output_shape(op, (shape,), self.tensors)
+            if shape != target.shape:
+                raise ValueError(f"{where}: yields {shape}, needs {target.shape}")

@@ -1,0 +1,296 @@
+"""The ops of a Graph and the linear maps of a Network: plain values, no behaviour.
+
+Every op works on one time step of one sample: axes are feature axes, the batch axis N is not
+counted and the time axis T is the business of the interpreter. A tensor is named by a ``Ref``
+into the ``tensors`` of the Graph or Network that holds the op, so that shared weights stay shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Literal
+
+
+class Ref(str):
+    """The name of a tensor."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"@{str(self)}"
+
+
+Number = float | Ref
+"""One number for all, or the name of a tensor that broadcasts over the feature axes."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """Base of all ops."""
+
+    def refs(self) -> Iterator[Ref]:
+        """The tensors this op reads."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Ref):
+                yield value
+
+
+# -- sources ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Input(Op):
+    """What the user feeds in. ``kind`` is declared, never measured."""
+
+    kind: Literal["spike", "count", "analog"]
+
+
+@dataclass(frozen=True)
+class Constant(Op):
+    """A tensor that does not depend on the input; broadcasts over the feature axes."""
+
+    value: Number
+
+
+# -- linear ops ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Conv(Op):
+    """Cross-correlation as in torch, zero padding. Weight (O, I/groups, *kernel), bias (O,)."""
+
+    weight: Ref
+    bias: Ref | None = None
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Dense(Op):
+    """x Wᵀ + b over the last feature axis. Weight (O, I), bias (O,)."""
+
+    weight: Ref
+    bias: Ref | None = None
+
+
+@dataclass(frozen=True)
+class Sparse(Op):
+    """A matrix in CSR form from all features of the source, flattened, to ``shape``.
+
+    ``data`` (nnz,), ``indices`` (nnz,), ``indptr`` (rows + 1,).
+    """
+
+    data: Ref
+    indices: Ref
+    indptr: Ref
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pool(Op):
+    """Average, sum or max over windows. Average divides as torch does (``count_padding``)."""
+
+    kind: Literal["average", "sum", "max"]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    ceil: bool = False
+    count_padding: bool = True
+
+
+@dataclass(frozen=True)
+class AdaptivePool(Op):
+    """Average pool to a given size, torch's windows."""
+
+    size: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Norm(Op):
+    """Batch norm in eval mode over feature axis 0; all tensors (C,).
+
+    (x − mean) / √(variance + epsilon) · scale + shift; with ``outside`` the denominator is
+    √variance + epsilon (tdBN of the MLF authors).
+    """
+
+    mean: Ref
+    variance: Ref
+    scale: Ref | None
+    shift: Ref | None
+    epsilon: float
+    outside: bool = False
+
+
+@dataclass(frozen=True)
+class Scale(Op):
+    """x · factor, elementwise."""
+
+    factor: Number
+
+
+@dataclass(frozen=True)
+class Reshape(Op):
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Permute(Op):
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Broadcast(Op):
+    """Repeat axes of size 1 up to ``shape``."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """Zeros around: (before, after) for each feature axis."""
+
+    widths: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Slice(Op):
+    """Indices start, start + step, … below stop along one feature axis."""
+
+    axis: int
+    start: int
+    stop: int
+    step: int = 1
+
+
+@dataclass(frozen=True)
+class Concat(Op):
+    """Arguments one after another along a feature axis."""
+
+    axis: int
+
+
+@dataclass(frozen=True)
+class Reduce(Op):
+    """Mean or sum over feature axes, which go (``keep``: stay with size 1)."""
+
+    kind: Literal["mean", "sum"]
+    axes: tuple[int, ...]
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Upsample(Op):
+    """Nearest-neighbour repetition of the trailing axes by whole factors."""
+
+    factors: tuple[int, ...]
+
+
+# -- elementwise -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Elementwise(Op):
+    """One function of ``snncc.ir.elementwise.FUNCTIONS``, applied value by value."""
+
+    function: str
+
+
+@dataclass(frozen=True)
+class Identity(Op):
+    """A copy, a cast, dropout in eval mode. ``what`` says which."""
+
+    what: str = "identity"
+
+
+# -- time ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Repeat(Op):
+    """From here on the same value at every time step."""
+
+
+@dataclass(frozen=True)
+class OverTime(Op):
+    """All steps into one: their mean, their sum, or the last."""
+
+    kind: Literal["mean", "sum", "last"]
+
+
+@dataclass(frozen=True)
+class Spiking(Op):
+    """A spiking neuron as its framework writes it, state starting at ``initial``.
+
+    charge: h = v + leak·(x − (v − v_reset)) with ``decay_input``, else
+            h = v − leak·(v − v_reset) + x          (leak = 1/τ; 0 for IF)
+    fire:   s = [h ≥ threshold], or [h > threshold] with ``strict``
+    reset:  hard v = v_reset where s; soft v = h − threshold·s
+    """
+
+    leak: Number = 0.0
+    decay_input: bool = False
+    threshold: Number = 1.0
+    reset: Literal["hard", "soft"] = "hard"
+    v_reset: float = 0.0
+    initial: Number = 0.0
+    strict: bool = False
+
+
+# -- never between neurons -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Normalise(Op):
+    """A norm whose statistics come from the data: layer, group or instance norm.
+
+    ``axes`` of the features share statistics (layer); ``groups`` of axis 0 (group, instance).
+    """
+
+    kind: Literal["layer", "group", "instance"]
+    scale: Ref | None
+    shift: Ref | None
+    epsilon: float
+    axes: tuple[int, ...] = ()
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Softmax(Op):
+    axis: int
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class MatMul(Op):
+    """Matrix product of two values over their last two feature axes."""
+
+
+@dataclass(frozen=True)
+class Argmax(Op):
+    axis: int
+
+
+OPS: dict[str, type[Op]] = {
+    cls.__name__.lower(): cls
+    for cls in (
+        Input, Constant, Conv, Dense, Sparse, Pool, AdaptivePool, Norm, Scale, Reshape, Permute,
+        Broadcast, Pad, Slice, Concat, Reduce, Upsample, Elementwise, Identity, Repeat, OverTime,
+        Spiking, Normalise, Softmax, MatMul, Argmax,
+    )
+}  # fmt: skip
+
+LINEAR = (
+    Conv, Dense, Sparse, Pool, AdaptivePool, Norm, Scale, Reshape, Permute, Broadcast, Pad, Slice,
+    Reduce, Upsample, Identity,
+)  # fmt: skip
+"""Ops with one argument and an affine meaning (a max pool excepted: see ``is_linear``)."""
+
+
+def is_linear(op: Op) -> bool:
+    """One argument, and affine in it for every value of it."""
+    return isinstance(op, LINEAR) and not (isinstance(op, Pool) and op.kind == "max")

@@ -1,0 +1,133 @@
+"""The feature shape each op yields."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from snncc.ir.graph import Tensors
+from snncc.ir.ops import (
+    AdaptivePool, Argmax, Broadcast, Concat, Constant, Conv, Dense, Elementwise, MatMul, Op, Pad,
+    Permute, Pool, Reduce, Ref, Reshape, Scale, Slice, Sparse, Upsample,
+)  # fmt: skip
+
+Shape = tuple[int, ...]
+
+
+def window_count(size: int, kernel: int, stride: int, before: int, after: int, dilation: int,
+                 ceil: bool = False) -> int:  # fmt: skip
+    """How many windows fit along one axis, torch's rule (a last window starts inside)."""
+    room = size + before + after - dilation * (kernel - 1) - 1
+    count = (-(-room // stride) if ceil else room // stride) + 1
+    if ceil and (count - 1) * stride >= size + before:
+        count -= 1
+    return count
+
+
+def _windows(shape: Shape, kernel: Sequence[int], op: Conv | Pool, ceil: bool) -> Shape:
+    axes = zip(shape, kernel, op.stride, op.padding, op.dilation, strict=True)
+    return tuple(window_count(n, k, s, p, p, d, ceil) for n, k, s, p, d in axes)
+
+
+def _conv(op: Conv, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    (shape,) = shapes
+    weight = tensors[op.weight].shape
+    if len(shape) != len(weight) - 1 or shape[0] != weight[1] * op.groups:
+        raise ValueError(f"conv of weight {tuple(weight)}, groups {op.groups} cannot read {shape}")
+    return (weight[0], *_windows(shape[1:], weight[2:], op, False))
+
+
+def _dense(op: Dense, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    (shape,) = shapes
+    rows, columns = tensors[op.weight].shape
+    if not shape or shape[-1] != columns:
+        raise ValueError(f"dense of weight {(rows, columns)} cannot read {shape}")
+    return (*shape[:-1], rows)
+
+
+def _pool(op: Pool, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    (shape,) = shapes
+    lead = len(shape) - len(op.kernel)
+    return (*shape[:lead], *_windows(shape[lead:], op.kernel, op, op.ceil))
+
+
+def _reshape(op: Reshape, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    (shape,) = shapes
+    if math.prod(shape) != math.prod(op.shape):
+        raise ValueError(f"{shape} cannot become {op.shape}")
+    return op.shape
+
+
+def _slice(op: Slice, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    shape = list(shapes[0])
+    shape[op.axis] = len(range(op.start, op.stop, op.step))
+    return tuple(shape)
+
+
+def _concat(op: Concat, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    shape = list(shapes[0])
+    shape[op.axis] = sum(s[op.axis] for s in shapes)
+    return tuple(shape)
+
+
+def _reduce(op: Reduce, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    return tuple(
+        1 if axis in op.axes else size
+        for axis, size in enumerate(shapes[0])
+        if op.keep or axis not in op.axes
+    )
+
+
+def _upsample(op: Upsample, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    (shape,) = shapes
+    lead = len(shape) - len(op.factors)
+    return (*shape[:lead], *(n * f for n, f in zip(shape[lead:], op.factors, strict=True)))
+
+
+def _constant(op: Constant, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    return tuple(tensors[op.value].shape) if isinstance(op.value, Ref) else ()
+
+
+def _scale(op: Scale, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    factor = tensors[op.factor].shape if isinstance(op.factor, Ref) else ()
+    return np.broadcast_shapes(shapes[0], factor)
+
+
+_RULES: dict[type[Op], Callable[..., Shape]] = {
+    Conv: _conv,
+    Dense: _dense,
+    Pool: _pool,
+    Reshape: _reshape,
+    Slice: _slice,
+    Concat: _concat,
+    Reduce: _reduce,
+    Upsample: _upsample,
+    Constant: _constant,
+    Scale: _scale,
+    Sparse: lambda op, shapes, tensors: op.shape,
+    Broadcast: lambda op, shapes, tensors: op.shape,
+    AdaptivePool: lambda op, shapes, tensors: (*shapes[0][: -len(op.size)], *op.size),
+    Permute: lambda op, shapes, tensors: tuple(shapes[0][axis] for axis in op.axes),
+    Pad: lambda op, shapes, tensors: tuple(
+        n + before + after for n, (before, after) in zip(shapes[0], op.widths, strict=True)
+    ),
+    Elementwise: lambda op, shapes, tensors: np.broadcast_shapes(*shapes),
+    MatMul: lambda op, shapes, tensors: (
+        *np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2]), shapes[0][-2], shapes[1][-1],
+    ),
+    Argmax: lambda op, shapes, tensors: tuple(
+        n for axis, n in enumerate(shapes[0]) if axis != op.axis
+    ),
+}  # fmt: skip
+
+
+def output_shape(op: Op, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    """The feature shape ``op`` yields from arguments of ``shapes``.
+
+    Ops without a rule keep the shape of their first argument. Raises ValueError when the
+    arguments do not fit.
+    """
+    rule = _RULES.get(type(op))
+    return shapes[0] if rule is None else tuple(int(n) for n in rule(op, shapes, tensors))
