@@ -1,0 +1,101 @@
+"""The environments tests run in: one SpikingJelly version a process, and Lava's own interpreter.
+
+A test that uses the fixture ``spikingjelly`` runs once for each version of
+``tests/spikingjelly-versions``: ``./run-tests`` calls pytest again for each, because two versions
+cannot be imported in one process. By hand: ``SNNCC_SPIKINGJELLY=0.0.0.0.12 pytest`` runs those
+tests, and only those, under that version; plain ``pytest`` runs everything, under the first listed.
+
+A test that uses the fixture ``lava`` runs where Lava's interpreter is, and is marked `lava` and
+`slow` by that. What a missing environment skips, ``SNNCC_NO_SKIP=1`` fails.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+import pytest
+
+TESTS = Path(__file__).parent
+VERSIONS = (TESTS / "spikingjelly-versions").read_text().split()
+CHOSEN = os.environ.get("SNNCC_SPIKINGJELLY", "")
+VERSION = CHOSEN or VERSIONS[0]
+INSTALLED = TESTS.parent / ".cache" / "spikingjelly" / VERSION
+
+# Both ways, so that a process started by a test imports the same SpikingJelly.
+for _path in (TESTS / "stand_ins", INSTALLED):
+    sys.path.insert(0, str(_path))
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(_path), os.environ.get("PYTHONPATH")])
+    )
+
+
+@dataclass(frozen=True)
+class SpikingJelly:
+    """The one version of this process.
+
+    ``module("neuron")`` is ``spikingjelly.clock_driven.neuron`` up to 0.0.0.0.12 and
+    ``spikingjelly.activation_based.neuron`` after it.
+    """
+
+    version: str
+
+    @property
+    def package(self) -> str:
+        return "clock_driven" if self.version == "0.0.0.0.12" else "activation_based"
+
+    def module(self, name: str) -> ModuleType:
+        return importlib.import_module(f"spikingjelly.{self.package}.{name}")
+
+
+@pytest.fixture(scope="session")
+def spikingjelly() -> SpikingJelly:
+    """SpikingJelly, in the version this process tests."""
+    if not (INSTALLED / "spikingjelly").is_dir():
+        missing(f"SpikingJelly {VERSION} is not installed; ./run-tests installs it")
+    return SpikingJelly(VERSION)
+
+
+@pytest.fixture(scope="session")
+def lava() -> Path:
+    """Lava's interpreter; fails where it could be made and is not."""
+    from snncc.backends.loihi import interpreter
+
+    if python := interpreter.ready():
+        return python
+    if interpreter.find_python():
+        pytest.fail("Lava's interpreter is not set up; ./run-tests sets it up")
+    missing("no Python 3.10, which Lava needs, on PATH or in pyenv, uv or conda")
+
+
+def missing(reason: str) -> NoReturn:
+    if os.environ.get("SNNCC_NO_SKIP"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if CHOSEN:
+        config.hook.pytest_deselected(
+            items=[item for item in items if "spikingjelly" not in fixtures(item)]
+        )
+        items[:] = [item for item in items if "spikingjelly" in fixtures(item)]
+    for item in items:
+        if "lava" in fixtures(item):
+            item.add_marker("lava")
+            item.add_marker("slow")
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600))
+
+
+def fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
+
+
+def pytest_report_header() -> str:
+    return f"SpikingJelly {VERSION}"

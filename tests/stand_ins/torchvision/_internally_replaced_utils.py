@@ -1,0 +1,1 @@
+from torch.hub import load_state_dict_from_url as load_state_dict_from_url
