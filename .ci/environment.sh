@@ -20,14 +20,15 @@ install() {
 
 # find_python: prints the first Python >= 3.11 that runs and can make virtual environments.
 find_python() {
-  local candidate
-  for candidate in ${PYTHON:+"$PYTHON"} python3 python3.{11..14} python; do
+  local candidate candidates=(python3 python3.{11..14} python)
+  [[ -n ${PYTHON:-} ]] && candidates=("$PYTHON")
+  for candidate in "${candidates[@]}"; do
     if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
       >/dev/null 2>&1; then
       echo "$candidate"
       return
     fi
   done
-  echo "snncc needs Python 3.11 or newer with the venv module; name one with PYTHON=..." >&2
+  echo "no Python >= 3.11 with the venv module among: ${candidates[*]}; name one, PYTHON=..." >&2
   return 1
 }

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
@@ -33,6 +34,10 @@ for _path in (TESTS / "stand_ins", INSTALLED):
     os.environ["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(_path), os.environ.get("PYTHONPATH")])
     )
+
+# The first call of a torch function may take a second: no limit on a single example.
+hypothesis.settings.register_profile("snncc", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("snncc")
 
 
 @dataclass(frozen=True)
