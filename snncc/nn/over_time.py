@@ -17,5 +17,5 @@ class OverTime(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, N, …) to (T, N, …)."""
-        y: Tensor = self.layer(x.flatten(0, 1))
-        return y.unflatten(0, (x.shape[0], x.shape[1]))
+        y: Tensor = self.layer(x.flatten(0, 1)).unflatten(0, (x.shape[0], x.shape[1]))
+        return y
