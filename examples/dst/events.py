@@ -1,0 +1,53 @@
+"""Event-camera recordings and their binning into binary frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE = 34
+TIME_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Events of many recordings, one after the other; recording i is offsets[i]:offsets[i+1].
+
+    x, y: pixel; polarity: 0 or 1; time_us: microseconds since the recording began; offsets
+    (N+1,); labels (N,).
+    """
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.uint8]
+    polarity: NDArray[np.uint8]
+    time_us: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load(path: Path) -> Recordings:
+    """Reads the arrays of an .npz file; raises FileNotFoundError or KeyError if there are none."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Recordings(*(arrays[name] for name in Recordings.__dataclass_fields__))
+
+
+def frames(recordings: Recordings, time_steps: int = TIME_STEPS) -> NDArray[np.uint8]:
+    """Binary frames (T, N, 2, 34, 34): 1 where a pixel saw an event of that polarity.
+
+    Each recording (about 0.3 s) is cut into T equal windows from 0 to its own last event.
+    """
+    binned = np.zeros((time_steps, len(recordings), 2, SIZE, SIZE), dtype=np.uint8)
+    for i, (start, stop) in enumerate(
+        zip(recordings.offsets[:-1], recordings.offsets[1:], strict=True)
+    ):
+        event = slice(start, stop)
+        time = recordings.time_us[event].astype(np.int64)
+        step = time * time_steps // (time.max() + 1)
+        binned[step, i, recordings.polarity[event], recordings.y[event], recordings.x[event]] = 1
+    return binned
