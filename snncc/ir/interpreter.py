@@ -73,7 +73,10 @@ def _pool(op: Pool, args: list[Value], store: TensorStore) -> Value:
         if op.kind == "sum":
             if op.ceil and any(op.padding):
                 raise ValueError("a sum pool with both ceil mode and padding has no meaning here")
-            y = y * _window_sizes(op, flat) if op.ceil else y * math.prod(op.kernel)
+            if op.ceil:
+                y = y * _window_sizes(op, flat)[tuple(map(slice, y.shape))]
+            else:
+                y = y * math.prod(op.kernel)
     return y.reshape(x.shape[0], *lead, *y.shape[2:])
 
 
