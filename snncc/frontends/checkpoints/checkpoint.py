@@ -1,0 +1,288 @@
+"""The network a user names as MODEL, and what is known about its input."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from snncc.diagnostics import SnnccError, refuse
+from snncc.frontends.checkpoints.allow_list import allow_list
+from snncc.frontends.checkpoints.factory import load_weights, make, state_dicts
+from snncc.frontends.checkpoints.unpickle import read
+from snncc.frontends.data import InputKind, Layout
+
+_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_NOT_YET = (".pt2", ".nir", ".onnx")
+_MODELS = ".pt, .pth or package.module:factory"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A network in eval mode on the CPU, and what the file says about the input it takes.
+
+    ``shape`` and ``dtype`` are the example input's, with all axes; what a file does not say is
+    None. ``sha256`` is the file's, or, for a factory without weights, that of the parameters and
+    buffers it made.
+    """
+
+    module: nn.Module
+    shape: tuple[int, ...] | None
+    dtype: torch.dtype | None
+    time_steps: int | None
+    layout: Layout | None
+    input: InputKind | None
+    source: str
+    sha256: str
+
+
+def open_model(
+    spec: str, *, weights: str | Path | None = None, allow: Sequence[str] = ()
+) -> Checkpoint:
+    """Open what the user names: a .pt or .pth, or ``package.module:factory``.
+
+    Nothing in a file is executed; a factory is the user's own code and is called. ``weights`` is
+    a state dict for the factory's network. ``allow`` adds dotted class names to those a file may
+    hold.
+
+    Raises SNN304 for a file that is unsafe or has no architecture, SNN305 for one that is not
+    there, damaged or of a kind not read, SNN307 for weights that are not finite, SNN313 and
+    SNN314 for a factory that is not there or does not work, SNN316 for options that contradict.
+    """
+    suffix = Path(spec).suffix.lower()
+    if suffix in (".pt", ".pth"):
+        if weights is not None:
+            raise refuse(
+                "SNN316",
+                f"{spec} brings its own weights",
+                help="pass --weights only with package.module:factory",
+            )
+        return _checkpoint(_bytes(Path(spec)), spec, allow)
+    if suffix in _NOT_YET:
+        raise refuse(
+            "SNN305",
+            f"{spec} is a {suffix} file, which snncc does not read yet",
+            help=f"give {_MODELS}",
+        )
+    if not _FACTORY.fullmatch(spec):
+        reason = "is not a kind of model snncc reads" if Path(spec).exists() else "does not exist"
+        raise refuse("SNN305", f"{spec} {reason}", help=f"give {_MODELS}")
+    return _open_factory(spec, None if weights is None else Path(weights))
+
+
+def save_model(
+    module: nn.Module,
+    path: str | Path,
+    example_input: torch.Tensor,
+    *,
+    time_steps: int | None = None,
+    layout: Layout | None = None,
+    input: InputKind | None = None,
+    allow: Sequence[str] = (),
+) -> None:
+    """Write ``module`` as a .pt that `open_model` opens, with what snncc must know of its input.
+
+    ``example_input`` is what the module's forward takes; its shape and dtype are kept, its values
+    are not. ``time_steps`` is for single-step modules, which are called that many times. ``input``
+    says what the values mean. The file is read back before it takes its place, so that whatever
+    could not be opened is refused now; a file of that name is left alone until then.
+
+    Raises SNN304 where the module holds classes that are neither on the allow-list nor in
+    ``allow``, hooks, or anything torch cannot save; SNN307 for weights that are not finite;
+    SNN316 for an argument that is not as said here; SNN305 where the file cannot be written.
+    """
+    path = Path(path)
+    _check_arguments(module, path, example_input)
+    content = {
+        "snncc": version("snncc"),
+        "module": module,
+        "shape": tuple(example_input.shape),
+        "dtype": example_input.dtype,
+        "time_steps": time_steps,
+        "layout": layout,
+        "input": input,
+    }
+    if fault := _fault(content):
+        raise refuse("SNN316", fault, help="see the documentation of snncc.save_model")
+    buffer = io.BytesIO()
+    try:
+        torch.save(content, buffer)
+    except Exception as error:
+        raise _cannot_save(module, error) from error
+    _checkpoint(buffer.getvalue(), "the network to save", allow)
+    _replace(path, buffer.getvalue())
+
+
+# -- files -------------------------------------------------------------------------------------
+
+
+def _checkpoint(data: bytes, source: str, allow: Sequence[str]) -> Checkpoint:
+    content = read(data, source, allow_list(allow))
+    module = _only_module(content, source)
+    known = content if isinstance(content, dict) and "snncc" in content else {}
+    if known and (fault := _fault(known)):
+        raise refuse("SNN305", f"{source} is damaged: {fault}")
+    return Checkpoint(
+        module=_settled(module, source),
+        shape=known.get("shape"),
+        dtype=known.get("dtype"),
+        time_steps=known.get("time_steps"),
+        layout=known.get("layout"),
+        input=known.get("input"),
+        source=source,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise refuse("SNN305", f"{path} cannot be read: {error.strerror}") from error
+
+
+def _only_module(content: Any, source: str) -> nn.Module:
+    """The file's module: the content itself, or the only one in a dict."""
+    candidates = list(content.values()) if isinstance(content, Mapping) else [content]
+    modules = [value for value in candidates if isinstance(value, nn.Module)]
+    if len(modules) == 1:
+        return modules[0]
+    if modules:
+        raise refuse(
+            "SNN305",
+            f"{source} holds {len(modules)} networks",
+            help="save the one to compile with snncc.save_model",
+        )
+    if state_dicts(content):
+        raise refuse(
+            "SNN304",
+            f"{source} holds a state dict: weights without the network they belong to",
+            help=f"pass package.module:factory --weights {source}, with a factory that makes it",
+        )
+    raise refuse(
+        "SNN305",
+        f"{source} holds no network but a {type(content).__name__}",
+        help="save the network with snncc.save_model",
+    )
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write all of a file or nothing of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise refuse(
+            "SNN305",
+            f"{path} cannot be written: {error.strerror}",
+            help="choose a folder that exists and can be written to",
+        ) from error
+
+
+# -- factories ---------------------------------------------------------------------------------
+
+
+def _open_factory(spec: str, weights: Path | None) -> Checkpoint:
+    module = make(spec)
+    if weights is None:
+        sha256 = _hash(module)
+    else:
+        data = _bytes(weights)
+        load_weights(module, read(data, str(weights), frozenset()), str(weights))
+        sha256 = hashlib.sha256(data).hexdigest()
+    return Checkpoint(
+        module=_settled(module, spec if weights is None else str(weights)),
+        shape=None,
+        dtype=None,
+        time_steps=None,
+        layout=None,
+        input=None,
+        source=spec,
+        sha256=sha256,
+    )
+
+
+def _hash(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        if isinstance(value, torch.Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            plain = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(plain.numpy().tobytes())
+    return digest.hexdigest()
+
+
+# -- checks ------------------------------------------------------------------------------------
+
+
+def _check_arguments(module: Any, path: Path, example_input: Any) -> None:
+    for argument, kind in ((module, nn.Module), (example_input, torch.Tensor)):
+        if not isinstance(argument, kind):
+            raise refuse(
+                "SNN316",
+                f"save_model got a {type(argument).__name__} for a torch {kind.__name__}",
+                help="call snncc.save_model(module, path, example_input)",
+            )
+    if path.suffix.lower() not in (".pt", ".pth"):
+        raise refuse(
+            "SNN316", f"{path} does not end in .pt or .pth", help="so that open_model knows it"
+        )
+
+
+def _fault(content: Mapping[str, Any]) -> str:
+    """What is wrong with the facts beside a network; empty if nothing."""
+    shape, steps = content.get("shape"), content.get("time_steps")
+    if type(shape) is not tuple or not shape or not all(type(n) is int and n > 0 for n in shape):
+        return f"the shape must be positive whole numbers, not {shape!r}"
+    if not isinstance(content.get("dtype"), torch.dtype):
+        return "the dtype of the input is missing"
+    if steps is not None and (type(steps) is not int or steps < 1):
+        return f"time_steps must be a positive whole number, not {steps!r}"
+    for name, kind in (("layout", Layout), ("input", InputKind)):
+        value = content.get(name)
+        if value is not None and (type(value) is not str or value not in get_args(kind)):
+            return f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}"
+    return ""
+
+
+def _settled(module: nn.Module, source: str) -> nn.Module:
+    """The module on the CPU in eval mode, with nothing but finite weights."""
+    try:
+        module = module.cpu().eval()
+    except Exception as error:  # a hostile file may hold a module inside itself
+        raise refuse("SNN305", f"the network in {source} has no eval mode: {error}") from error
+    tensors = [*module.named_parameters(), *module.named_buffers()]
+    broken = [name for name, tensor in tensors if not _is_finite(tensor)]
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise refuse("SNN307", f"`{broken[0]}`{more} in {source} holds NaN or infinity")
+    return module
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    if tensor.element_size() == 1:  # torch.isfinite knows no 8-bit floats
+        tensor = tensor.float()
+    return bool(torch.isfinite(tensor).all())
+
+
+def _cannot_save(module: nn.Module, error: Exception) -> SnnccError:
+    reason = " ".join(str(error).split())
+    return refuse(
+        "SNN304",
+        f"torch cannot save a whole {type(module).__name__}: {reason}",
+        help="save its state_dict() and pass package.module:factory --weights",
+    )

@@ -1,0 +1,170 @@
+"""MODEL given as package.module:factory, and the weights that go into it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from snncc.diagnostics import SnnccError, refuse
+
+_SHOWN = 3
+
+
+def make(spec: str) -> nn.Module:
+    """Import ``package.module``, from the current directory too, and call its ``factory()``.
+
+    The current directory stays on the import path: a forward may import more of the user's code.
+    A name that holds a module already is taken as it is. Raises SNN313 where the module or the
+    name is not there, SNN314 where importing or calling fails or gives no torch.nn.Module.
+    """
+    module_name, _, factory_name = spec.partition(":")
+    value: Any = _import(module_name)
+    for name in factory_name.split("."):
+        if not hasattr(value, name):
+            raise _no_such_name(value, module_name, name)
+        value = getattr(value, name)
+    if isinstance(value, nn.Module):
+        return value
+    if not callable(value):
+        raise _cannot_run(f"`{spec}` is a {type(value).__name__} and cannot be called")
+    try:
+        made = value()
+    except (Exception, SystemExit) as error:
+        raise _cannot_run(f"calling `{spec}` failed: {_said(error)}") from error
+    if not isinstance(made, nn.Module):
+        raise _cannot_run(f"`{spec}` returned a {type(made).__name__}, not a torch.nn.Module")
+    return made
+
+
+def load_weights(module: nn.Module, content: Any, source: str) -> None:
+    """Copy a state dict into ``module``; names and shapes must match one for one.
+
+    ``content`` is what the file ``source`` holds: the state dict, or a dict with one in it.
+    Raises SNN305 where there is none or it does not fit.
+    """
+    weights = _without_prefix(_state_dict(content, source), module)
+    own = module.state_dict()
+    complaints = [
+        _list("lacks", [name for name in own if name not in weights]),
+        _list("has the unknown", [name for name in weights if name not in own]),
+        _list(
+            "has a wrong shape for",
+            [
+                f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+                for name, tensor in own.items()
+                if name in weights
+                and isinstance(tensor, torch.Tensor)
+                and weights[name].shape != tensor.shape
+            ],
+        ),
+    ]
+    if any(complaints):
+        raise _misfit(f"{source} {' and '.join(filter(None, complaints))}")
+    try:
+        module.load_state_dict(weights)
+    except Exception as error:
+        raise _misfit(f"the weights in {source} cannot be loaded: {_said(error)}") from error
+
+
+def state_dicts(content: Any) -> dict[str, dict[str, torch.Tensor]]:
+    """The state dicts in a file's content, by the key they lie under; "" for the content itself."""
+    if not isinstance(content, Mapping):
+        return {}
+    candidates = {"": content, **{str(key): value for key, value in content.items()}}
+    return {key: dict(value) for key, value in candidates.items() if _is_state_dict(value)}
+
+
+def _is_state_dict(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(
+            isinstance(name, str) and isinstance(tensor, torch.Tensor)
+            for name, tensor in value.items()
+        )
+    )
+
+
+def _state_dict(content: Any, source: str) -> dict[str, torch.Tensor]:
+    found = state_dicts(content)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        keys = ", ".join(f"`{key}`" for key in found)
+        reason = f"{source} holds several state dicts, under {keys}"
+    else:
+        reason = f"{source} holds no state dict"
+    raise refuse("SNN305", reason, help="write one with torch.save(module.state_dict(), path)")
+
+
+def _without_prefix(weights: dict[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    """DataParallel puts `module.` before every name."""
+    prefix = "module."
+    wrapped = all(name.startswith(prefix) for name in weights)
+    if not wrapped or any(name.startswith(prefix) for name in module.state_dict()):
+        return weights
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+
+
+def _import(name: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
+        raise refuse(
+            "SNN313",
+            f"there is no module `{error.name}`",
+            help="run from the folder that holds it, or install it",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
+
+
+def _no_such_name(owner: Any, module_name: str, name: str) -> SnnccError:
+    names = [key for key, value in vars(owner).items() if _is_own(value, key, module_name)]
+    near = difflib.get_close_matches(name, names) or names
+    listed = ", ".join(f"`{key}`" for key in near) or "nothing that could be called"
+    return refuse("SNN313", f"`{module_name}` has no `{name}`; it has {listed}")
+
+
+def _is_own(value: Any, name: str, module_name: str) -> bool:
+    return (
+        not name.startswith("_")
+        and (inspect.isroutine(value) or inspect.isclass(value))
+        and getattr(value, "__module__", "") == module_name
+    )
+
+
+def _cannot_run(message: str) -> SnnccError:
+    return refuse(
+        "SNN314", message, help="name a function that takes no arguments and returns the network"
+    )
+
+
+def _misfit(message: str) -> SnnccError:
+    return refuse("SNN305", message, help="give the weights of the architecture the factory makes")
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _list(verb: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{verb} {', '.join(names[:_SHOWN])}{more}"
