@@ -3,9 +3,10 @@
     python examples/dst/train.py --data FOLDER --out FOLDER
 
 FOLDER of --data holds train.npz and test.npz, event recordings in the format of recordings.npz
-here. Per seed there are two trainings: the plain full-spike network (FSNN, cross-entropy) and the
-same network with dual-stream training (DST); the third way is the DST network with its auxiliary
-pathway kept (DSNN).
+here. Into the folder of --out go plain-seedN.pt and dst-seedN.pt, as `snncc compile` reads them,
+and results.json. Per seed there are two trainings: the plain full-spike network (FSNN,
+cross-entropy) and the same network with dual-stream training (DST); the third way is the DST
+network with its auxiliary pathway kept (DSNN).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from events import frames, load
 from torch import Tensor
 
+from snncc.frontends.checkpoints import save_model
 from snncc.nn import DualStreamResNet, dst_loss
 
 NETWORK: dict[str, Any] = {
@@ -32,6 +34,12 @@ NETWORK: dict[str, Any] = {
     "stem_kernel": 3,
     "stem_stride": 2,
 }
+WAYS = [
+    "FSNN, plain",
+    "FSNN, DST, AAP stripped",
+    "DSNN, AAP kept: AAP head",
+    "DSNN, AAP kept: mean of both",
+]
 EPOCHS, BATCH, LEARNING_RATE, WEIGHT_DECAY, SHIFT = 40, 25, 1e-2, 1e-2, 2
 
 
@@ -78,18 +86,20 @@ def accuracies(network: torch.nn.Module, inputs: Tensor, labels: Tensor) -> dict
     """Accuracy in percent of each way to read the network's heads."""
     outputs = network(inputs)
     if isinstance(outputs, Tensor):
-        readings = {"FSNN, plain": outputs}
+        readings = {WAYS[0]: outputs}
     else:
         spike, auxiliary = outputs
-        readings = {
-            "FSNN, DST, AAP stripped": spike,
-            "DSNN, AAP kept: AAP head": auxiliary,
-            "DSNN, AAP kept: mean of both": (spike + auxiliary) / 2,
-        }
+        readings = dict(zip(WAYS[1:], [spike, auxiliary, (spike + auxiliary) / 2], strict=True))
     return {
         name: 100 * (logits.argmax(1) == labels).double().mean().item()
         for name, logits in readings.items()
     }
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Mean and sample standard deviation (None for a single seed) of one way's accuracies."""
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": std, "per_seed": values}
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
@@ -97,7 +107,8 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     rows = ["| way | mean ± std, % | per seed, % |", "|---|---|---|"]
     for name, result in results.items():
         each = ", ".join(f"{value:.0f}" for value in result["per_seed"])
-        rows.append(f"| {name} | {result['mean']:.1f} ± {result['std']:.1f} | {each} |")
+        spread = "" if result["std"] is None else f" ± {result['std']:.1f}"
+        rows.append(f"| {name} | {result['mean']:.1f}{spread} | {each} |")
     return "\n".join(rows)
 
 
@@ -114,6 +125,7 @@ def read(folder: Path, name: str) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
+    assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of train.npz, test.npz")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and results")
@@ -128,7 +140,7 @@ def main() -> None:
 
     per_seed: dict[str, list[float]] = {}
     for seed in options.seeds:
-        for auxiliary in (True, False):
+        for auxiliary in (False, True):
             print(f"seed {seed}, {'DST' if auxiliary else 'plain'}", flush=True)
             network = train(train_inputs, train_labels, seed, auxiliary, options.epochs)
             found = accuracies(network, test_inputs, test_labels)
@@ -136,12 +148,14 @@ def main() -> None:
             for name, value in found.items():
                 per_seed.setdefault(name, []).append(value)
             way = "dst" if auxiliary else "plain"
-            torch.save(network.state_dict(), options.out / f"{way}-seed{seed}.pt")
-    results = {
-        name: {"mean": float(np.mean(v)), "std": float(np.std(v, ddof=1)), "per_seed": v}
-        for name, v in per_seed.items()
-        if len(v) > 1
-    }
+            save_model(
+                network,
+                options.out / f"{way}-seed{seed}.pt",
+                test_inputs[:, :2],
+                layout="TN",
+                input="spike",
+            )
+    results = {name: summary(per_seed[name]) for name in sorted(per_seed, key=WAYS.index)}
     record = {
         "network": NETWORK,
         "epochs": options.epochs,

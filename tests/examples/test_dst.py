@@ -1,0 +1,72 @@
+"""What the dual-stream example commits belongs together: recordings, frames, weights, results."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from snncc.frontends.checkpoints import open_model
+
+DST = Path(__file__).parents[2] / "examples" / "dst"
+
+
+@pytest.fixture(scope="module")
+def events() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("dst_events", DST / "events.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its own module up while it is made.
+    sys.modules["dst_events"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_binning_puts_each_event_in_its_window(events: ModuleType) -> None:
+    recordings = events.Recordings(
+        x=np.array([3, 3, 5, 33, 0], np.uint8),
+        y=np.array([4, 4, 6, 0, 33], np.uint8),
+        polarity=np.array([1, 1, 0, 1, 0], np.uint8),
+        time_us=np.array([0, 9, 299, 0, 4_000_000_000], np.uint32),
+        offsets=np.array([0, 3, 5], np.int64),
+        labels=np.array([7, 1], np.uint8),
+    )
+    frames = events.frames(recordings, 10)
+    assert frames.shape == (10, 2, 2, 34, 34)
+    assert {tuple(map(int, place)) for place in np.argwhere(frames)} == {
+        (0, 0, 1, 4, 3),
+        (9, 0, 0, 6, 5),
+        (0, 1, 1, 0, 33),
+        (9, 1, 0, 33, 0),
+    }
+    assert frames.max() == 1
+
+
+def test_the_frames_are_those_of_the_recordings(events: ModuleType) -> None:
+    recordings = events.load(DST / "recordings.npz")
+    assert len(recordings) == 100
+    with np.load(DST / "test.npz", allow_pickle=False) as committed:
+        np.testing.assert_array_equal(committed["inputs"], events.frames(recordings))
+        np.testing.assert_array_equal(committed["labels"], recordings.labels)
+
+
+def test_the_checkpoint_keeps_the_pathway_and_reaches_its_recorded_accuracy() -> None:
+    checkpoint = open_model(DST / "nmnist.pt")
+    assert (checkpoint.layout, checkpoint.input) == ("TN", "spike")
+    assert not checkpoint.module.training
+    with np.load(DST / "test.npz", allow_pickle=False) as data, torch.no_grad():
+        spike, accumulated = checkpoint.module(torch.from_numpy(data["inputs"]).float())
+        labels = torch.from_numpy(data["labels"])
+    results = json.loads((DST / "results.json").read_text())["test %"]
+    for name, logits in [
+        ("FSNN, DST, AAP stripped", spike),
+        ("DSNN, AAP kept: AAP head", accumulated),
+    ]:
+        accuracy = 100 * (logits.argmax(1) == labels).double().mean().item()
+        # Float32 sums may come in another order elsewhere: one recording either way.
+        assert accuracy == pytest.approx(results[name]["per_seed"][0], abs=1.0)
