@@ -1,0 +1,220 @@
+"""From a target to its passes, and through them one after the other (design, section 3)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from snncc.diagnostics import Finding, SnnccError, refuse
+from snncc.diagnostics.rules import Severity
+from snncc.ir.graph import Graph
+from snncc.ir.network import Network
+from snncc.ir.ops import Spiking
+from snncc.ir.text import print_graph, print_network
+from snncc.passes.base import Form, Outcome, Pass, find
+from snncc.targets import target as find_target
+
+Reset = Literal["hard", "soft"]
+
+
+class PassError(Exception):
+    """A pass broke its promise: a bug of ours, or of the package the pass comes from.
+
+    ``failed`` is the pass, ``before`` those that had run; ``__cause__`` is what went wrong.
+    """
+
+    def __init__(self, failed: Pass, before: Sequence[Pass], reason: str) -> None:
+        after = f", after {', '.join(map(str, before))}," if before else ""
+        super().__init__(f"pass {failed}{after} {reason}")
+        self.failed, self.before = failed, tuple(before)
+
+
+class Broken(Exception):
+    """What an observer raises when a pass did not keep what it preserves; says where."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A pass that ran: what observers are shown.
+
+    ``done`` are the passes before it, ``seconds`` its wall-clock time.
+    """
+
+    applied: Pass
+    before: Form
+    outcome: Outcome
+    seconds: float
+    done: tuple[Pass, ...] = ()
+
+    @property
+    def after(self) -> Form:
+        return self.outcome.form
+
+
+Observer = Callable[[Stage], object]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The form after the last pass, and everything each pass had to say."""
+
+    form: Form
+    stages: tuple[Stage, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(finding for stage in self.stages for finding in stage.outcome.findings)
+
+    @property
+    def reports(self) -> Mapping[str, Mapping[str, object]]:
+        """The report of each pass that wrote one, by the pass's name."""
+        return {s.applied.name: s.outcome.report for s in self.stages if s.outcome.report}
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """Seconds of each pass, by its spec."""
+        return {str(stage.applied): stage.seconds for stage in self.stages}
+
+
+def frontend_passes(
+    *,
+    head: str | None = None,
+    keep_aap: bool = False,
+    cut_merge: bool = False,
+    strict: bool = False,
+) -> tuple[Pass, ...]:
+    """Graph to Network, the same for every target."""
+    chosen = {} if head is None else {"head": head}
+    return (
+        _pass("select-head", **chosen),
+        _pass("strip-aap", keep=keep_aap, cut_merge=cut_merge),
+        _pass("drop-identity"),
+        _pass("check-spike-only", strict=strict),
+        _pass("lower"),
+        _pass("fold-bn"),
+    )
+
+
+def target_passes(name: str) -> tuple[Pass, ...]:
+    """Network to what the target runs; none where it runs any Network. Raises SNN313."""
+    return tuple(_pass(each) for each in find_target(name).passes)
+
+
+def run(
+    form: Form,
+    passes: Iterable[Pass],
+    *,
+    verify: Observer | None = None,
+    print_after: Collection[str] = (),
+    on_pass: Observer | None = None,
+) -> Result:
+    """Run ``passes`` in order, checking the form between them.
+
+    After each pass its stage is printed if ``print_after`` names the pass ("all": every pass), then
+    shown to ``verify``, then to ``on_pass``. Raises SnnccError with all findings so far, errors
+    first, as soon as there is an error among them; SNN313 for a name in ``print_after`` that is no
+    pass here; PassError when a pass fails, or a form is not what it says, or ``verify`` raises
+    Broken.
+    """
+    passes = tuple(passes)
+    _check_names(print_after, passes)
+    observers = [printer(print_after), verify, on_pass]
+    stages: list[Stage] = []
+    for each in passes:
+        done = tuple(stage.applied for stage in stages)
+        stage = _step(each, form, done, _said(stages))
+        stages.append(stage)
+        for observer in filter(None, observers):
+            try:
+                observer(stage)
+            except Broken as error:
+                raise PassError(each, done, f"changed the network: {error}") from error
+        form = stage.after
+    return Result(form, tuple(stages))
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, then warnings, then notes; otherwise as they came."""
+    return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
+
+
+def printer(names: Collection[str]) -> Observer:
+    """An observer that writes the text of the form after the passes named, on stderr."""
+
+    def show(stage: Stage) -> None:
+        if stage.applied.name in names or "all" in names:
+            form = stage.after
+            text = print_graph(form) if isinstance(form, Graph) else print_network(form)
+            sys.stderr.write(f"# after {stage.applied}\n{text}")
+
+    return show
+
+
+def with_reset(graph: Graph, reset: Reset) -> Graph:
+    """The same graph with every neuron reset this way: another network than was trained."""
+    nodes = (
+        replace(node, op=replace(node.op, reset=reset)) if isinstance(node.op, Spiking) else node
+        for node in graph.nodes.values()
+    )
+    return Graph.build(nodes, graph.tensors, graph.heads, graph.name, graph.time_steps)
+
+
+def _pass(name: str, **options: object) -> Pass:
+    make: Callable[..., Pass] = find(name)
+    return make(**options)
+
+
+def _step(each: Pass, form: Form, done: tuple[Pass, ...], said: list[Finding]) -> Stage:
+    if not isinstance(form, each.reads):
+        reason = f"reads a {each.reads.__name__} and was given a {type(form).__name__}"
+        raise PassError(each, done, reason)
+    begin = time.perf_counter()
+    try:
+        outcome = each(form)
+    except SnnccError as error:
+        raise SnnccError(ordered([*said, *error.findings])) from error
+    except Exception as error:
+        raise PassError(each, done, f"failed: {type(error).__name__}: {error}") from error
+    seconds = time.perf_counter() - begin
+    if not outcome.ok:
+        raise SnnccError(ordered([*said, *outcome.findings]))
+    if not isinstance(outcome.form, each.writes):
+        reason = f"promises a {each.writes.__name__} and made a {type(outcome.form).__name__}"
+        raise PassError(each, done, reason)
+    try:
+        _check(outcome.form)
+    except ValueError as error:
+        raise PassError(each, done, f"left a broken network: {error}") from error
+    return Stage(each, form, outcome, seconds, done)
+
+
+def _said(stages: Iterable[Stage]) -> list[Finding]:
+    return [finding for stage in stages for finding in stage.outcome.findings]
+
+
+def _check(form: Form) -> None:
+    if isinstance(form, Network):
+        form.verify()
+        return
+    seen: set[str] = set()
+    for node in form.nodes.values():
+        for name in node.inputs:
+            if name not in seen:
+                raise ValueError(f"node {node.name} reads {name}, which does not come before it")
+        for ref in node.op.refs():
+            if ref not in form.tensors:
+                raise ValueError(f"node {node.name} reads tensor {ref}, which is not there")
+        seen.add(node.name)
+    for head, name in form.heads.items():
+        if name not in seen:
+            raise ValueError(f"head {head} is node {name}, which is not there")
+
+
+def _check_names(names: Collection[str], passes: Sequence[Pass]) -> None:
+    known = [each.name for each in passes]
+    for name in names:
+        if name not in (*known, "all"):
+            raise refuse("SNN313", f"no pass {name!r} runs here; there are {', '.join(known)}")

@@ -1,0 +1,17 @@
+"""Loihi-class chips, as Intel's Lava runs them."""
+
+from snncc.targets.target import Constant, Target
+
+_DAVIES = "Davies et al., IEEE Micro 38(1), 2018"
+
+LOIHI = Target(
+    "loihi",
+    "Loihi-class chip, emitted as Lava processes, floating point",
+    passes=("realise-projections", "balance-delays"),
+    emits="loihi",
+    backends=("reference", "lava"),
+    constants=(
+        Constant("cores", 128, "per chip", _DAVIES),
+        Constant("neurons", 1024, "per core", _DAVIES),
+    ),
+)
