@@ -1,0 +1,98 @@
+"""SNN5xx: what a user should know about a network that compiles."""
+
+from __future__ import annotations
+
+from snncc.diagnostics.rule import Rule, Severity
+
+NOTES = (
+    Rule(
+        "SNN501",
+        "encoder-on-host",
+        Severity.NOTE,
+        what="""
+            Says which layers before the first neurons read real values and stay on the host, with
+            their MACs.
+            """,
+        why="""
+            A first convolution on an image is made of MACs: it is not spike-only and its energy is
+            counted at the MAC price. With --strict it is an error.
+            """,
+        example="""
+            y = self.sn1(self.bn1(self.conv1(image)))  # SNN501: conv1 and bn1
+            """,
+        help="declare --input spike if the input is events, or accept the host's MACs",
+    ),
+    Rule(
+        "SNN502",
+        "add-distributed",
+        Severity.NOTE,
+        what="""
+            Says where a sum of spikes was turned into one projection for each of its terms.
+            """,
+        why="""
+            W(s1 + s2) = W s1 + W s2 is exact and keeps spikes binary, but every consumer now
+            listens to all terms: axons and synapse operations grow with the length of the sum.
+            """,
+        example="""
+            out = self.sn2(self.conv2(s)) + identity  # 0, 1 or 2
+            y = self.sn3(self.conv3(out))  # SNN502: conv3 listens to both
+            """,
+        help="a gate (AND, IAND, OR) keeps the residual binary and needs fewer axons",
+    ),
+    Rule(
+        "SNN503",
+        "relays-inserted",
+        Severity.NOTE,
+        what="""
+            Says how many relay neurons were put into connections that skip layers.
+            """,
+        why="""
+            A spike arrives one step after it is sent, so that a connection that skips layers would
+            arrive early. Relays hold it back, a step each, and cost neurons and spikes.
+            """,
+        example="""
+            s2 = self.sn2(self.conv2(s1))
+            s3 = self.sn3(self.conv3(s2) + self.skip(s1))  # SNN503: s1 waits for s2
+            """,
+        help="a target with projection delays needs no relays",
+    ),
+    Rule(
+        "SNN504",
+        "head-chosen",
+        Severity.NOTE,
+        what="""
+            Says which of several outputs was compiled, and why: it is the only one that is
+            spike-only up to its readout.
+            """,
+        why="""
+            Networks with an auxiliary path return two heads. The accuracy that is reported is that
+            of the chosen one.
+            """,
+        example="""
+            def forward(self, x):
+                ...
+                return self.fc(spikes), self.fc(auxiliary)  # SNN504: output 0
+            """,
+        help="pass --head to choose another",
+    ),
+    Rule(
+        "SNN505",
+        "relays-outnumber-neurons",
+        Severity.WARNING,
+        what="""
+            Warns when the relays that hold back skip connections outnumber the neurons that
+            compute.
+            """,
+        why="""
+            Relays grow with the number of neurons times the layers skipped. In deep networks whose
+            residuals are sums every stage keeps all earlier ones in flight, and most of the chip
+            does nothing but wait.
+            """,
+        example="""
+            out = spikes
+            for block in self.blocks:  # fifty of them
+                out = out + block(out)  # SNN505: each term travels to the end
+            """,
+        help="use a target with delays, graded relays, or a binary residual",
+    ),
+)

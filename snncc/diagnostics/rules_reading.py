@@ -1,0 +1,323 @@
+"""SNN3xx: what cannot be read. These end with exit code 2."""
+
+from __future__ import annotations
+
+from snncc.diagnostics.rule import Rule, Severity
+
+READING = (
+    Rule(
+        "SNN301",
+        "unknown-op",
+        Severity.ERROR,
+        what="""
+            Reports a call in the recorded run that the front end has no op for.
+            """,
+        why="""
+            An op that is skipped or guessed makes another network. The finding names the module
+            and the line that ran.
+            """,
+        example="""
+            def forward(self, x):
+                return self.sn(torch.special.bessel_j0(self.conv(x)))  # SNN301
+            """,
+        help="rewrite the line with ops snncc knows, or make it a registered neuron",
+    ),
+    Rule(
+        "SNN302",
+        "data-dependent",
+        Severity.ERROR,
+        what="""
+            Reports a call that turns data computed from the input into a Python value: a branch on
+            it, `.item()`, `float()`, `.tolist()`, `.numpy()`, `torch.equal`.
+            """,
+        why="""
+            The run is recorded once. The branch that the example took, or the number it gave,
+            would be frozen in for all inputs.
+            """,
+        example="""
+            def forward(self, x):
+                if x.sum() > 0:  # SNN302
+                    x = self.sn(self.conv(x))
+            """,
+        help="keep tensors as tensors: no branch, number or list may depend on the input's values",
+    ),
+    Rule(
+        "SNN303",
+        "shape-missing",
+        Severity.ERROR,
+        what="""
+            Reports a model whose input shape is known neither from the file nor from the command
+            line.
+            """,
+        why="""
+            A network is recorded by running it once, and the weights alone do not say on what.
+            """,
+        example="""
+            torch.save(net, "net.pt")
+            # snncc compile net.pt --target loihi                          SNN303
+            # snncc compile net.pt --target loihi --input-shape 2,34,34    fine
+            """,
+        help="pass --input-shape, or save the model with snncc.save_model",
+    ),
+    Rule(
+        "SNN304",
+        "unsafe-file",
+        Severity.ERROR,
+        what="""
+            Reports a checkpoint that asks for more than tensors and modules of listed classes: a
+            class that is not on the list, a function, hooks, a replaced method, TorchScript; and
+            one that holds weights without the network they belong to.
+            """,
+        why="""
+            A pickle may call anything when it is loaded the usual way. Here nothing in a file is
+            executed, so that a checkpoint from elsewhere is safe to open; classes of your own are
+            code too, and only you can say that they are wanted.
+            """,
+        example="""
+            class Net(nn.Module): ...
+            torch.save(Net(), "net.pt")
+            # snncc check net.pt                                  SNN304: nets.Net
+            # snncc check nets:Net --weights weights.pt           fine, with a state dict
+            # snncc check net.pt --allow nets.Net                 fine
+            """,
+        help="save a state dict and pass package.module:factory --weights, or name the class with "
+        "--allow",
+    ),
+    Rule(
+        "SNN305",
+        "unreadable-file",
+        Severity.ERROR,
+        what="""
+            Reports a file that is missing, empty, cut short, damaged, of a kind that is not read,
+            or that cannot be written; and weights that do not fit the network.
+            """,
+        why="""
+            Half a checkpoint, or one with names that do not match, would compile into a network
+            with weights nobody trained.
+            """,
+        example="""
+            torch.save(net.state_dict(), "weights.pt")
+            # after conv1 was renamed in the code:
+            # snncc check nets:make --weights weights.pt    SNN305: lacks ..., has the unknown ...
+            """,
+        help="check that the file exists, is complete and of a kind snncc reads",
+    ),
+    Rule(
+        "SNN306",
+        "wrong-shape",
+        Severity.ERROR,
+        what="""
+            Reports data, or an input on its way to a neuron, whose axes are not those the model
+            takes. The number of samples is free, all other axes must match.
+            """,
+        why="""
+            Time first (T, N, ...) and samples first (N, T, ...) look alike, and numbers of the
+            wrong axis often run without complaint and give nonsense.
+            """,
+        example="""
+            x = torch.zeros(1, 10, 2, 34, 34)  # (N, T, C, H, W)
+            program.run(x)  # SNN306 if the program takes (T, N, C, H, W) with T = 10
+            """,
+        help="give data in the layout the model takes",
+    ),
+    Rule(
+        "SNN307",
+        "not-finite",
+        Severity.ERROR,
+        what="""
+            Reports a parameter, a buffer or a constant with a NaN or infinite value.
+            """,
+        why="""
+            A NaN never reaches a threshold and silences its neurons; in fixed point it has no
+            value at all. It means a training run that diverged.
+            """,
+        example="""
+            net.fc.weight.data[0, 0] = float("nan")
+            snncc.save_model(net, "net.pt", example)  # SNN307: fc.weight
+            """,
+        help="retrain or repair the checkpoint: a NaN or infinite weight has no meaning on "
+        "hardware",
+    ),
+    Rule(
+        "SNN308",
+        "training-mode",
+        Severity.ERROR,
+        what="""
+            Reports a module that is in training mode when it is recorded.
+            """,
+        why="""
+            In training mode batch norm uses the statistics of the batch at hand and changes its
+            buffers, and dropout is random. What is deployed is the network in eval mode.
+            """,
+        example="""
+            net.train()
+            snncc.compile(net, example)  # SNN308
+            snncc.compile(net.eval(), example)
+            """,
+        help="call .eval() first, so that batch statistics and dropout stand still",
+    ),
+    Rule(
+        "SNN309",
+        "state-shared-by-calls",
+        Severity.ERROR,
+        what="""
+            Reports a neuron that keeps its membrane between calls and is called at several places,
+            other than once in each step of a loop over time.
+            """,
+        why="""
+            The second call goes on from the membrane the first one left. Populations do not share
+            membranes. A neuron whose membrane lives inside one call may be used many times: each
+            call site becomes a population.
+            """,
+        example="""
+            self.sn = neuron.IFNode()
+            x = self.sn(self.conv1(x))
+            x = self.sn(self.conv2(x))  # SNN309: starts from conv1's membrane
+            """,
+        help="give each call site a neuron module of its own",
+    ),
+    Rule(
+        "SNN310",
+        "hidden-write",
+        Severity.ERROR,
+        what="""
+            Reports a write into part of a tensor, through a view of it, or through `.data`.
+            """,
+        why="""
+            The recording follows values from call to call. A write behind its back changes a value
+            that is already recorded, without a call that says so.
+            """,
+        example="""
+            out = torch.zeros(10, n, 64)
+            for t in range(10):
+                out[t] = self.sn(x[t])  # SNN310; torch.stack of a list is fine
+            """,
+        help="write to whole tensors, not through views, .data or slices",
+    ),
+    Rule(
+        "SNN311",
+        "unknown-origin",
+        Severity.ERROR,
+        what="""
+            Reports a tensor that meets the recorded values without having been recorded and
+            without being a parameter or a buffer; and a neuron that reads nothing of the input.
+            """,
+        why="""
+            It may come from scripted code, from vmap, from numpy, or from an earlier run: it may
+            depend on the input in ways that cannot be seen, and would be frozen in.
+            """,
+        example="""
+            @torch.jit.script
+            def double(x): return 2 * x
+            y = self.sn(double(self.conv(x)))  # SNN311
+            """,
+        help="compute the tensor with torch functions inside forward, or register it as a buffer",
+    ),
+    Rule(
+        "SNN312",
+        "bad-data",
+        Severity.ERROR,
+        what="""
+            Reports recordings or labels that cannot be used: no `inputs`, no samples, values that
+            are not finite or not what --input declares, labels that do not match.
+            """,
+        why="""
+            What is declared about the input is part of the proof that the network is spike-only:
+            a 2 in an input declared as spikes would make it void. Labels that are shifted by one
+            give an accuracy that means nothing.
+            """,
+        example="""
+            counts = events.sum(dim=0)  # 0, 1, 2, ...
+            np.savez("data.npz", inputs=counts, labels=labels)
+            # snncc simulate net.pt --input data.npz    SNN312 if the input is declared spike
+            """,
+        help="give an .npz with `inputs` in the model's layout and, for accuracy, `labels` (N,)",
+    ),
+    Rule(
+        "SNN313",
+        "no-such-name",
+        Severity.ERROR,
+        what="""
+            Reports the name of a rule, a target, a pass, a head, a module or a factory that does
+            not exist, and lists those that do.
+            """,
+        why="""
+            A misspelt name must not fall back to something else.
+            """,
+        example="""
+            snncc.compile(net, example, target="lohi")  # SNN313: there are loihi, reference
+            """,
+        help="pick one of the names listed",
+    ),
+    Rule(
+        "SNN314",
+        "cannot-run",
+        Severity.ERROR,
+        what="""
+            Reports a forward or a factory that raises, or a factory that returns no module.
+            """,
+        why="""
+            The network is read by running it; what does not run cannot be read. The finding says
+            what was raised.
+            """,
+        example="""
+            net = nn.Sequential(nn.Linear(100, 10), snncc.nn.IF())
+            snncc.check(net, torch.zeros(4, 1, 99))  # SNN314: shapes cannot be multiplied
+            """,
+        help="make the module's forward run on the example input first",
+    ),
+    Rule(
+        "SNN315",
+        "unstable-recording",
+        Severity.ERROR,
+        what="""
+            Reports a network that does something else when it is recorded a second time, with
+            other data and another number of samples.
+            """,
+        why="""
+            One of the two recordings would be frozen in. The cause is a random number, a counter
+            in the module, a batch size written into the code, or a branch on the data.
+            """,
+        example="""
+            def forward(self, x):
+                x = x + 0.1 * torch.randn(16, 64)  # SNN315: random, and only for N = 16
+                return self.sn(self.fc(x))
+            """,
+        help="remove randomness, counters and fixed batch sizes from forward",
+    ),
+    Rule(
+        "SNN316",
+        "bad-option",
+        Severity.ERROR,
+        what="""
+            Reports an option or an argument that is malformed, unknown, or at odds with another.
+            """,
+        why="""
+            An option that is ignored without a word leaves you with results of something else than
+            you asked for.
+            """,
+        example="""
+            snncc.save_model(net, "net.pt", example, layout="TCN")  # SNN316: TN, N or NT
+            """,
+        help="see the command's --help",
+    ),
+    Rule(
+        "SNN317",
+        "tool-missing",
+        Severity.ERROR,
+        what="""
+            Reports something outside snncc that is not installed or too old: Lava's own
+            interpreter, a package whose classes a checkpoint holds, torch before 2.10.
+            """,
+        why="""
+            Lava needs a Python 3.10 of its own. A checkpoint of SpikingJelly modules needs
+            SpikingJelly. Before 2.10 a checkpoint can make torch run code.
+            """,
+        example="""
+            torch.save(spikingjelly_net, "net.pt")
+            # on a machine without SpikingJelly:
+            # snncc check net.pt    SNN317: there is no package `spikingjelly`
+            """,
+        help="install what is named, or choose another backend",
+    ),
+)

@@ -1,0 +1,249 @@
+"""SNN1xx: what breaks spike-only."""
+
+from __future__ import annotations
+
+from snncc.diagnostics.rule import Rule, Severity
+
+SPIKE_ONLY = (
+    Rule(
+        "SNN101",
+        "mac-on-analog",
+        Severity.ERROR,
+        what="""
+            Reports a layer with weights (convolution, linear) behind the first neurons whose
+            input is neither spikes nor a sum of weighted spikes.
+            """,
+        why="""
+            A weight times a spike is the weight or nothing: an accumulate (AC, 0.9 pJ). A weight
+            times a real value is a multiply-accumulate (MAC, 4.6 pJ), and a neuromorphic core has
+            no multiplier for it.
+            """,
+        example="""
+            a = torch.tanh(self.conv1(spikes))  # real values
+            y = self.sn(self.conv2(a))          # SNN101: conv2 multiplies them
+            """,
+        help="let a neuron turn the value into spikes first, or move the layer before the first "
+        "neuron",
+    ),
+    Rule(
+        "SNN102",
+        "analog-residual",
+        Severity.ERROR,
+        what="""
+            Reports an addition that brings a real value, one that is no sum of weighted spikes,
+            into the spike path.
+            """,
+        why="""
+            After the addition nothing downstream is spike-only: the next layer multiplies real
+            values. Spikes, and currents that are linear in spikes, may be added freely; the sum
+            becomes several projections onto one population.
+            """,
+        example="""
+            shortcut = torch.relu(self.bn(self.conv(spikes)))
+            y = self.sn(self.conv1(spikes)) + shortcut  # SNN102
+            """,
+        help="add spikes or currents that are linear in spikes, not the analog value",
+    ),
+    Rule(
+        "SNN103",
+        "product-of-non-spikes",
+        Severity.ERROR,
+        what="""
+            Reports an elementwise product, a matrix product or a weight computed from the input,
+            in which more than one factor depends on the input and they are not all spikes.
+            """,
+        why="""
+            The product of spikes is an AND, one gate neuron. The product of two currents needs a
+            multiplier in every step and for every neuron.
+            """,
+        example="""
+            gate = self.conv1(spikes)
+            y = self.sn(gate * self.conv2(spikes))  # SNN103: current times current
+            """,
+        help="multiply spikes only (a gate), or fold the factor into weights",
+    ),
+    Rule(
+        "SNN104",
+        "max-pool-on-currents",
+        Severity.ERROR,
+        what="""
+            Reports a max pool whose input is a current rather than spikes or spike counts.
+            """,
+        why="""
+            On spikes a max pool is an OR over the window, a population of gates. On real values it
+            compares currents, which no accumulate can do.
+            """,
+        example="""
+            y = self.sn(F.max_pool2d(self.conv(spikes), 2))  # SNN104
+            y = F.max_pool2d(self.sn(self.conv(spikes)), 2)  # fine: an OR
+            """,
+        help="pool after the neuron, where a max pool is an OR, or use an average pool",
+    ),
+    Rule(
+        "SNN105",
+        "non-spike-activation",
+        Severity.ERROR,
+        what="""
+            Reports an activation with real values (ReLU, GELU, sigmoid, tanh, ...) between the
+            first and the last neurons, on something that is not spikes.
+            """,
+        why="""
+            Its output is real-valued, so that the next layer is made of MACs. It is also the
+            commonest trace of a network that was only half converted.
+            """,
+        example="""
+            x = self.relu(self.bn1(self.conv1(spikes)))  # SNN105
+            x = self.sn(self.bn2(self.conv2(x)))
+            """,
+        help="replace the activation with a spiking neuron",
+    ),
+    Rule(
+        "SNN106",
+        "norm-cannot-fold",
+        Severity.ERROR,
+        what="""
+            Reports a norm between neurons that has no fixed scale and shift in eval mode: layer,
+            group, instance and RMS norm, and batch norm without running statistics.
+            """,
+        why="""
+            Batch norm in eval mode is a constant per channel and goes into thresholds and biases
+            for nothing. These norms take mean and variance from the sample at hand, with a
+            division and a root in every step.
+            """,
+        example="""
+            self.norm = nn.GroupNorm(4, 64)
+            y = self.sn(self.norm(self.conv(spikes)))  # SNN106
+            """,
+        help="use batch norm, whose eval form is fixed and folds into thresholds",
+    ),
+    Rule(
+        "SNN107",
+        "attention",
+        Severity.ERROR,
+        what="""
+            Reports softmax attention between neurons.
+            """,
+        why="""
+            Softmax divides by a sum of exponentials, and its result is multiplied with real
+            values. Spike-driven forms keep queries, keys and values binary and need neither.
+            """,
+        example="""
+            weights = torch.softmax(q @ k.transpose(-2, -1), dim=-1)
+            y = self.sn(weights @ v)  # SNN107
+            """,
+        help="replace softmax attention with a spike-driven form",
+    ),
+    Rule(
+        "SNN108",
+        "unsupported-between-neurons",
+        Severity.ERROR,
+        what="""
+            Reports an op between neurons that is neither linear, nor a function of a few spikes,
+            nor a max pool on spikes, and that no rule above names.
+            """,
+        why="""
+            Those three are what populations and projections can do. Anything else has nowhere to
+            run on the chip.
+            """,
+        example="""
+            strongest = torch.sort(self.conv(spikes), dim=2).values
+            y = self.sn(strongest)  # SNN108
+            """,
+        help="move the op before the first neuron or after the last, or express it with linear "
+        "layers and gates",
+    ),
+    Rule(
+        "SNN109",
+        "cone-too-wide",
+        Severity.ERROR,
+        what="""
+            Reports a group of elementwise ops that together read more spikes than the limit.
+            """,
+        why="""
+            Such a group becomes gates by its truth table, which has 2^k rows for k spikes. A
+            spike that is also read from outside the group cuts it in two.
+            """,
+        example="""
+            odd = spikes[0]
+            for s in spikes[1:]:  # forty of them
+                odd = odd + s - 2 * odd * s
+            y = self.conv(odd)  # SNN109
+            """,
+        help="split the expression so that no group of elementwise ops reads more spikes than the "
+        "limit",
+    ),
+    Rule(
+        "SNN110",
+        "neuron-without-exact-form",
+        Severity.ERROR,
+        what="""
+            Reports a neuron that is not exactly v <- a v + x + b, spike where v reaches a
+            threshold, hard or soft reset, with or without a synaptic current.
+            """,
+        why="""
+            Everything is brought to that form without changing a spike. A neuron with another
+            membrane equation would have to be approximated, and then what runs on the chip is no
+            longer the network that was trained.
+            """,
+        example="""
+            from spikingjelly.activation_based import neuron
+            self.sn = neuron.QIFNode(step_mode="m")  # SNN110: quadratic in v
+            """,
+        help="use IF, LIF or PLIF, or teach the compiler the neuron",
+    ),
+    Rule(
+        "SNN111",
+        "function-of-counts",
+        Severity.ERROR,
+        what="""
+            Reports a function that is not linear of a value with more than two levels: a sum of
+            spikes, an average over a window, a declared count.
+            """,
+        why="""
+            A sum reaches its consumers as several spikes and is added up in their membranes; the
+            number itself exists nowhere on the chip. Linear functions pass through the sum, others
+            do not.
+            """,
+        example="""
+            average = F.avg_pool2d(spikes, 2)  # 0, 1/4, 1/2, 3/4 or 1
+            y = self.sn(self.conv(average ** 2))  # SNN111
+            """,
+        help="apply the op to binary spikes, not to sums of them",
+    ),
+    Rule(
+        "SNN112",
+        "temporal-mixing",
+        Severity.ERROR,
+        what="""
+            Reports an op before the last spikes that lets one time step read another, other than
+            through a neuron's membrane.
+            """,
+        why="""
+            The chip runs one step after the other and keeps nothing but membranes. A mean, a norm
+            or an attention over T needs all steps at once. Behind the last spikes a reduction over
+            T is part of the readout and is fine.
+            """,
+        example="""
+            centred = x - x.mean(dim=0, keepdim=True)  # x is (T, N, C, H, W)
+            y = self.sn(self.conv(centred))  # SNN112
+            """,
+        help="mix time only after the last spikes",
+    ),
+    Rule(
+        "SNN113",
+        "no-spikes",
+        Severity.ERROR,
+        what="""
+            Reports a network, or a chosen head, without a single spiking neuron on its way.
+            """,
+        why="""
+            All of it would run on the host: there is nothing to put on the chip. Often the wrong
+            head was chosen, or the neurons are of a class the front end takes for a layer.
+            """,
+        example="""
+            net = nn.Sequential(nn.Flatten(2), nn.Linear(2312, 10))
+            snncc.check(net, torch.zeros(10, 1, 2, 34, 34))  # SNN113
+            """,
+        help="the network needs at least one spiking neuron between input and output",
+    ),
+)
