@@ -539,6 +539,17 @@ def test_what_a_process_trusts_elsewhere_is_not_trusted_here(tmp_path: Path) -> 
     refused("SNN304", "system`", path)
 
 
+def test_what_a_file_says_cannot_reach_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    path.write_bytes(archive(glob("evil\x1b[2J\r", "N\u2028et") + EMPTY + NEWOBJ))
+    error = refused("SNN304", r"`evil\?\[2J\?.N\?et`", path)
+    assert str(error).isprintable()
+    many = b"".join(glob("evil", f"N{i}" + "x" * 999) for i in range(99))
+    path.write_bytes(archive(many))
+    error = refused("SNN304", "and 79 more", path)
+    assert len(str(error)) < 6000
+
+
 CONV = ("torch.nn.modules.conv", "Conv2d")
 SEQUENTIAL = ("torch.nn.modules.container", "Sequential")
 TWISTS = {
@@ -621,7 +632,7 @@ def test_where_the_trouble_is(tmp_path: Path) -> None:
     inner = module(SEQUENTIAL, _modules=mapping(conv1=module(CONV, forward=module())))
     path = tmp_path / "net.pt"
     path.write_bytes(archive(module(SEQUENTIAL, _modules=mapping(layer1=inner))))
-    error = refused("SNN304", "overrides `forward` of its class Conv2d", path)
+    error = refused("SNN304", "a Conv2d in .* overrides `forward` of its class", path)
     assert error.findings[0].location.module == "layer1.conv1"
 
 

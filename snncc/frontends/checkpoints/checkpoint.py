@@ -18,7 +18,7 @@ from torch import nn
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.checkpoints.allow_list import allow_list
 from snncc.frontends.checkpoints.factory import load_weights, make, state_dicts
-from snncc.frontends.checkpoints.unpickle import read
+from snncc.frontends.checkpoints.unpickle import read, shown
 from snncc.frontends.data import InputKind, Layout
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -245,15 +245,15 @@ def _fault(content: Mapping[str, Any]) -> str:
     """What is wrong with the facts beside a network; empty if nothing."""
     shape, steps = content.get("shape"), content.get("time_steps")
     if type(shape) is not tuple or not shape or not all(type(n) is int and n > 0 for n in shape):
-        return f"the shape must be positive whole numbers, not {shape!r}"
+        return f"the shape must be positive whole numbers, not {shown(repr(shape))}"
     if not isinstance(content.get("dtype"), torch.dtype):
         return "the dtype of the input is missing"
     if steps is not None and (type(steps) is not int or steps < 1):
-        return f"time_steps must be a positive whole number, not {steps!r}"
+        return f"time_steps must be a positive whole number, not {shown(repr(steps))}"
     for name, kind in (("layout", Layout), ("input", InputKind)):
         value = content.get(name)
         if value is not None and (type(value) is not str or value not in get_args(kind)):
-            return f"{name} must be one of {', '.join(get_args(kind))}, not {value!r}"
+            return f"{name} must be one of {', '.join(get_args(kind))}, not {shown(repr(value))}"
     return ""
 
 
@@ -262,12 +262,14 @@ def _settled(module: nn.Module, source: str) -> nn.Module:
     try:
         module = module.cpu().eval()
     except Exception as error:  # a hostile file may hold a module inside itself
-        raise refuse("SNN305", f"the network in {source} has no eval mode: {error}") from error
+        raise refuse(
+            "SNN305", f"the network in {source} has no eval mode: {shown(str(error))}"
+        ) from error
     tensors = [*module.named_parameters(), *module.named_buffers()]
     broken = [name for name, tensor in tensors if not _is_finite(tensor)]
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
-        raise refuse("SNN307", f"`{broken[0]}`{more} in {source} holds NaN or infinity")
+        raise refuse("SNN307", f"`{shown(broken[0])}`{more} in {source} holds NaN or infinity")
     return module
 
 
@@ -280,9 +282,8 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 
 
 def _cannot_save(module: nn.Module, error: Exception) -> SnnccError:
-    reason = " ".join(str(error).split())
     return refuse(
         "SNN304",
-        f"torch cannot save a whole {type(module).__name__}: {reason}",
+        f"torch cannot save a whole {type(module).__name__}: {shown(str(error))}",
         help="save its state_dict() and pass package.module:factory --weights",
     )

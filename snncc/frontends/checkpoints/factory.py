@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import SnnccError, refuse
+from snncc.frontends.checkpoints.unpickle import shown
 
-_SHOWN = 3
+_NAMED = 3
 
 
 def make(spec: str) -> nn.Module:
@@ -98,7 +99,7 @@ def _state_dict(content: Any, source: str) -> dict[str, torch.Tensor]:
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
-        keys = ", ".join(f"`{key}`" for key in found)
+        keys = ", ".join(f"`{shown(key)}`" for key in found)
         reason = f"{source} holds several state dicts, under {keys}"
     else:
         reason = f"{source} holds no state dict"
@@ -159,12 +160,12 @@ def _misfit(message: str) -> SnnccError:
 
 
 def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    words = shown(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _list(verb: str, names: list[str]) -> str:
     if not names:
         return ""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{verb} {', '.join(names[:_SHOWN])}{more}"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{verb} {', '.join(map(shown, names[:_NAMED]))}{more}"

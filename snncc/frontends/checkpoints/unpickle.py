@@ -45,6 +45,7 @@ _PLAIN = (
     *(type(None), bool, int, float, complex, str, bytes, bytearray),
     *(torch.dtype, torch.device, torch.layout, torch.memory_format),
 )
+_NAMED, _LONG = 20, 200
 _RESAVE = "open it with the code that wrote it and save it again with torch.save"
 
 
@@ -111,7 +112,9 @@ def _class_names(data: bytes, source: str, allowed: frozenset[str]) -> list[str]
 
 
 def _foreign(source: str, names: list[str]) -> SnnccError:
-    quoted = ", ".join(f"`{name}`" for name in names)
+    quoted = ", ".join(f"`{shown(name)}`" for name in names[:_NAMED])
+    if len(names) > _NAMED:
+        quoted += f" and {len(names) - _NAMED} more"
     message = f"{source} asks for {quoted}, not on the list of classes a file may hold"
     if any(name.startswith("__main__.") for name in names):
         return refuse(
@@ -207,7 +210,7 @@ class _Place:
         while place is not None:
             names.append(place.name)
             place = place.outer
-        return ".".join(name for name in reversed(names) if name)
+        return shown(".".join(name for name in reversed(names) if name))
 
 
 def _vet(root: Any, source: str) -> list[Record | list[Any] | dict[Any, Any]]:
@@ -271,7 +274,7 @@ def _inside(record: Record, place: _Place, source: str) -> Iterator[tuple[Any, _
         if hides_method or (name == "_compiled_call_impl" and value is not None):
             raise refuse(
                 "SNN304",
-                f"an object in {source} overrides `{name}` of its class {record.real.__qualname__}",
+                f"a {record.real.__qualname__} in {source} overrides `{shown(name)}` of its class",
                 Location(module=str(place)),
                 help="write the change into a class of its own and name it with --allow",
             )
@@ -300,7 +303,7 @@ def _vet_module(cls: type, state: dict[str, Any], place: _Place, source: str) ->
         if name.endswith("_hooks") and value:
             raise refuse(
                 "SNN304",
-                f"a {cls.__qualname__} in {source} has hooks (`{name}`), which are code",
+                f"a {cls.__qualname__} in {source} has hooks (`{shown(name)}`), which are code",
                 Location(module=str(place)),
                 help="remove the hooks before saving (weight_norm and its like: "
                 "remove_weight_norm), or pass package.module:factory --weights",
@@ -372,4 +375,10 @@ def _damaged(source: str, error: Exception) -> SnnccError:
 def _line(error: object) -> str:
     """The first line of what somebody else's code says, without the full stop."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+    return shown(lines[0].rstrip("."))
+
+
+def shown(words: str) -> str:
+    """Words out of a file, fit for one line of a terminal."""
+    short = words if len(words) <= _LONG else words[:_LONG] + "…"
+    return "".join(char if char.isprintable() else "?" for char in short)
