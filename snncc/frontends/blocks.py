@@ -1,0 +1,31 @@
+"""Readings of the neurons of ``snncc.nn``: state local to the call, multi-step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snncc.frontends.neurons import NeuronModule
+from snncc.ir.ops import Spiking
+
+if TYPE_CHECKING:
+    from snncc.nn import IF, LIF, PLIF
+
+
+def _read(module: IF | LIF | PLIF, leak: float, decay_input: bool) -> NeuronModule:
+    spiking = Spiking(
+        leak, decay_input, float(module.threshold), module.reset,
+        float(module.v_reset), float(module.v_reset),
+    )  # fmt: skip
+    return NeuronModule(spiking, multi_step=True, keeps_state=False)
+
+
+def integrate_and_fire(module: IF) -> NeuronModule:
+    return _read(module, 0.0, False)
+
+
+def leaky(module: LIF) -> NeuronModule:
+    return _read(module, 1.0 / module.tau, module.decay_input)
+
+
+def parametric_leaky(module: PLIF) -> NeuronModule:
+    return _read(module, float(module.w.detach().sigmoid()), module.decay_input)

@@ -1,0 +1,118 @@
+"""What the module itself does: the other side of every comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from snncc.diagnostics import refuse
+from snncc.frontends.neurons import converter
+from snncc.frontends.torch.axes import Axes
+from snncc.frontends.torch.tracing import named_outputs, private_copy
+from snncc.ir.graph import Graph
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One run of a module in float64.
+
+    ``spikes``: node name of each neuron call to (T, N, …); ``heads``: head name to what the module
+    returned, step values as (T, N, …), others as (N, …).
+    """
+
+    spikes: Mapping[str, torch.Tensor]
+    heads: Mapping[str, torch.Tensor]
+
+
+def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.Tensor]:
+    """User data in the module's layout as the interpreter takes it.
+
+    (T, N, …) where the input changes from step to step, (N, …) where it is static. For a module
+    of one step, (N, …) repeats over time. Raises SnnccError (SNN306).
+    """
+    (node,) = graph.inputs
+    tensor = torch.as_tensor(inputs)
+    axes, shape = node.signal.axes, node.signal.shape
+    rank = len(axes)
+    single = "T" not in axes
+    if single and tensor.dim() == rank + 1 and node.signal.rate == "step":
+        arranged = tensor
+    elif tensor.dim() == rank:
+        arranged = _batch_first(tensor, axes)
+        if single and node.signal.rate == "step":
+            arranged = arranged.expand(graph.time_steps or 1, *arranged.shape)
+    else:
+        arranged = tensor
+    lead = arranged.dim() - len(shape)
+    expected = 2 if node.signal.rate == "step" else 1
+    if lead != expected or tuple(arranged.shape[lead:]) != shape or 0 in arranged.shape:
+        wanted = "(" + ", ".join([*axes[: rank - len(shape)], *map(str, shape)]) + ")"
+        raise refuse("SNN306", f"inputs of shape {tuple(tensor.shape)} do not fit {wanted}")
+    return {node.name: arranged.to(torch.float64)}
+
+
+def _batch_first(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """Axes to (T, N, features) or (N, features)."""
+    lead = [axes.index(role) for role in ("T", "N") if role in axes]
+    return tensor.permute(*lead, *(d for d in range(len(axes)) if d not in lead))
+
+
+def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) -> Observation:
+    """Run a float64 copy of ``module`` on ``inputs`` and note what each neuron yields.
+
+    ``graph`` is its trace: it gives the names, and T for a module of one step.
+    """
+    twin = private_copy(module, torch.float64)
+    tensor = torch.as_tensor(inputs).to(torch.float64)
+    (node,) = graph.inputs
+    single = not any("T" in n.signal.axes for n in graph.nodes.values())
+    seen: dict[str, list[torch.Tensor]] = {}
+    calls: dict[str, int] = {}
+    hooks = []
+    for path, part in twin.named_modules():
+        if converter(part) is not None:
+
+            def note(m: nn.Module, i: object, y: torch.Tensor, path: str = path) -> None:
+                count = calls[path] = calls.get(path, 0) + 1
+                base = path or "network"
+                seen.setdefault(base if count == 1 else f"{base}:{count}", []).append(y.clone())
+
+            hooks.append(part.register_forward_hook(note))
+    outputs: dict[str, list[torch.Tensor]] = {}
+    try:
+        with torch.no_grad():
+            for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
+                calls.clear()
+                for name, value in named_outputs(twin(step)):
+                    outputs.setdefault(name, []).append(value)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    axes = {n.name: n.signal.axes for n in graph.nodes.values()}
+    return Observation(
+        {name: _whole(values, axes[name], single) for name, values in seen.items() if name in axes},
+        {
+            head: _whole(outputs[head], axes[node_name], single)
+            for head, node_name in graph.heads.items()
+        },
+    )
+
+
+def _calls(
+    tensor: torch.Tensor, axes: Axes, single: bool, steps: int | None
+) -> list[torch.Tensor]:
+    if not single:
+        return [tensor]
+    if tensor.dim() == len(axes) + 1:
+        return list(tensor)
+    return [tensor] * (steps or 1)
+
+
+def _whole(values: list[torch.Tensor], axes: Axes, single: bool) -> torch.Tensor:
+    if single:
+        return torch.stack(values)
+    return _batch_first(values[0], axes)

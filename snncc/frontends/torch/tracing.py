@@ -1,0 +1,240 @@
+"""``trace``: a module and an example to a Graph."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from snncc.diagnostics import Location, SnnccError, refuse
+from snncc.frontends.torch.axes import Axes, features
+from snncc.frontends.torch.calls import HANDLERS
+from snncc.frontends.torch.recorder import Recorder
+from snncc.ir.graph import Graph, Node, Rate, Signal
+from snncc.ir.inference import with_values
+from snncc.ir.ops import Identity, Input
+
+Layout = Literal["TN", "N", "NT"]
+InputKind = Literal["spike", "count", "analog"]
+
+INPUT = "input"
+
+
+def trace(
+    module: nn.Module,
+    example_input: torch.Tensor | np.ndarray,
+    *,
+    time_steps: int | None = None,
+    layout: Layout | None = None,
+    input: InputKind = "analog",
+) -> Graph:
+    """Record ``module`` on ``example_input`` and return what it computes in one time step.
+
+    ``example_input`` is what ``module.forward`` takes: (T, N, …) for layout "TN", (N, T, …) for
+    "NT", (N, …) for "N"; without a layout, an odd number of axes is "TN", an even one "N".
+    ``time_steps`` says that the module computes one step and is called that many times. ``input``
+    declares what the values are. The module itself is not touched: a copy in float64 runs, twice,
+    on different data and batch sizes, and both recordings must agree.
+
+    Raises SnnccError: SNN1xx (temporal mixing, neurons without exact form), SNN3xx (whatever a
+    recording cannot see).
+    """
+    example = torch.as_tensor(example_input).detach().to("cpu")
+    if example.dim() < 2:
+        raise refuse("SNN306", f"an input of shape {tuple(example.shape)} has no axis of samples")
+    if input not in ("spike", "count", "analog"):
+        raise refuse("SNN316", f"input is spike, count or analog, not {input!r}")
+    chosen = layout or default_layout(example.dim(), time_steps)
+    if chosen not in ("TN", "N", "NT"):
+        raise refuse("SNN316", f"layout is TN, N or NT, not {chosen!r}")
+    if time_steps is not None and (time_steps < 1 or chosen != "N"):
+        raise refuse("SNN316", f"time_steps={time_steps} goes with one step, layout N, T ≥ 1")
+    axes = input_axes(chosen, example.dim())
+    steps = example.shape[axes.index("T")] if "T" in axes else None
+    samples = [n for n in (2, 3, 4) if n not in (steps, time_steps)][:2]
+    try:
+        return _agreed(module, example, axes, samples, time_steps, input, torch.float64)
+    except SnnccError as error:
+        forced = any(f.code == "SNN314" and "dtype" in f.message for f in error.findings)
+        if not forced:
+            raise
+        return _agreed(module, example, axes, samples, time_steps, input, torch.float32)
+
+
+def default_layout(rank: int, time_steps: int | None) -> Layout:
+    """(T, N, …) has an odd rank for images, (T, N, features) too; else samples come first."""
+    return "N" if time_steps is not None or rank % 2 == 0 else "TN"
+
+
+def input_axes(layout: Layout, rank: int) -> Axes:
+    lead = tuple(layout)
+    if rank < len(lead):
+        raise refuse("SNN306", f"layout {layout} needs more than {rank} axes")
+    return (*lead, *["F"] * (rank - len(lead)))
+
+
+def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy in ``dtype`` on the CPU that shares nothing with ``module``, its state at rest."""
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+            raise refuse("SNN311", f"{type(part).__name__} is scripted: its calls cannot be seen")
+        for value in _stray_tensors(part):
+            memo[id(value)] = value.detach().clone()
+    try:
+        twin = copy.deepcopy(module, memo)
+    except Exception as error:
+        raise refuse("SNN314", f"the module cannot be copied ({_first_line(error)})") from None
+    for part in twin.modules():
+        reset = getattr(part, "reset", None)
+        if callable(reset) and "spikingjelly" in type(part).__module__:
+            reset()
+    return twin.to(device="cpu", dtype=dtype)
+
+
+def _stray_tensors(part: nn.Module) -> Iterator[torch.Tensor]:
+    """Tensors a module holds that are neither parameters nor buffers (states, closures)."""
+    for value in [*vars(part).values(), *getattr(part, "_memories", {}).values()]:
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, torch.Tensor) and not isinstance(item, nn.Parameter):
+                yield item
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _agreed(
+    module: nn.Module, example: torch.Tensor, axes: Axes, samples: list[int],
+    time_steps: int | None, kind: InputKind, dtype: torch.dtype,
+) -> Graph:  # fmt: skip
+    """Two recordings, on other data and another batch size, that agree."""
+    batch = axes.index("N")
+    recordings = []
+    for run, count in enumerate(samples):
+        twin = private_copy(module, dtype)
+        named = _known_tensors(twin)
+        _check_finite(named)
+        data = example.index_select(batch, torch.arange(count) % example.shape[batch])
+        data = (_other(data, kind) if run else data).to(dtype)
+        recordings.append(_record(twin, data, axes, count, time_steps, kind, named))
+    _compare(*recordings)
+    return with_values(recordings[0])
+
+
+def _other(example: torch.Tensor, kind: InputKind) -> torch.Tensor:
+    """Other data of the same kind and shape."""
+    source = torch.Generator().manual_seed(0)
+    if kind == "analog":
+        low, high = float(example.min()), float(example.max())
+        noise = torch.rand(example.shape, generator=source, dtype=torch.float64)
+        return low + noise * ((high - low) or 1.0)
+    return torch.randint(0, 2 if kind == "spike" else 4, example.shape, generator=source)
+
+
+def _known_tensors(twin: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors that exist before the run, by name."""
+    named = dict(twin.named_parameters()) | dict(twin.named_buffers())
+    for path, part in twin.named_modules():
+        for attribute, value in vars(part).items():
+            several = isinstance(value, list | tuple)
+            for index, item in enumerate(value if several else [value]):
+                if isinstance(item, torch.Tensor):
+                    suffix = f".{index}" if several else ""
+                    named.setdefault(".".join(filter(None, (path, attribute))) + suffix, item)
+    return named
+
+
+def _check_finite(named: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in named.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise refuse("SNN307", f"tensor {name} has a NaN or infinite value")
+
+
+def _record(
+    twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
+    kind: InputKind, named: Mapping[str, torch.Tensor],
+) -> Graph:  # fmt: skip
+    steps = data.shape[axes.index("T")] if "T" in axes else None
+    single = time_steps is not None
+    recorder = Recorder(
+        HANDLERS, {id(tensor): name for name, tensor in named.items()},
+        {id(part): path for path, part in twin.named_modules()}, samples, steps, single,
+    )  # fmt: skip
+    rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
+    shape = features(axes, data.shape)
+    name = recorder.emit(Input(kind), (), shape, axes, rate=rate, what=INPUT)
+    data = data.clone()
+    recorder.bind(data, name, axes)
+    try:
+        with recorder.attached(twin), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with recorder:
+                output = twin(data)
+    except SnnccError:
+        raise
+    except Exception as error:
+        message = f"{type(error).__name__} in forward: {_first_line(error)}"
+        raise refuse("SNN314", message, recorder.here_or(error)) from None
+    heads = _heads(recorder, output)
+    total = time_steps if single else recorder.steps
+    return Graph.build(
+        recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
+    )
+
+
+def _plain(name: str) -> str:
+    return name.lstrip("_") or "network"
+
+
+def _heads(recorder: Recorder, output: object) -> dict[str, str]:
+    """Each returned tensor that depends on the input, under its index or key."""
+    heads: dict[str, str] = {}
+    for name, tensor in named_outputs(output):
+        if recorder.is_tracked(tensor):
+            node, axes = recorder.solid(tensor)
+            if recorder.nodes[node].signal.axes != axes:
+                shape = features(axes, tensor.shape)
+                node = recorder.emit(Identity("output"), [node], shape, axes, what="output")
+            heads[name] = node
+    if not heads:
+        raise refuse("SNN314", "no output of the module depends on its input", Location("forward"))
+    return heads
+
+
+def named_outputs(output: object, prefix: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors in what a forward returned, named by index or key, dots between levels."""
+    if isinstance(output, torch.Tensor):
+        yield prefix or "0", output
+    elif isinstance(output, Mapping):
+        for key, value in output.items():
+            yield from named_outputs(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(output, list | tuple):
+        for index, value in enumerate(output):
+            yield from named_outputs(value, f"{prefix}.{index}" if prefix else str(index))
+
+
+def _compare(first: Graph, second: Graph) -> None:
+    """Refuse recordings that differ in anything but the data."""
+    if first.heads != second.heads or first.time_steps != second.time_steps:
+        raise refuse("SNN315", "two runs on different data return different outputs")
+    for one, two in zip(first.nodes.values(), second.nodes.values(), strict=False):
+        if _form(one) != _form(two):
+            message = f"two runs on different data part at {one.name} and {two.name}"
+            raise refuse("SNN315", message, one.origin)
+    if len(first.nodes) != len(second.nodes):
+        raise refuse("SNN315", "two runs on different data do different numbers of ops")
+    for name, tensor in first.tensors.items():
+        if not np.array_equal(tensor, second.tensors[name]):
+            raise refuse("SNN315", f"constant {name} differs between two runs")
+
+
+def _form(node: Node) -> tuple[object, ...]:
+    signal: Signal = node.signal
+    return node.name, node.op, node.inputs, signal.shape, signal.rate

@@ -1,0 +1,147 @@
+"""Value sets for every node of a Graph, from what the inputs are declared to be."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from snncc.ir.graph import Graph, Node
+from snncc.ir.ops import (
+    Broadcast, Concat, Constant, Elementwise, Identity, Input, OverTime, Pad, Permute, Pool, Ref,
+    Repeat, Reshape, Scale, Slice, Spiking, Upsample,
+)  # fmt: skip
+from snncc.ir.values import REAL, SPIKE, ZERO, ValueSet
+
+CONE_LIMIT = 6
+"""So many leaves a group of elementwise ops may have to be taken as one function of them."""
+
+COUNT_LIMIT = 255
+"""A declared count is at most this per pixel and step."""
+
+TABLE_LIMIT = 4096
+
+
+def with_values(graph: Graph) -> Graph:
+    """The same Graph with every signal's value set inferred."""
+    sets: dict[str, ValueSet] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes.values():
+        sets[node.name] = _values(graph, node, sets)
+        nodes.append(replace(node, signal=replace(node.signal, values=sets[node.name])))
+    return Graph.build(nodes, graph.tensors, graph.heads, graph.name, graph.time_steps)
+
+
+def _values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
+    args = [sets[name] for name in node.inputs]
+    match node.op:
+        case Input(kind="spike") | Spiking():
+            return SPIKE
+        case Input(kind="count"):
+            return ValueSet.of(range(COUNT_LIMIT + 1))
+        case Constant(value=value):
+            return ValueSet.of(np.unique(graph.tensors[value]) if isinstance(value, Ref) else [value])
+        case Identity() | Reshape() | Permute() | Slice() | Broadcast() | Upsample() | Repeat():
+            return args[0]
+        case OverTime(kind="last"):
+            return args[0]
+        case Pad():
+            return args[0] if args[0].members is None else ValueSet.of((*args[0].members, 0.0))
+        case Concat():
+            if any(a.members is None for a in args):
+                return REAL
+            return ValueSet.of(v for a in args for v in a.members or ())
+        case Pool(kind="max", padding=padding):
+            return args[0]
+        case Scale(factor=float(factor)):
+            return args[0].image(lambda x: x * factor)
+        case Elementwise():
+            return elementwise_values(graph, node, sets)
+    return ZERO if node.inputs and all(a == ZERO for a in args) and _keeps_zero(node) else REAL
+
+
+def _keeps_zero(node: Node) -> bool:
+    return isinstance(node.op, Pool)
+
+
+def elementwise_values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
+    """All values of the whole group of elementwise ops that ends in ``node``.
+
+    The group is taken as one function of its leaves, so that ``a + b − a·b`` is known to be 0 or
+    1; where it has too many leaves, ``node`` alone as a function of its arguments.
+    """
+    for leaves in (group_leaves(graph, node.name, sets), tuple(dict.fromkeys(node.inputs))):
+        members = [sets[leaf].members for leaf in leaves]
+        known = [m for m in members if m is not None]
+        size = int(np.prod([len(m) for m in known])) if known else 1
+        if len(known) == len(members) and size <= TABLE_LIMIT:
+            columns = np.array(list(itertools.product(*known)), dtype=np.float64).T
+            table = dict(zip(leaves, columns.reshape(len(leaves), -1), strict=True))
+            return ValueSet.of(np.unique(evaluate(graph, node.name, table)))
+    return REAL
+
+
+def group_leaves(graph: Graph, root: str, sets: Mapping[str, ValueSet]) -> tuple[str, ...]:
+    """What the group of elementwise ops that ends in ``root`` reads, constants left out.
+
+    The group is cut at every spike inside it that something outside it reads too.
+    """
+    group = _elementwise_slice(graph, root)
+    leaves: dict[str, None] = {}
+    pending, seen = [root], {root}
+    while pending:
+        for source in reversed(graph.nodes[pending.pop()].inputs):
+            if source in seen:
+                continue
+            seen.add(source)
+            node = graph.nodes[source]
+            shared = any(reader not in group for reader in graph.readers[source])
+            shared |= source in graph.heads.values()
+            if _is_number(node):
+                continue
+            if isinstance(node.op, Elementwise) and not (shared and sets[source].is_spike):
+                pending.append(source)
+            else:
+                leaves[source] = None
+    order = {name: index for index, name in enumerate(graph.nodes)}
+    return tuple(sorted(leaves, key=order.__getitem__))
+
+
+def _elementwise_slice(graph: Graph, root: str) -> set[str]:
+    group, pending = {root}, [root]
+    while pending:
+        for source in graph.nodes[pending.pop()].inputs:
+            if source not in group and isinstance(graph.nodes[source].op, Elementwise):
+                group.add(source)
+                pending.append(source)
+    return group
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node.op, Constant) and not isinstance(node.op.value, Ref)
+
+
+def evaluate(graph: Graph, root: str, leaves: Mapping[str, np.ndarray]) -> np.ndarray:
+    """``root`` as a function of its leaves, on one value of each leaf per column."""
+    import torch
+
+    from snncc.ir.elementwise import function
+
+    values = {name: torch.from_numpy(column) for name, column in leaves.items()}
+
+    def value(name: str) -> torch.Tensor:
+        if name not in values:
+            node = graph.nodes[name]
+            if isinstance(node.op, Constant):
+                values[name] = torch.tensor(node.op.value, dtype=torch.float64)
+            else:
+                assert isinstance(node.op, Elementwise)
+                run = function(node.op.function)
+                values[name] = run(*(value(source) for source in node.inputs))
+        return values[name]
+
+    count = len(next(iter(leaves.values()))) if leaves else 1
+    result: np.ndarray = value(root).expand(count).numpy()
+    return result
