@@ -258,7 +258,7 @@ def _run_node(
         case Constant():
             return store.number(op.value)
         case Repeat():
-            return args[0]
+            return args[0].expand(_known(steps, node), *args[0].shape)
         case OverTime():
             if op.kind == "last":
                 return args[0][-1]
@@ -266,9 +266,7 @@ def _run_node(
         case Spiking():
             current = args[0]
             if rates[0] != "step":
-                if steps is None:
-                    raise ValueError(f"{node.name}: the number of time steps is not known")
-                current = current.expand(steps, *current.shape)
+                current = current.expand(_known(steps, node), *current.shape)
             return fire_as_written(op, current, store)
         case Elementwise():
             return apply(op, args, store)
@@ -280,6 +278,12 @@ def _run_node(
         for a, rate in zip(args, rates, strict=True)
     ]
     return apply(op, flat, store).unflatten(0, lead)
+
+
+def _known(steps: int | None, node: Node) -> int:
+    if steps is None:
+        raise ValueError(f"{node.name}: the number of time steps is not known")
+    return steps
 
 
 def fire_as_written(op: Spiking, current: Value, store: TensorStore) -> Value:

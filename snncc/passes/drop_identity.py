@@ -1,0 +1,27 @@
+"""drop-identity: Graph → Graph, bit for bit.
+
+1. copies, casts and dropout in eval mode go; their readers read their argument
+2. one that is a head stays: it carries the axes of what the module returns
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snncc.ir.graph import Graph
+from snncc.ir.ops import Identity
+from snncc.passes.base import Form, Outcome, Pass
+
+
+@dataclass(frozen=True)
+class DropIdentity(Pass):
+    name: ClassVar[str] = "drop-identity"
+    reads: ClassVar[type[Form]] = Graph
+    writes: ClassVar[type[Form]] = Graph
+
+    def __call__(self, form: Form) -> Outcome:
+        assert isinstance(form, Graph)
+        heads = set(form.heads.values())
+        gone = [node.name for node in form.of_type(Identity) if node.name not in heads]
+        return Outcome(form.bypass(gone), report={"dropped": len(gone)})

@@ -1,0 +1,48 @@
+"""lower: Graph → Network.
+
+1. linear regions become projections, their constant part the bias of the population
+2. elementwise groups over spikes become affine parts or memoryless gate populations
+3. max pools on spikes become OR gates
+4. the analog prefix becomes encoders
+5. what follows the last spikes becomes the readout
+6. anything else is a finding; all are collected in one run
+
+Neurons are brought to the normal form: an input gain and v_reset ≠ 0 are scaled and shifted away,
+a strict threshold becomes ≥ the next float.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snncc.ir.graph import Graph
+from snncc.ir.network import Network
+from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.regions import Lowering
+
+
+@dataclass(frozen=True)
+class Lower(Pass):
+    """``strict``: analog work on the host is an error."""
+
+    name: ClassVar[str] = "lower"
+    reads: ClassVar[type[Form]] = Graph
+    writes: ClassVar[type[Form]] = Network
+
+    strict: bool = False
+
+    def __call__(self, form: Form) -> Outcome:
+        assert isinstance(form, Graph)
+        lowering = Lowering(form, self.strict)
+        if lowering.network is None:
+            return Outcome(form, lowering.findings)
+        network = lowering.network
+        roles = [population.role for population in network.populations]
+        report = {
+            "populations": roles.count("neuron"),
+            "gates": roles.count("gate"),
+            "projections": len(network.projections),
+            "encoders": len(network.encoders),
+        }
+        return Outcome(network, lowering.findings, report)

@@ -1,0 +1,591 @@
+"""Lowering as an analysis: every neuron's input as Σ A_i(s_i) + b, or the reason why not.
+
+Numbered as in ``lower``:
+
+1. linear regions: conv, dense, average pool, norm, scale, add, reshape, concat, slice, … between
+   spikes and the next neuron become chains of linear maps; adds become several projections,
+   concat becomes zeros around; the constant part is the region at zero input
+2. elementwise groups over spikes become affine parts, one gate, or AND gates and an affine part
+3. max pool on spikes is OR over the window: a gate
+4. what depends on nothing but the analog input stays on the host: an encoder
+5. what follows the last spikes is a readout
+6. everything else is a finding, and the analysis goes on
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from snncc.diagnostics import Finding
+from snncc.ir.elementwise import ACTIVATIONS
+from snncc.ir.graph import Graph, Node
+from snncc.ir.inference import CONE_LIMIT, evaluate, group_leaves
+from snncc.ir.interpreter import TensorStore, apply
+from snncc.ir.network import (
+    Encoder, Network, Neuron, Place, Population, Projection, Readout, Source,
+)  # fmt: skip
+from snncc.ir.ops import (
+    Argmax, Broadcast, Concat, Constant, Conv, Dense, Elementwise, Identity, Input, MatMul, Norm,
+    Normalise, Number, Op, OverTime, Pad, Pool, Ref, Repeat, Scale, Softmax, Spiking, is_linear,
+)  # fmt: skip
+from snncc.ir.shapes import output_shape
+from snncc.ir.values import ValueSet
+from snncc.passes.cones import Affine, Moebius, Threshold, realise
+
+Term = tuple[str, tuple[Op, ...]]
+
+
+@dataclass(frozen=True)
+class Region:
+    """Σ coefficient·chain(source) + offset; ``broken``: some part of it was refused."""
+
+    terms: Mapping[Term, float]
+    offset: torch.Tensor | None = None
+    broken: bool = False
+
+
+_HOST_OPS = (Softmax, Argmax, Identity)
+_WEIGHTED = (Conv, Dense)
+
+
+class Lowering:
+    """One lowering of ``graph`` (its first head), collecting findings on the way.
+
+    ``network`` is None when a finding is an error. ``strict`` makes analog work on the host one.
+    """
+
+    def __init__(self, graph: Graph, strict: bool = False) -> None:
+        self._graph = graph
+        self._strict = strict
+        self._store = TensorStore(graph.tensors, torch.float64)
+        self._sets: dict[str, ValueSet] = {n.name: n.signal.values for n in graph.nodes.values()}
+        self._regions: dict[str, Region] = {}
+        self._places: dict[str, Place] = {}
+        self._projections: list[Projection] = []
+        self._tensors: dict[str, np.ndarray] = dict(graph.tensors)
+        self._found: dict[tuple[str, str], Finding] = {}
+        self._host = self._host_nodes()
+        head = next(iter(graph.heads))
+        self._needed = graph.ancestors(graph.heads[head])
+        for node in graph.nodes.values():
+            if node.name in self._needed and isinstance(node.op, Spiking):
+                self._neuron(node)
+        self._read_out(head)
+        self.network = self._network()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        order = {name: i for i, name in enumerate(self._graph.nodes)}
+        return tuple(sorted(self._found.values(), key=lambda f: order.get(f.node, -1)))
+
+    @property
+    def broken(self) -> frozenset[str]:
+        """Nodes whose value is not linear in spikes because of some finding."""
+        return frozenset(name for name, region in self._regions.items() if region.broken)
+
+    def _network(self) -> Network | None:
+        if any(f.is_error for f in self._found.values()):
+            return None
+        graph = self._graph
+        return Network.build(
+            self._places.values(), self._projections, self._tensors, graph.name, graph.time_steps
+        )
+
+    def _find(self, code: str, node: Node, message: str) -> Region:
+        self._found.setdefault((code, node.name), Finding(code, message, node.origin, node.name))
+        return Region({}, broken=True)
+
+    # -- 4: what stays on the host -----------------------------------------------------------
+
+    def _host_nodes(self) -> frozenset[str]:
+        """Nodes that depend on the analog input and on no spike."""
+        analog: set[str] = set()
+        spiking: set[str] = set()
+        for node in self._graph.nodes.values():
+            if isinstance(node.op, Spiking) or (
+                isinstance(node.op, Input) and node.op.kind != "analog"
+            ):
+                spiking.add(node.name)
+            elif any(source in spiking for source in node.inputs):
+                spiking.add(node.name)
+            elif isinstance(node.op, Input) or any(source in analog for source in node.inputs):
+                analog.add(node.name)
+        return frozenset(analog)
+
+    def _encoder(self, host: str, chain: tuple[Op, ...]) -> tuple[str, tuple[Op, ...]]:
+        """The encoder that yields ``chain`` of the host node, and what is left of the chain."""
+        cut = len(chain)
+        while cut and isinstance(chain[cut - 1], Scale):
+            cut -= 1
+        moved, left = chain[:cut], chain[cut:]
+        name = host
+        nodes = [self._graph.nodes[n] for n in self._graph.nodes if n in self._graph.ancestors(host)]
+        for op in moved:
+            before = nodes[-1]
+            shape = output_shape(op, (before.signal.shape,), self._graph.tensors)
+            name = f"{name}.{type(op).__name__.lower()}"
+            signal = replace(before.signal, shape=shape)
+            nodes.append(replace(before, name=name, op=op, inputs=(before.name,), signal=signal))
+        if name not in self._places:
+            last = nodes[-1]
+            graph = Graph.build(
+                nodes, self._tensors, {"current": last.name}, name, self._graph.time_steps
+            )
+            static = last.signal.rate != "step"
+            self._places[name] = Encoder(name, last.signal.shape, graph, static)
+            self._report_encoder(graph, self._graph.nodes[host], static)
+        return name, left
+
+    def _report_encoder(self, graph: Graph, node: Node, static: bool) -> None:
+        layers = graph.of_type(Conv, Dense)
+        work = sum(dense_macs(graph, layer) for layer in layers)
+        often = "sample" if static else "time step"
+        if self._strict and layers:
+            self._find("SNN101", layers[0], f"{layers[0].name} is {work:,} MACs on the analog input")
+        else:
+            message = f"the analog current {node.name} is computed on the host, {work:,} MACs a {often}"
+            self._find("SNN501", node, message)
+
+    # -- 1: linear regions -------------------------------------------------------------------
+
+    def _region(self, node: Node) -> Region:
+        if node.name not in self._regions:
+            self._regions[node.name] = self._lowered(node)
+        return self._regions[node.name]
+
+    def _of(self, name: str) -> Region:
+        return self._region(self._graph.nodes[name])
+
+    def _lowered(self, node: Node) -> Region:
+        op = node.op
+        if isinstance(op, Repeat | Identity):
+            return self._of(node.inputs[0])
+        if node.name in self._host:
+            return Region({(node.name, ()): 1.0})
+        match op:
+            case Constant():
+                return Region({}, self._store.number(op.value))
+            case Input():
+                self._places[node.name] = Source(
+                    node.name, node.signal.shape, "spike" if op.kind == "spike" else "count"
+                )
+                return Region({(node.name, ()): 1.0})
+            case Spiking():
+                return Region({(node.name, ()): 1.0})
+            case OverTime():
+                return self._over_time(node, op)
+            case Elementwise():
+                return self._elementwise(node, op)
+            case Concat():
+                return self._concat(node, op)
+            case Pool(kind="max"):
+                return self._max_pool(node, op)
+            case Normalise():
+                return self._find("SNN106", node, f"{node.name}, a {op.kind} norm, takes its statistics from the data")
+            case Softmax():
+                return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
+            case MatMul():
+                return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
+        if is_linear(op):
+            return self._linear(node, op)
+        return self._find("SNN108", node, f"{node.name} ({type(op).__name__.lower()}) is no spike op")
+
+    def _linear(self, node: Node, op: Op) -> Region:
+        region = self._of(node.inputs[0])
+        before = self._graph.nodes[node.inputs[0]].signal.shape
+        rank = len(before)
+        mapped: Op
+        if isinstance(op, Norm):
+            scale, shift = self._norm_parts(op, rank)
+            name = f"{node.name}.scale"
+            self._tensors[name] = scale.numpy()
+            mapped = Scale(Ref(name))
+            offset = shift if region.offset is None else region.offset * scale + shift
+        else:
+            mapped = replace(op, bias=None) if isinstance(op, _WEIGHTED) else op
+            offset = self._offset_through(op, region.offset, before)
+        terms: dict[Term, float] = {}
+        for (source, chain), coefficient in region.terms.items():
+            if source in self._host and isinstance(op, _WEIGHTED):
+                return self._find(
+                    "SNN102", node,
+                    f"{node.name} is a MAC on {source}, an analog value that joined the spikes",
+                )  # fmt: skip
+            _accumulate(terms, (source, (*chain, mapped)), coefficient)
+        return Region(terms, offset, region.broken)
+
+    def _norm_parts(self, op: Norm, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Factor and constant of an eval-mode norm, both (C, 1, …) over ``rank`` axes."""
+        variance = self._store[op.variance]
+        if op.outside:
+            deviation = torch.sqrt(variance) + op.epsilon
+        else:
+            deviation = torch.sqrt(variance + op.epsilon)
+        scale = 1 / deviation if op.scale is None else self._store[op.scale] / deviation
+        shift = -self._store[op.mean] * scale
+        if op.shift is not None:
+            shift = shift + self._store[op.shift]
+        shape = (-1, *[1] * (rank - 1))
+        return scale.reshape(shape), shift.reshape(shape)
+
+    def _offset_through(
+        self, op: Op, offset: torch.Tensor | None, before: tuple[int, ...]
+    ) -> torch.Tensor | None:
+        if offset is None:
+            bias = getattr(op, "bias", None)
+            if bias is None:
+                return None
+            trailing = len(before) - 1 if isinstance(op, Conv) else 0
+            return self._store[bias].reshape(-1, *[1] * trailing)
+        whole = offset.expand(before)[None]
+        return _compact(apply(op, [whole], self._store)[0])
+
+    def _over_time(self, node: Node, op: OverTime) -> Region:
+        region = self._of(node.inputs[0])
+        offset = region.offset
+        if offset is not None and op.kind == "sum":
+            offset = offset * (self._graph.time_steps or 1)
+        return replace(region, offset=offset)
+
+    def _concat(self, node: Node, op: Concat) -> Region:
+        terms: dict[Term, float] = {}
+        whole = node.signal.shape
+        offset: torch.Tensor | None = None
+        start, broken = 0, False
+        for name in node.inputs:
+            region = self._of(name)
+            shape = self._graph.nodes[name].signal.shape
+            size = shape[op.axis]
+            widths = [(0, 0)] * len(whole)
+            widths[op.axis] = (start, whole[op.axis] - start - size)
+            pad = Pad(tuple(widths))
+            for (source, chain), coefficient in region.terms.items():
+                _accumulate(terms, (source, (*chain, pad)), coefficient)
+            if region.offset is not None:
+                part = apply(pad, [region.offset.expand(shape)[None]], self._store)[0]
+                offset = part if offset is None else offset + part
+            start += size
+            broken |= region.broken
+        return Region(terms, None if offset is None else _compact(offset), broken)
+
+    # -- 2: elementwise ----------------------------------------------------------------------
+
+    def _elementwise(self, node: Node, op: Elementwise) -> Region:
+        args = [self._of(name) for name in node.inputs]
+        if any(region.broken for region in args):
+            return Region({}, broken=True)
+        linear = self._is_linear_elementwise(node, op)
+        leaves = group_leaves(self._graph, node.name, self._sets)
+        if not linear or self._group_is_nonlinear(node, leaves):
+            finite = all(self._sets[leaf].is_finite for leaf in leaves)
+            spikes = finite and all(self._sets[leaf].is_spike for leaf in leaves)
+            if spikes and len(leaves) <= CONE_LIMIT:
+                return self._cone(node, leaves)
+            if not linear:
+                return self._refuse_elementwise(node, op, leaves, finite, spikes)
+        return self._linear_elementwise(node, op, args)
+
+    def _is_constant(self, name: str) -> bool:
+        return isinstance(self._graph.nodes[name].op, Constant)
+
+    def _is_linear_elementwise(self, node: Node, op: Elementwise) -> bool:
+        constant = [self._is_constant(name) for name in node.inputs]
+        match op.function:
+            case "add" | "sub" | "neg":
+                return True
+            case "mul":
+                return any(constant)
+            case "div":
+                return constant[1]
+        return False
+
+    def _group_is_nonlinear(self, node: Node, leaves: tuple[str, ...]) -> bool:
+        """Whether an op above the leaves, ``node`` included, is not linear."""
+        pending, seen = [node.name], set(leaves)
+        while pending:
+            inner = self._graph.nodes[pending.pop()]
+            if isinstance(inner.op, Elementwise) and not self._is_linear_elementwise(inner, inner.op):
+                return True
+            for source in inner.inputs:
+                if source not in seen and isinstance(self._graph.nodes[source].op, Elementwise):
+                    seen.add(source)
+                    pending.append(source)
+        return False
+
+    def _linear_elementwise(self, node: Node, op: Elementwise, args: list[Region]) -> Region:
+        shape = node.signal.shape
+        wide = [
+            self._widened(region, self._graph.nodes[name].signal.shape, shape)
+            for region, name in zip(args, node.inputs, strict=True)
+        ]
+        match op.function:
+            case "add":
+                return _sum(wide[0], wide[1], 1.0)
+            case "sub":
+                return _sum(wide[0], wide[1], -1.0)
+            case "neg":
+                return _sum(Region({}), wide[0], -1.0)
+        index = 0 if self._is_constant(node.inputs[0]) else 1
+        value, region = wide[index].offset, wide[1 - index]
+        assert value is not None
+        factor = value if op.function == "mul" else 1 / value
+        offset = None if region.offset is None else region.offset * factor
+        if factor.numel() == 1:
+            terms = {term: c * float(factor) for term, c in region.terms.items()}
+            return Region(terms, offset, region.broken)
+        name = f"{node.name}.factor"
+        self._tensors[name] = factor.reshape((1,) * (len(shape) - factor.dim()) + factor.shape).numpy()
+        terms = {}
+        for (source, chain), coefficient in region.terms.items():
+            _accumulate(terms, (source, (*chain, Scale(Ref(name)))), coefficient)
+        return Region(terms, offset, region.broken)
+
+    def _widened(self, region: Region, own: tuple[int, ...], shape: tuple[int, ...]) -> Region:
+        """``region`` broadcast to ``shape``; constants broadcast by themselves."""
+        if own == shape or not region.terms:
+            return region
+        terms: dict[Term, float] = {}
+        for (source, chain), coefficient in region.terms.items():
+            _accumulate(terms, (source, (*chain, Broadcast(shape))), coefficient)
+        return replace(region, terms=terms)
+
+    def _cone(self, node: Node, leaves: tuple[str, ...]) -> Region:
+        columns = np.array(list(itertools.product((0.0, 1.0), repeat=len(leaves)))).T
+        table = evaluate(self._graph, node.name, dict(zip(leaves, columns, strict=True)))
+        shape = node.signal.shape
+        parts = [
+            self._widened(self._of(leaf), self._graph.nodes[leaf].signal.shape, shape)
+            for leaf in leaves
+        ]
+        form = realise(tuple(float(v) + 0.0 for v in table))
+        match form:
+            case Affine():
+                return _combine(parts, form.weights, form.constant)
+            case Threshold():
+                return self._gate(node, node.name, parts, form.weights, form.threshold)
+            case Moebius():
+                total = _combine(parts, form.weights, form.constant)
+                for chosen, coefficient in form.products:
+                    name = f"{node.name}.and{''.join(map(str, chosen))}"
+                    ones = tuple(1 for _ in chosen)
+                    both = self._gate(
+                        node, name, [parts[i] for i in chosen], ones, len(chosen), ""
+                    )
+                    total = _sum(total, both, coefficient)
+                if node.signal.values.is_spike and self._wants_spikes(node):
+                    return self._gate(node, node.name, [total], (1,), 1)
+                return total
+
+    def _wants_spikes(self, node: Node) -> bool:
+        """Whether one more population is cheaper than its parts at every reader, or needed."""
+        readers = [self._graph.nodes[r] for r in self._graph.readers[node.name]]
+        readers = [r for r in readers if r.name in self._needed]
+        nonlinear = any(
+            isinstance(r.op, Elementwise) or (isinstance(r.op, Pool) and r.op.kind == "max")
+            for r in readers
+        )
+        return nonlinear or len(readers) > 1
+
+    def _gate(
+        self, node: Node, name: str, parts: list[Region], weights: tuple[int, ...],
+        threshold: int, stands_for: str | None = None,
+    ) -> Region:  # fmt: skip
+        """A memoryless population [Σ weight·part ≥ threshold]."""
+        total = _combine(parts, tuple(map(float, weights)), 0.0)
+        bias = self._as_number(f"{name}.bias", total.offset)
+        neuron = Neuron(decay=0.0, threshold=float(threshold), bias=bias)
+        stands = node.name if stands_for is None else stands_for
+        self._places[name] = Population(name, node.signal.shape, neuron, "gate", stands, node.origin)
+        self._connect(total, name)
+        return Region({(name, ()): 1.0})
+
+    def _refuse_elementwise(
+        self, node: Node, op: Elementwise, leaves: tuple[str, ...], finite: bool, spikes: bool
+    ) -> Region:
+        if spikes:
+            return self._find("SNN109", node, f"{node.name} is a function of {len(leaves)} spikes at once, more than {CONE_LIMIT}")
+        if op.function in ("mul", "div", "pow", "square"):
+            return self._find("SNN103", node, f"{node.name} multiplies values that are not spikes")
+        if finite and op.function not in ACTIVATIONS:
+            return self._find("SNN111", node, f"{node.name} ({op.function}) reads counts, not spikes")
+        if op.function in ACTIVATIONS:
+            return self._find("SNN105", node, f"{node.name} is a {op.function} on {self._sets[node.inputs[0]]} values")
+        return self._find("SNN108", node, f"{node.name} ({op.function}) reads values that are not spikes")
+
+    # -- 3: max pool -------------------------------------------------------------------------
+
+    def _max_pool(self, node: Node, op: Pool) -> Region:
+        (source,) = node.inputs
+        region = self._of(source)
+        if region.broken:
+            return region
+        values = self._sets[source]
+        if not values.is_spike:
+            if values.is_finite:
+                return self._find("SNN111", node, f"{node.name} pools counts {values} by their maximum")
+            return self._find("SNN104", node, f"{node.name} takes the maximum of currents")
+        shape = self._graph.nodes[source].signal.shape
+        chain = self._window_sum(op, shape, node)
+        terms = {(s, (*c, *chain)): k for (s, c), k in region.terms.items()}
+        offset = region.offset
+        if offset is not None:
+            whole = offset.expand(shape)[None]
+            for part in chain:
+                whole = apply(part, [whole], TensorStore(self._tensors, torch.float64))
+            offset = _compact(whole[0])
+        return self._gate(node, node.name, [Region(terms, offset)], (1,), 1)
+
+    def _window_sum(self, op: Pool, shape: tuple[int, ...], node: Node) -> tuple[Op, ...]:
+        """Linear maps that count the spikes of each window."""
+        rank = len(op.kernel)
+        spatial, out = shape[-rank:], node.signal.shape[-rank:]
+        chain: list[Op] = []
+        padding = op.padding
+        if op.ceil:
+            reach = [
+                (o - 1) * s + d * (k - 1) + 1
+                for o, s, d, k in zip(out, op.stride, op.dilation, op.kernel, strict=True)
+            ]
+            after = [
+                max(r - n - p, 0) for r, n, p in zip(reach, spatial, op.padding, strict=True)
+            ]
+            lead = [(0, 0)] * (len(shape) - rank)
+            chain.append(Pad((*lead, *zip(op.padding, after, strict=True))))
+            padding = (0,) * rank
+        if any(d != 1 for d in op.dilation):
+            name = f"{node.name}.window"
+            self._tensors[name] = np.ones((shape[0], 1, *op.kernel))
+            conv = Conv(Ref(name), None, op.stride, padding, op.dilation, shape[0])
+            return (*chain, conv)
+        ones = (1,) * rank
+        return (*chain, Pool("sum", op.kernel, op.stride, padding, ones))
+
+    # -- places ------------------------------------------------------------------------------
+
+    def _as_number(self, name: str, value: torch.Tensor | None) -> Number:
+        if value is None:
+            return 0.0
+        if value.numel() == 1:
+            return float(value)
+        self._tensors[name] = value.numpy()
+        return Ref(name)
+
+    def _connect(self, region: Region, target: str) -> None:
+        for (source, chain), coefficient in region.terms.items():
+            if coefficient == 0:
+                continue
+            whole = chain if coefficient == 1 else (*chain, Scale(float(coefficient)))
+            if source in self._host:
+                source, whole = self._encoder(source, whole)
+            self._projections.append(Projection(source, target, whole))
+
+    def _neuron(self, node: Node) -> None:
+        assert isinstance(node.op, Spiking)
+        arg = self._graph.nodes[node.inputs[0]]
+        if arg.signal.rate == "final":
+            self._find("SNN112", node, f"neuron {node.name} reads a value of all time steps")
+            return
+        region = self._of(arg.name)
+        if region.broken:
+            return
+        op = node.op
+        leak = self._store.number(op.leak)
+        gain = leak if op.decay_input else torch.ones((), dtype=torch.float64)
+        threshold = (self._store.number(op.threshold) - (op.v_reset if op.reset == "hard" else 0.0)) / gain
+        if op.strict:
+            threshold = torch.nextafter(threshold, torch.full_like(threshold, math.inf))
+        neuron = Neuron(
+            decay=self._as_number(f"{node.name}.decay", 1 - leak),
+            threshold=self._as_number(f"{node.name}.threshold", threshold),
+            bias=self._as_number(f"{node.name}.bias", region.offset),
+            initial=self._as_number(
+                f"{node.name}.initial", (self._store.number(op.initial) - op.v_reset) / gain
+            ),
+            reset=op.reset,
+        )
+        self._places[node.name] = Population(
+            node.name, node.signal.shape, neuron, "neuron", node.name, node.origin
+        )
+        self._connect(region, node.name)
+
+    # -- 5: the readout ----------------------------------------------------------------------
+
+    def _read_out(self, head: str) -> None:
+        node = self._graph.nodes[self._graph.heads[head]]
+        host: list[Op] = []
+        if not any(isinstance(self._graph.nodes[n].op, Spiking) for n in self._needed):
+            self._find("SNN113", node, f"head {head} depends on no spiking neuron")
+            return
+        while isinstance(node.op, _HOST_OPS):
+            if not isinstance(node.op, Identity):
+                host.insert(0, node.op)
+                for key in [k for k in self._found if k[1] == node.name]:
+                    del self._found[key]
+            (name,) = node.inputs
+            node = self._graph.nodes[name]
+        region = self._of(node.name)
+        kinds = {n.op.kind for n in self._graph.of_type(OverTime) if n.name in self._needed}
+        if region.broken:
+            return
+        if len(kinds) > 1:
+            self._find("SNN112", node, f"head {head} reduces time in several ways")
+            return
+        kind = kinds.pop() if kinds else "mean"
+        offset = region.offset
+        if kind == "sum" and offset is not None:
+            offset = offset / (self._graph.time_steps or 1)
+        name = head if head not in self._places else f"{head}.readout"
+        self._places[name] = Readout(
+            name, node.signal.shape, self._as_number(f"{name}.bias", offset), kind, tuple(host)
+        )
+        self._connect(region, name)
+
+
+def dense_macs(graph: Graph, node: Node) -> int:
+    """MACs of one Conv or Dense node on one dense input."""
+    op = node.op
+    assert isinstance(op, _WEIGHTED)
+    weight = graph.tensors[op.weight]
+    per_output = math.prod(weight.shape[1:])
+    return per_output * math.prod(node.signal.shape)
+
+
+def _accumulate(terms: dict[Term, float], term: Term, coefficient: float) -> None:
+    terms[term] = terms.get(term, 0.0) + coefficient
+
+
+def _sum(left: Region, right: Region, factor: float) -> Region:
+    """left + factor · right."""
+    terms = dict(left.terms)
+    for term, coefficient in right.terms.items():
+        _accumulate(terms, term, factor * coefficient)
+    offset = left.offset
+    if right.offset is not None:
+        part = right.offset * factor
+        offset = part if offset is None else offset + part
+    return Region(terms, offset, left.broken or right.broken)
+
+
+def _combine(parts: list[Region], weights: tuple[float, ...], constant: float) -> Region:
+    """constant + Σ weight · part."""
+    start = torch.tensor(constant, dtype=torch.float64) if constant else None
+    total = Region({}, start)
+    for part, weight in zip(parts, weights, strict=True):
+        if weight:
+            total = _sum(total, part, weight)
+    return total
+
+
+def _compact(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values with every axis that only repeats one value at size 1."""
+    for axis in range(tensor.dim()):
+        first = tensor.narrow(axis, 0, 1)
+        if tensor.shape[axis] > 1 and bool((tensor == first).all()):
+            tensor = first
+    return tensor

@@ -1,0 +1,72 @@
+"""select-head: Graph → Graph, bit for bit. The chosen head comes first.
+
+1. a head given by index or name is taken
+2. else the only head that is spike-only up to its readout
+3. else, when an auxiliary path leaks into the spike path, the edges it leaks by are the findings
+4. else, with several heads, the user must choose; with one, the check says what is wrong with it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snncc.diagnostics import Finding
+from snncc.ir.graph import Graph
+from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.leaks import leaks
+from snncc.passes.regions import Lowering
+
+
+@dataclass(frozen=True)
+class SelectHead(Pass):
+    """``head``: index or name of an output of the network; empty for the automatic choice."""
+
+    name: ClassVar[str] = "select-head"
+    reads: ClassVar[type[Form]] = Graph
+    writes: ClassVar[type[Form]] = Graph
+
+    head: str = ""
+
+    def __call__(self, form: Form) -> Outcome:
+        assert isinstance(form, Graph)
+        names = list(form.heads)
+        if self.head:
+            named = self.head in names
+            numbered = self.head.isdigit() and int(self.head) < len(names)
+            if not named and not numbered:
+                listed = ", ".join(names)
+                message = f"there is no head {self.head!r}; the network has {listed}"
+                return Outcome(form, (Finding("SNN313", message),))
+            chosen = self.head if named else names[int(self.head)]
+            return _first(form, chosen, f"head {chosen} was asked for")  # rule 1
+        if len(names) == 1:
+            return _first(form, names[0], "")
+        lowered = {name: Lowering(single(form, name)) for name in names}
+        good = [name for name, lowering in lowered.items() if lowering.network is not None]
+        if len(good) == 1:  # rule 2
+            others = [
+                f"{name} is not ({next(f for f in lowering.findings if f.is_error).code})"
+                for name, lowering in lowered.items()
+                if name != good[0]
+            ]
+            why = f"head {good[0]} is spike-only up to its readout, {', '.join(others)}"
+            return _first(form, good[0], why)
+        leaked = {f.message: f for name in names for f in leaks(form, name)}
+        if leaked and not good:  # rule 3
+            return Outcome(form, tuple(leaked.values()))
+        state = "all are" if good else "none is"  # rule 4
+        message = f"the network has the heads {', '.join(names)}, and {state} spike-only"
+        return Outcome(form, (Finding("SNN403", message),))
+
+
+def single(graph: Graph, head: str) -> Graph:
+    """The backward slice of one head."""
+    return graph.keep(graph.ancestors(graph.heads[head]), {head: graph.heads[head]})
+
+
+def _first(graph: Graph, head: str, why: str) -> Outcome:
+    heads = {head: graph.heads[head]} | dict(graph.heads)
+    chosen = graph.keep(graph.nodes, heads)
+    findings = (Finding("SNN504", why, node=graph.heads[head]),) if why else ()
+    return Outcome(chosen, findings, {"head": head})

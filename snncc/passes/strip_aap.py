@@ -1,0 +1,92 @@
+"""strip-aap: Graph → Graph; the chosen head, bit for bit.
+
+1. what the first head does not depend on goes, by data flow and never by name
+2. non-interference: no node that goes feeds one that stays (checked edge by edge)
+3. an auxiliary value that the first head does depend on is a leak: refused, the edge named
+4. one output that merges a spike-only and another branch is cut at the merge only when told to
+   (``cut_merge``)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from snncc.diagnostics import Finding
+from snncc.ir.graph import Graph
+from snncc.ir.ops import Constant, Conv, Dense, Elementwise, Identity, Norm, OverTime
+from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.leaks import leaks
+from snncc.passes.regions import Lowering
+
+
+@dataclass(frozen=True)
+class StripAap(Pass):
+    """``cut_merge``: keep the spike-only branch of a merged output."""
+
+    name: ClassVar[str] = "strip-aap"
+    reads: ClassVar[type[Form]] = Graph
+    writes: ClassVar[type[Form]] = Graph
+
+    cut_merge: bool = False
+
+    def __call__(self, form: Form) -> Outcome:
+        assert isinstance(form, Graph)
+        head = next(iter(form.heads))
+        target = form.heads[head]
+        if len(form.heads) == 1 and (merged := _merge(form, target)):  # rule 4
+            add, branch = merged
+            if not self.cut_merge:
+                message = f"head {head} merges a spike-only branch, {branch}, with another at {add}"
+                return Outcome(form, (Finding("SNN402", message, form.nodes[add].origin, add),))
+            target = branch
+        found = leaks(form, head)  # rule 3
+        if found:
+            return Outcome(form, found)
+        kept = form.keep(form.ancestors(target), {head: target})  # rule 1
+        removed = [node for node in form.nodes.values() if node.name not in kept.nodes]
+        for node in kept.nodes.values():  # rule 2
+            assert all(source in kept.nodes for source in node.inputs), node.name
+        report = _report(form, kept)
+        if not removed:
+            return Outcome(kept, report=report)
+        message = (
+            f"{len(removed)} ops and {report['parameters']:,} parameters that head {head} does not "
+            f"depend on were stripped; none of them feeds an op that stays"
+        )
+        return Outcome(kept, (Finding("SNN404", message),), report)
+
+
+def _report(graph: Graph, kept: Graph) -> dict[str, object]:
+    gone = {
+        ref: graph.tensors[ref]
+        for node in graph.of_type(Conv, Dense, Norm, Constant)
+        for ref in node.op.refs()
+        if ref not in kept.tensors
+    }
+    return {
+        "nodes": [name for name in graph.nodes if name not in kept.nodes],
+        "heads": [head for head in graph.heads if head not in kept.heads],
+        "parameters": sum(tensor.size for tensor in gone.values()),
+    }
+
+
+def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
+    """The add at the end of the network that joins one spike-only branch to one that is not."""
+    if Lowering(graph).network is not None:
+        return None
+    node = graph.nodes[target]
+    while True:
+        live = [n for n in node.inputs if not isinstance(graph.nodes[n].op, Constant)]
+        if isinstance(node.op, Elementwise) and node.op.function in ("add", "sub") and len(live) == 2:
+            break
+        through = isinstance(node.op, Elementwise | Identity | OverTime | Dense)
+        if not through or len(live) != 1:
+            return None
+        node = graph.nodes[live[0]]
+    good = [
+        name
+        for name in live
+        if Lowering(graph.keep(graph.ancestors(name), {"branch": name})).network is not None
+    ]
+    return (node.name, good[0]) if len(good) == 1 else None
