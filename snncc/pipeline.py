@@ -66,7 +66,8 @@ class Result:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        return tuple(finding for stage in self.stages for finding in stage.outcome.findings)
+        """In order; what two passes both say is said once."""
+        return tuple(dict.fromkeys(f for stage in self.stages for f in stage.outcome.findings))
 
     @property
     def reports(self) -> Mapping[str, Mapping[str, object]]:
@@ -80,17 +81,13 @@ class Result:
 
 
 def frontend_passes(
-    *,
-    head: str | None = None,
-    keep_aap: bool = False,
-    cut_merge: bool = False,
-    strict: bool = False,
+    *, head: str | None = None, cut_merge: bool = False, strict: bool = False
 ) -> tuple[Pass, ...]:
     """Graph to Network, the same for every target."""
     chosen = {} if head is None else {"head": head}
     return (
         _pass("select-head", **chosen),
-        _pass("strip-aap", keep=keep_aap, cut_merge=cut_merge),
+        _pass("strip-aap", cut_merge=cut_merge),
         _pass("drop-identity"),
         _pass("check-spike-only", strict=strict),
         _pass("lower"),
@@ -137,8 +134,9 @@ def run(
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Errors first, then warnings, then notes; otherwise as they came."""
-    return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))
+    """Each once, errors first, then warnings, then notes; otherwise as they came."""
+    unique = dict.fromkeys(findings)
+    return tuple(sorted(unique, key=lambda finding: list(Severity).index(finding.severity)))
 
 
 def printer(names: Collection[str]) -> Observer:

@@ -45,7 +45,6 @@ def simulate(
     network: Network,
     inputs: Mapping[str, Value],
     *,
-    steps: int | None = None,
     dtype: torch.dtype = torch.float64,
     size: int | None = None,
 ) -> Iterator[tuple[dict[str, Value], Run]]:
@@ -55,10 +54,11 @@ def simulate(
     left out. ``size`` is the samples in a chunk, by default as many as `MEMORY` holds.
     """
     axes = sample_axes(network)
-    known = steps or network.time_steps
-    length = next((inputs[name].shape[0] for name, axis in axes.items() if axis == 1), known or 1)
+    length = next(
+        (inputs[name].shape[0] for name, axis in axes.items() if axis == 1), network.time_steps or 1
+    )
     for chunk in chunks(inputs, axes, size or chunk_size(network, length, dtype)):
-        yield chunk, run_network(network, chunk, steps=steps, dtype=dtype)
+        yield chunk, run_network(network, chunk, dtype=dtype)
 
 
 def joined(network: Network, runs: Sequence[Run]) -> Run:

@@ -1,0 +1,281 @@
+"""A trained module in, findings or a program out: trace, passes, verification."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from snncc.diagnostics import Finding, SnnccError, refuse
+from snncc.frontends.data import InputKind, Layout
+from snncc.frontends.torch import arrange, trace
+from snncc.ir.graph import Graph, Node
+from snncc.ir.interpreter import Value
+from snncc.ir.network import Network
+from snncc.ir.ops import Input, Norm
+from snncc.ir.work import GraphMeter
+from snncc.pipeline import (
+    Observer,
+    Reset,
+    Result,
+    frontend_passes,
+    ordered,
+    run,
+    target_passes,
+    with_reset,
+)
+from snncc.program import Program
+from snncc.verification import Verification
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import nn
+
+SAMPLES = 8
+"""How many of the example's and of the calibration's samples the verification runs."""
+
+RANDOM = 2
+"""How many random samples it runs besides."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What stands between a module and a target; ``ok`` when nothing does."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not any(finding.is_error for finding in self.findings)
+
+
+def check(
+    module: nn.Module,
+    example_input: ArrayLike | Value,
+    target: str = "loihi",
+    *,
+    strict: bool = False,
+    head: str | int | None = None,
+    input: InputKind = "analog",
+    layout: Layout | None = None,
+    time_steps: int | None = None,
+    cut_merge: bool = False,
+) -> Report:
+    """Everything the compiler would say about ``module``, without making a program.
+
+    The same recording, passes and rules as `compile`; ``strict`` makes an analog encoder on the
+    host an error. Raises SnnccError only for a ``target`` that is not there (SNN313).
+    """
+    passes = [
+        *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
+        *target_passes(target),
+    ]
+    try:
+        graph = trace(
+            module, _tensor(example_input), time_steps=time_steps, layout=layout, input=input
+        )
+        findings: Iterable[Finding] = run(graph, passes).findings
+    except SnnccError as error:
+        findings = error.findings
+    return Report(ordered(findings))
+
+
+def compile(
+    module: nn.Module,
+    example_input: ArrayLike | Value,
+    target: str = "loihi",
+    *,
+    calibration: ArrayLike | Value | None = None,
+    weight_bits: int | None = None,
+    head: str | int | None = None,
+    input: InputKind = "analog",
+    layout: Layout | None = None,
+    time_steps: int | None = None,
+    keep_aap: bool = False,
+    cut_merge: bool = False,
+    strict: bool = False,
+    reset: Reset | None = None,
+    verify: bool = True,
+    print_after: Collection[str] = (),
+    on_pass: Observer | None = None,
+    source: Mapping[str, str] | None = None,
+) -> Program:
+    """Compile ``module`` for ``target``.
+
+    ``example_input`` is exactly what ``module.forward`` takes: (T, N, …), (N, T, …) or, for a
+    static image, (N, …); ``layout`` names the order where the number of axes does not tell, and
+    ``time_steps`` is T for a module of one step, which is called T times. ``input`` declares what
+    the values are. ``head`` picks one of several outputs; ``keep_aap`` keeps the auxiliary path as
+    a host-side hybrid; ``cut_merge`` keeps the spike-only branch of outputs that were averaged.
+    ``reset`` gives every neuron another reset than it was trained with.
+
+    With ``verify`` both sides of each pass run in float64 on samples of the example, of
+    ``calibration`` and on random ones, spike for spike. ``on_pass`` is shown each `Stage`,
+    ``source`` says where the module came from ("name", "sha256").
+
+    Raises SnnccError with all findings where the module cannot be compiled, and SNN316 for an
+    option that is not there; PassError where a pass is broken, and that is our bug.
+    """
+    _check_options(weight_bits, reset)
+    passes = [
+        *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
+        *target_passes(target),
+    ]
+    scheduled_from = len(passes) - len(target_passes(target))
+    begin = time.perf_counter()
+    example = _tensor(example_input)
+    graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
+    seconds = {"trace": time.perf_counter() - begin}
+    if reset is not None:
+        graph = with_reset(graph, reset)
+    data = [example] if calibration is None else [example, _tensor(calibration)]
+    verification = Verification(probes(graph, data)) if verify else None
+    result = run(graph, passes, verify=verification, print_after=print_after, on_pass=on_pass)
+
+    network, scheduled = result.stages[scheduled_from - 1].after, None
+    assert isinstance(network, Network)
+    if isinstance(result.form, Network) and len(passes) > scheduled_from:
+        scheduled = result.form
+    stripped = _stripped(result)
+    gone = tuple(name for name in graph.nodes if name not in stripped.nodes)
+    options = {
+        "head": _head(head),
+        "input": input,
+        "layout": layout,
+        "time_steps": time_steps,
+        "keep_aap": keep_aap,
+        "cut_merge": cut_merge,
+        "strict": strict,
+        "reset": reset,
+    }
+    return Program(
+        network,
+        graph,
+        target,
+        next(iter(stripped.heads), ""),
+        gone,
+        keep_aap,
+        scheduled,
+        findings=result.findings,
+        about={
+            "source": dict(source or {"name": type(module).__qualname__}),
+            "options": {name: value for name, value in options.items() if value},
+            "passes": [str(stage.applied) for stage in result.stages],
+            "reports": _plain(result.reports),
+            "stripped": _what_went(graph, stripped, gone),
+            "verification": _verified(verification),
+            "seconds": {**seconds, **result.timings},
+        },
+    )
+
+
+def probes(graph: Graph, data: Sequence[Value], seed: int = 0) -> dict[str, Value]:
+    """Inputs to verify a translation on: samples of ``data`` in the user's layout, and random ones.
+
+    As the interpreter takes them. Raises SnnccError (SNN306) where data does not fit.
+    """
+    inputs: dict[str, Value] = {}
+    for node in graph.inputs:
+        step = node.signal.rate == "step"
+        given = [arrange(tensor, graph)[node.name] for tensor in data]
+        for value in given:
+            if step and len(value) != len(given[0]):
+                raise refuse(
+                    "SNN306",
+                    f"the calibration data has {len(value)} steps and the example {len(given[0])}",
+                )
+        samples = [value.narrow(int(step), 0, min(SAMPLES, value.shape[int(step)]))
+                   for value in given]  # fmt: skip
+        lead = (len(given[0]), RANDOM) if step else (RANDOM,)
+        random = _random(node, (*lead, *node.signal.shape), seed, given[0])
+        inputs[node.name] = torch.cat([*samples, random], int(step))
+    return inputs
+
+
+def _random(node: Node, shape: tuple[int, ...], seed: int, like: Value) -> Value:
+    generator = torch.Generator().manual_seed(seed)
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    match node.op:
+        case Input("spike"):
+            return (uniform < 0.3).double()
+        case Input("count"):
+            return torch.poisson(uniform, generator)
+    normal = torch.randn(shape, generator=generator, dtype=torch.float64)
+    spread = float(like.std()) if like.numel() > 1 else 1.0
+    return float(like.mean()) + (spread or 1.0) * normal
+
+
+def _stripped(result: Result) -> Graph:
+    """The Graph as strip-aap left it."""
+    for stage in result.stages:
+        if stage.applied.name == "strip-aap":
+            assert isinstance(stage.after, Graph)
+            return stage.after
+    raise AssertionError("strip-aap did not run")
+
+
+def _what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str, int]:
+    """Parameters, and MAC and AC of one sample; AC if every neuron fired at every step."""
+    meter = GraphMeter(graph, gone)
+    steps = graph.time_steps or 1
+    most = {}
+    for name in meter.reads:
+        signal = graph.nodes[name].signal
+        shape = (steps, 1, *signal.shape) if signal.rate == "step" else (1, *signal.shape)
+        most[name] = torch.full(shape, max(signal.values.members or (1.0,)))
+    total = meter(most, 1, steps).total
+    norms = [node.op for node in graph.nodes.values() if isinstance(node.op, Norm)]
+    statistics = {ref for op in norms for ref in (op.mean, op.variance)}
+    lost = graph.tensors.keys() - stripped.tensors.keys() - statistics
+    return {
+        "nodes": len(gone),
+        "parameters": sum(graph.tensors[name].size for name in lost),
+        "mac": total.mac,
+        "ac_at_most": total.ac,
+    }
+
+
+def _verified(verification: Verification | None) -> dict[str, int] | None:
+    if verification is None:
+        return None
+    return {
+        "passes": len(verification.checks),
+        "spikes": sum(check.compared for check in verification.checks),
+        "ties": verification.ties,
+    }
+
+
+def _check_options(weight_bits: int | None, reset: str | None) -> None:
+    if weight_bits is not None:
+        raise refuse(
+            "SNN316",
+            f"weight_bits={weight_bits}: this version compiles in floating point only",
+            help="leave weight_bits out",
+        )
+    if reset not in (None, "hard", "soft"):
+        raise refuse("SNN316", f"reset is hard or soft, not {reset!r}", help="or leave it out")
+
+
+def _head(head: str | int | None) -> str | None:
+    return None if head is None else str(head)
+
+
+def _tensor(data: ArrayLike | Value) -> Value:
+    tensor = data if isinstance(data, torch.Tensor) else torch.as_tensor(np.asarray(data))
+    return tensor.detach()
+
+
+def _plain(value: Any) -> Any:
+    """Reports as JSON knows them."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, str | bool | int | float) or value is None:
+        return value if not isinstance(value, float) or math.isfinite(value) else str(value)
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    return str(value)

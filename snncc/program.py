@@ -1,0 +1,409 @@
+"""A compiled network: what it is made of, how it runs, and the folder it lives in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from snncc.backends.reference import joined, simulate
+from snncc.diagnostics import Finding, Location, SnnccError, refuse
+from snncc.ir import files
+from snncc.ir.graph import Graph, Node
+from snncc.ir.interpreter import Run, Value, run_graph
+from snncc.ir.network import Network
+from snncc.ir.ops import Input
+from snncc.targets import target as find_target
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+FORMAT = "snncc program"
+VERSION = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answers of a program to N samples over T steps, as torch tensors.
+
+    ``logits`` (N, classes); ``outputs`` (T, N, classes), the readout's sums step by step;
+    ``spikes`` (T, N, *shape) by the neuron's module path, sources, gates and relays included;
+    ``heads``: with the AAP kept, "aap" (of several "aap.NAME"), the other
+    outputs, and "average", the mean of all, each (N, classes).
+    """
+
+    logits: Value
+    outputs: Value
+    spikes: Mapping[str, Value] = field(repr=False)
+    heads: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A network compiled for ``target``.
+
+    ``network`` is spike-only and not yet scheduled, ``scheduled`` the same with relays and one map
+    a projection, where the target needs that. ``graph`` is the whole network as traced, its
+    auxiliary path included; ``auxiliary`` names the nodes of it that were stripped, ``head`` the
+    output that was kept. With ``keep_aap`` the host runs the auxiliary path on the spikes.
+    ``emitted`` is the folder of the backend's package, once there is one. ``about`` holds plain
+    values for the manifest: source, options, passes, reports, verification.
+    """
+
+    network: Network
+    graph: Graph = field(repr=False)
+    target: str = "reference"
+    head: str = ""
+    auxiliary: tuple[str, ...] = field(default=(), repr=False)
+    keep_aap: bool = False
+    scheduled: Network | None = field(default=None, repr=False)
+    emitted: Path | None = None
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    # -- running -------------------------------------------------------------------------------
+
+    def run(
+        self,
+        inputs: ArrayLike | Value,
+        *,
+        dtype: torch.dtype = torch.float64,
+        on_samples: Callable[[int], object] | None = None,
+    ) -> Result:
+        """Run on ``inputs`` in the layout of the example; the samples are free in number.
+
+        ``on_samples`` is told how many samples are done, a chunk at a time. Raises SnnccError
+        (SNN306, SNN312) for inputs that do not fit.
+        """
+        results = []
+        for _, run, result in self.chunks(self.arrange(inputs), dtype=dtype):
+            results.append((run, result))
+            if on_samples is not None:
+                on_samples(result.logits.shape[0])
+        whole = joined(self.network, [run for run, _ in results])
+        readout = self._readout(whole)
+        heads = results[0][1].heads
+        return Result(
+            whole.logits[readout],
+            whole.outputs[readout],
+            whole.spikes,
+            {name: torch.cat([result.heads[name] for _, result in results]) for name in heads},
+        )
+
+    def arrange(self, inputs: ArrayLike | Value) -> dict[str, Value]:
+        """The user's data as the interpreter takes it. Raises SnnccError (SNN306, SNN312)."""
+        from snncc.frontends.torch import arrange
+
+        tensor = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
+        arranged = arrange(tensor, self.graph)
+        for node in self.graph.inputs:
+            self._check(node, arranged[node.name])
+        return arranged
+
+    def chunks(
+        self, inputs: Mapping[str, Value], *, dtype: torch.dtype = torch.float64
+    ) -> Iterator[tuple[Mapping[str, Value], Run, Result]]:
+        """Run on arranged inputs, as many samples at a time as memory holds.
+
+        Yields the inputs of a chunk, the network's run and the result.
+        """
+        for chunk, run in simulate(self.network, inputs, dtype=dtype):
+            readout = self._readout(run)
+            heads = self._auxiliary_heads(chunk, run, dtype) if self.keep_aap else {}
+            yield chunk, run, Result(run.logits[readout], run.outputs[readout], run.spikes, heads)
+
+    def node_values(self, run: Run) -> dict[str, Value]:
+        """The values of Graph nodes that a run of the network gives."""
+        named = {p.stands_for or p.name: run.spikes[p.name] for p in self.network.populations}
+        return {name: value for name, value in named.items() if name in self.graph.nodes}
+
+    def scheduled_run(self, run: Run) -> Run:
+        """The same run on the scheduled network: a relay repeats what it hears."""
+        if self.scheduled is None:
+            return run
+        spikes = dict(run.spikes)
+        for place in self.scheduled.populations:
+            if place.name not in spikes:
+                (heard,) = self.scheduled.incoming[place.name]
+                spikes[place.name] = spikes[heard.source]
+        return Run(spikes, run.outputs, run.logits)
+
+    def _readout(self, run: Run) -> str:
+        return self.head if self.head in run.logits else next(iter(run.logits))
+
+    def _auxiliary_heads(
+        self, inputs: Mapping[str, Value], run: Run, dtype: torch.dtype
+    ) -> dict[str, Value]:
+        values = run_graph(
+            self.graph, self._graph_inputs(inputs), forced=self.node_values(run), dtype=dtype
+        )
+        mine = run.logits[self._readout(run)]
+        others = {name: values[node] for name, node in self.graph.heads.items()
+                  if name != self.head or node in self.auxiliary}  # fmt: skip
+        alone = len(others) == 1
+        heads = {"aap" if alone else f"aap.{name}": value for name, value in others.items()}
+        same = [value for value in heads.values() if value.shape == mine.shape]
+        return {**heads, "average": torch.stack([mine, *same]).mean(0)} if same else heads
+
+    def _graph_inputs(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
+        return {node.name: inputs[node.name] for node in self.graph.inputs if node.name in inputs}
+
+    def _check(self, node: Node, value: Value) -> None:
+        steps = self.graph.time_steps
+        if node.signal.rate == "step" and steps is not None and len(value) != steps:
+            raise refuse(
+                "SNN306", f"the inputs have {len(value)} time steps and the program takes {steps}"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise refuse("SNN312", "the inputs hold NaN or infinity")
+        kind = node.op.kind if isinstance(node.op, Input) else "analog"
+        if kind == "spike" and not bool(((value == 0) | (value == 1)).all()):
+            raise refuse("SNN312", "the inputs are declared spikes and are not all 0 or 1")
+        if kind == "count" and not bool(((value >= 0) & (value == value.floor())).all()):
+            raise refuse(
+                "SNN312", "the inputs are declared counts and are not all whole numbers from 0 up"
+            )
+
+    # -- on disk -------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the program as a folder; all of it or nothing.
+
+        A compiled program of that name is replaced, and so is an empty folder. Raises SnnccError:
+        SNN316 where something else has the name, SNN305 where it cannot be written.
+        """
+        path = Path(path)
+        if not replaceable(path):
+            raise refuse(
+                "SNN316",
+                f"{path} exists and is not a compiled program",
+                help="choose another name, or remove it first",
+            )
+        try:
+            path.absolute().parent.mkdir(parents=True, exist_ok=True)
+            fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.absolute().parent))
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        try:
+            fresh.chmod(0o777 & ~_umask())
+            self._write(fresh)
+            _replace(path, fresh)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _write(self, folder: Path) -> None:
+        forms: dict[str, Graph | Network] = {"graph": self.graph, "network": self.network}
+        if self.scheduled is not None:
+            forms["scheduled"] = self.scheduled
+        for name, form in forms.items():
+            (folder / name).mkdir()
+            files.save(form, folder / name)
+        if emits := find_target(self.target).emits:
+            emit(emits, self, folder / emits)
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "snncc": version("snncc"),
+            "target": self.target,
+            "head": self.head,
+            "keep_aap": self.keep_aap,
+            "auxiliary": list(self.auxiliary),
+            **self.about,
+            "findings": [_finding_as_dict(finding) for finding in self.findings],
+            "files": _digests(folder),
+        }
+        text = _canonical({**manifest, "checksum": _checksum(manifest)})
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def load(path: str | Path) -> Program:
+    """The program in a folder that `Program.save` wrote.
+
+    Raises SnnccError (SNN305) where there is none, or any file of it is missing or was changed.
+    """
+    path = Path(path)
+    manifest = _manifest(path)
+    _check_files(path, manifest["files"])
+    try:
+        network, graph = files.load(path / "network"), files.load(path / "graph")
+        scheduled = files.load(path / "scheduled") if (path / "scheduled").is_dir() else None
+        if not (
+            isinstance(network, Network)
+            and isinstance(graph, Graph)
+            and (scheduled is None or isinstance(scheduled, Network))
+        ):
+            raise _damaged(path, "its networks are not where they belong")
+        emits = find_target(manifest["target"]).emits
+        return Program(
+            network,
+            graph,
+            manifest["target"],
+            manifest["head"],
+            tuple(manifest["auxiliary"]),
+            manifest["keep_aap"],
+            scheduled,
+            path / emits if emits else None,
+            tuple(_finding_from_dict(found) for found in manifest["findings"]),
+            {key: value for key, value in manifest.items() if key not in _OWN},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, f"its manifest lacks {error}") from error
+
+
+_OWN = frozenset({
+    "format", "version", "snncc", "target", "head", "keep_aap", "auxiliary", "findings",
+    "files", "checksum",
+})  # fmt: skip
+
+
+def is_program(path: str | Path) -> bool:
+    """Whether the folder says it is a compiled program, whole or damaged."""
+    try:
+        head = (Path(path) / MANIFEST).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return f'"{FORMAT}"' in head
+
+
+def replaceable(path: str | Path) -> bool:
+    """Whether `Program.save` may write there: nothing, an empty folder or a compiled program."""
+    path = Path(path)
+    if path.is_symlink() or not path.is_dir():
+        return not os.path.lexists(path)
+    return is_program(path) or not any(path.iterdir())
+
+
+def emit(backend: str, program: Program, folder: Path) -> None:
+    """Write the package a backend runs. Raises SnnccError as the backend does."""
+    if backend == "loihi":
+        from snncc.backends.loihi import emit as emit_loihi
+
+        assert program.scheduled is not None
+        emit_loihi(program.scheduled, folder)
+        return
+    raise ValueError(backend)
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise refuse("SNN305", f"{path} {what}", help="give a folder that snncc compile wrote")
+    try:
+        text = (path / MANIFEST).read_text(encoding="utf-8")
+    except OSError:
+        raise refuse(
+            "SNN305",
+            f"{path} is no compiled program: it has no readable {MANIFEST}",
+            help="give a folder that snncc compile wrote",
+        ) from None
+    except ValueError:
+        raise _damaged(path, f"{MANIFEST} is not text") from None
+    try:
+        manifest = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _damaged(path, f"{MANIFEST} is not JSON") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise _damaged(path, f"{MANIFEST} is not that of a compiled program")
+    if manifest.get("version") != VERSION:
+        raise refuse(
+            "SNN305",
+            f"{path} has format version {manifest.get('version')!r} and this snncc reads {VERSION}",
+            help="compile the model again",
+        )
+    claimed = manifest.pop("checksum", None)
+    if claimed != _checksum(manifest) or text != _canonical({**manifest, "checksum": claimed}):
+        raise _damaged(path, f"{MANIFEST} was changed")
+    return manifest
+
+
+def _check_files(path: Path, digests: Mapping[str, str]) -> None:
+    for name, digest in digests.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise _damaged(path, f"{MANIFEST} names a file outside it")
+        try:
+            found = hashlib.sha256((path / name).read_bytes()).hexdigest()
+        except OSError:
+            raise _damaged(path, f"{name} is missing") from None
+        if found != digest:
+            raise _damaged(path, f"{name} was changed or cut short")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(manifest).encode()).hexdigest()
+
+
+def _canonical(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+
+
+def _finding_as_dict(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "message": finding.message,
+        "help": finding.help,
+        "node": finding.node,
+        "module": finding.location.module,
+        "file": finding.location.file,
+        "line": finding.location.line,
+    }
+
+
+def _finding_from_dict(found: Mapping[str, Any]) -> Finding:
+    location = Location(found["module"], found["file"], found["line"])
+    return Finding(found["code"], found["message"], location, found["node"], found["help"])
+
+
+def _replace(path: Path, fresh: Path) -> None:
+    """Put a folder in another's place; the old one stays whole until the new one is there."""
+    if not path.exists():
+        fresh.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.absolute().parent))
+    try:
+        path.rename(old / "program")
+        try:
+            fresh.rename(path)
+        except OSError:
+            (old / "program").rename(path)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _cannot_write(path: Path, error: OSError) -> SnnccError:
+    return refuse(
+        "SNN305",
+        f"{path} cannot be written: {error.strerror or error}",
+        help="choose a folder that can be written to",
+    )
+
+
+def _damaged(path: Path, what: str) -> SnnccError:
+    return refuse("SNN305", f"{path} is damaged: {what}", help="compile the model again")
