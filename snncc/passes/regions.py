@@ -277,18 +277,20 @@ class Lowering:
     # -- 2: elementwise ----------------------------------------------------------------------
 
     def _elementwise(self, node: Node, op: Elementwise) -> Region:
-        args = [self._of(name) for name in node.inputs]
-        if any(region.broken for region in args):
-            return Region({}, broken=True)
         linear = self._is_linear_elementwise(node, op)
         leaves = group_leaves(self._graph, node.name, self._sets)
         if not linear or self._group_is_nonlinear(node, leaves):
+            if any(self._of(leaf).broken for leaf in leaves):
+                return Region({}, broken=True)
             finite = all(self._sets[leaf].is_finite for leaf in leaves)
             spikes = finite and all(self._sets[leaf].is_spike for leaf in leaves)
             if spikes and len(leaves) <= CONE_LIMIT:
                 return self._cone(node, leaves)
             if not linear:
                 return self._refuse_elementwise(node, op, leaves, finite, spikes)
+        args = [self._of(name) for name in node.inputs]
+        if any(region.broken for region in args):
+            return Region({}, broken=True)
         return self._linear_elementwise(node, op, args)
 
     def _is_constant(self, name: str) -> bool:
