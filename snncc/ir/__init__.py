@@ -5,7 +5,14 @@ Importing this package imports no torch; ``snncc.ir.interpreter`` does.
 
 from snncc.ir.graph import Graph, Node, Signal
 from snncc.ir.network import (
-    Encoder, Network, Neuron, Place, Population, Projection, Readout, Source,
+    Encoder,
+    Network,
+    Neuron,
+    Place,
+    Population,
+    Projection,
+    Readout,
+    Source,
 )  # fmt: skip
 from snncc.ir.ops import Op, Ref
 from snncc.ir.values import ValueSet

@@ -70,7 +70,7 @@ class Graph:
         time_steps: int | None = None,
     ) -> Graph:
         table = {node.name: node for node in nodes}
-        used = {ref: tensors[ref] for node in table.values() for ref in node.op.refs()}
+        used = {str(ref): tensors[ref] for node in table.values() for ref in node.op.refs()}
         return cls(
             MappingProxyType(table), MappingProxyType(used), MappingProxyType(dict(heads)),
             name, time_steps,

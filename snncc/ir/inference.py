@@ -10,8 +10,23 @@ import numpy as np
 
 from snncc.ir.graph import Graph, Node
 from snncc.ir.ops import (
-    Broadcast, Concat, Constant, Elementwise, Identity, Input, OverTime, Pad, Permute, Pool, Ref,
-    Repeat, Reshape, Scale, Slice, Spiking, Upsample,
+    Broadcast,
+    Concat,
+    Constant,
+    Elementwise,
+    Identity,
+    Input,
+    OverTime,
+    Pad,
+    Permute,
+    Pool,
+    Ref,
+    Repeat,
+    Reshape,
+    Scale,
+    Slice,
+    Spiking,
+    Upsample,
 )  # fmt: skip
 from snncc.ir.values import REAL, SPIKE, ZERO, ValueSet
 
@@ -42,7 +57,9 @@ def _values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
         case Input(kind="count"):
             return ValueSet.of(range(COUNT_LIMIT + 1))
         case Constant(value=value):
-            return ValueSet.of(np.unique(graph.tensors[value]) if isinstance(value, Ref) else [value])
+            return ValueSet.of(
+                np.unique(graph.tensors[value]) if isinstance(value, Ref) else [value]
+            )
         case Identity() | Reshape() | Permute() | Slice() | Broadcast() | Upsample() | Repeat():
             return args[0]
         case OverTime(kind="last"):
@@ -53,7 +70,7 @@ def _values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
             if any(a.members is None for a in args):
                 return REAL
             return ValueSet.of(v for a in args for v in a.members or ())
-        case Pool(kind="max", padding=padding):
+        case Pool(kind="max"):
             return args[0]
         case Scale(factor=float(factor)):
             return args[0].image(lambda x: x * factor)

@@ -18,9 +18,35 @@ from snncc.ir.elementwise import function
 from snncc.ir.graph import Graph, Node, Tensors
 from snncc.ir.network import Encoder, Network, Neuron, Population, Projection, Readout, Source
 from snncc.ir.ops import (
-    AdaptivePool, Argmax, Broadcast, Concat, Constant, Conv, Dense, Elementwise, Identity, Input,
-    MatMul, Norm, Normalise, Number, Op, OverTime, Pad, Permute, Pool, Reduce, Ref, Repeat,
-    Reshape, Scale, Slice, Softmax, Sparse, Spiking, Upsample,
+    AdaptivePool,
+    Argmax,
+    Broadcast,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Elementwise,
+    Identity,
+    Input,
+    MatMul,
+    Norm,
+    Normalise,
+    Number,
+    Op,
+    OverTime,
+    Pad,
+    Permute,
+    Pool,
+    Reduce,
+    Ref,
+    Repeat,
+    Reshape,
+    Scale,
+    Slice,
+    Softmax,
+    Sparse,
+    Spiking,
+    Upsample,
 )  # fmt: skip
 
 Value = torch.Tensor

@@ -13,8 +13,21 @@ from scipy.sparse import csr_matrix
 
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import (
-    AdaptivePool, Broadcast, Conv, Dense, Identity, Op, Pad, Permute, Pool, Reduce, Reshape, Scale,
-    Slice, Sparse, Upsample,
+    AdaptivePool,
+    Broadcast,
+    Conv,
+    Dense,
+    Identity,
+    Op,
+    Pad,
+    Permute,
+    Pool,
+    Reduce,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    Upsample,
 )  # fmt: skip
 from snncc.ir.shapes import Shape, output_shape
 

@@ -150,7 +150,7 @@ class Network:
             tuple(sorted(wires, key=lambda p: rank[p.target])),
             MappingProxyType({}), name, time_steps, levels,
         )  # fmt: skip
-        used = {ref: tensors[ref] for ref in network.refs()}
+        used = {str(ref): tensors[ref] for ref in network.refs()}
         network = replace(network, tensors=MappingProxyType(used))
         network.verify()
         return network

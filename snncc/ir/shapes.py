@@ -9,8 +9,26 @@ import numpy as np
 
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import (
-    AdaptivePool, Argmax, Broadcast, Concat, Constant, Conv, Dense, Elementwise, MatMul, Op, Pad,
-    Permute, Pool, Reduce, Ref, Reshape, Scale, Slice, Sparse, Upsample,
+    AdaptivePool,
+    Argmax,
+    Broadcast,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Elementwise,
+    MatMul,
+    Op,
+    Pad,
+    Permute,
+    Pool,
+    Reduce,
+    Ref,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    Upsample,
 )  # fmt: skip
 
 Shape = tuple[int, ...]

@@ -16,7 +16,14 @@ import numpy as np
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Node, Signal, Tensors
 from snncc.ir.network import (
-    Encoder, Network, Neuron, Place, Population, Projection, Readout, Source,
+    Encoder,
+    Network,
+    Neuron,
+    Place,
+    Population,
+    Projection,
+    Readout,
+    Source,
 )  # fmt: skip
 from snncc.ir.ops import OPS, Op, Ref
 from snncc.ir.values import ValueSet
@@ -136,7 +143,9 @@ _NODE = re.compile(
     r"\[(?P<shape>[\d,]*)\] (?P<values>\S+)( \((?P<axes>[\w,]*)\))?(  # (?P<origin>.*))?$"
 )
 _HEAD = re.compile(r"head (?P<head>\S+) = %(?P<node>\S+)$")
-_TENSOR = re.compile(r"tensor @(?P<name>\S+) (?P<dtype>\w+) \[(?P<shape>[\d,]*)\]( = (?P<data>.*))?$")
+_TENSOR = re.compile(
+    r"tensor @(?P<name>\S+) (?P<dtype>\w+) \[(?P<shape>[\d,]*)\]( = (?P<data>.*))?$"
+)
 _OPEN = re.compile(r"(?P<form>graph|network) (?P<name>.+?)( steps=(?P<steps>\d+))? {$")
 _PLACE = re.compile(
     rf"(?P<role>source|encoder|neuron|gate|relay|readout) {_NAME} \[(?P<shape>[\d,]*)\]"

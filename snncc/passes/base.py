@@ -90,5 +90,7 @@ def parse(spec: str) -> Pass:
         try:
             options[key] = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError):
-            raise refuse("SNN316", f"{text.strip()!r} is no value for {key} of {cls.name}") from None
+            raise refuse(
+                "SNN316", f"{text.strip()!r} is no value for {key} of {cls.name}"
+            ) from None
     return cls(**options)

@@ -26,9 +26,9 @@ def leaks(graph: Graph, head: str) -> tuple[Finding, ...]:
             continue
         for reader in graph.readers[name]:
             if reader in chosen and reader not in auxiliary:
-                node = graph.nodes[reader]
-                message = f"the auxiliary path leaks into the spike path by the edge {name} -> {reader}"
-                found.append(Finding("SNN401", message, node.origin, reader))
+                edge = f"{name} -> {reader}"
+                message = f"the auxiliary path leaks into the spike path by the edge {edge}"
+                found.append(Finding("SNN401", message, graph.nodes[reader].origin, reader))
     return tuple(found)
 
 

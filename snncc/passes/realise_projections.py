@@ -14,8 +14,20 @@ from snncc.ir.graph import Tensors
 from snncc.ir.matrix import compose
 from snncc.ir.network import Encoder, Network, Projection
 from snncc.ir.ops import (
-    AdaptivePool, Broadcast, Conv, Dense, Op, Pad, Pool, Reduce, Ref, Reshape, Scale, Slice,
-    Sparse, Upsample,
+    AdaptivePool,
+    Broadcast,
+    Conv,
+    Dense,
+    Op,
+    Pad,
+    Pool,
+    Reduce,
+    Ref,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    Upsample,
 )  # fmt: skip
 from snncc.ir.shapes import Shape, output_shape
 from snncc.ir.synapses import synapses

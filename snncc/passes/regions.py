@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,11 +29,39 @@ from snncc.ir.graph import Graph, Node
 from snncc.ir.inference import CONE_LIMIT, evaluate, group_leaves
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.network import (
-    Encoder, Network, Neuron, Place, Population, Projection, Readout, Source,
+    Encoder,
+    Network,
+    Neuron,
+    Place,
+    Population,
+    Projection,
+    Readout,
+    Source,
 )  # fmt: skip
 from snncc.ir.ops import (
-    Argmax, Broadcast, Concat, Constant, Conv, Dense, Elementwise, Identity, Input, MatMul, Norm,
-    Normalise, Number, Op, OverTime, Pad, Pool, Ref, Repeat, Scale, Softmax, Spiking, is_linear,
+    Argmax,
+    Broadcast,
+    Concat,
+    Constant,
+    Conv,
+    Dense,
+    Elementwise,
+    Identity,
+    Input,
+    MatMul,
+    Norm,
+    Normalise,
+    Number,
+    Op,
+    OverTime,
+    Pad,
+    Pool,
+    Ref,
+    Repeat,
+    Scale,
+    Softmax,
+    Spiking,
+    is_linear,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
 from snncc.ir.values import ValueSet
@@ -108,11 +137,11 @@ class Lowering:
         analog: set[str] = set()
         spiking: set[str] = set()
         for node in self._graph.nodes.values():
-            if isinstance(node.op, Spiking) or (
-                isinstance(node.op, Input) and node.op.kind != "analog"
+            if (
+                isinstance(node.op, Spiking)
+                or (isinstance(node.op, Input) and node.op.kind != "analog")
+                or any(source in spiking for source in node.inputs)
             ):
-                spiking.add(node.name)
-            elif any(source in spiking for source in node.inputs):
                 spiking.add(node.name)
             elif isinstance(node.op, Input) or any(source in analog for source in node.inputs):
                 analog.add(node.name)
@@ -125,7 +154,9 @@ class Lowering:
             cut -= 1
         moved, left = chain[:cut], chain[cut:]
         name = host
-        nodes = [self._graph.nodes[n] for n in self._graph.nodes if n in self._graph.ancestors(host)]
+        nodes = [
+            self._graph.nodes[n] for n in self._graph.nodes if n in self._graph.ancestors(host)
+        ]
         for op in moved:
             before = nodes[-1]
             shape = output_shape(op, (before.signal.shape,), self._graph.tensors)
@@ -147,9 +178,13 @@ class Lowering:
         work = sum(dense_macs(graph, layer) for layer in layers)
         often = "sample" if static else "time step"
         if self._strict and layers:
-            self._find("SNN101", layers[0], f"{layers[0].name} is {work:,} MACs on the analog input")
+            self._find(
+                "SNN101", layers[0], f"{layers[0].name} is {work:,} MACs on the analog input"
+            )
         else:
-            message = f"the analog current {node.name} is computed on the host, {work:,} MACs a {often}"
+            message = (
+                f"the analog current {node.name} is computed on the host, {work:,} MACs a {often}"
+            )
             self._find("SNN501", node, message)
 
     # -- 1: linear regions -------------------------------------------------------------------
@@ -187,14 +222,20 @@ class Lowering:
             case Pool(kind="max"):
                 return self._max_pool(node, op)
             case Normalise():
-                return self._find("SNN106", node, f"{node.name}, a {op.kind} norm, takes its statistics from the data")
+                return self._find(
+                    "SNN106",
+                    node,
+                    f"{node.name}, a {op.kind} norm, takes its statistics from the data",
+                )
             case Softmax():
                 return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
             case MatMul():
                 return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
         if is_linear(op):
             return self._linear(node, op)
-        return self._find("SNN108", node, f"{node.name} ({type(op).__name__.lower()}) is no spike op")
+        return self._find(
+            "SNN108", node, f"{node.name} ({type(op).__name__.lower()}) is no spike op"
+        )
 
     def _linear(self, node: Node, op: Op) -> Region:
         region = self._of(node.inputs[0])
@@ -206,7 +247,8 @@ class Lowering:
             name = f"{node.name}.scale"
             self._tensors[name] = scale.numpy()
             mapped = Scale(Ref(name))
-            offset = shift if region.offset is None else region.offset * scale + shift
+            whole = region.offset
+            offset: torch.Tensor | None = shift if whole is None else whole * scale + shift
         else:
             mapped = replace(op, bias=None) if isinstance(op, _WEIGHTED) else op
             offset = self._offset_through(op, region.offset, before)
@@ -312,7 +354,9 @@ class Lowering:
         pending, seen = [node.name], set(leaves)
         while pending:
             inner = self._graph.nodes[pending.pop()]
-            if isinstance(inner.op, Elementwise) and not self._is_linear_elementwise(inner, inner.op):
+            if isinstance(inner.op, Elementwise) and not self._is_linear_elementwise(
+                inner, inner.op
+            ):
                 return True
             for source in inner.inputs:
                 if source not in seen and isinstance(self._graph.nodes[source].op, Elementwise):
@@ -342,7 +386,9 @@ class Lowering:
             terms = {term: c * float(factor) for term, c in region.terms.items()}
             return Region(terms, offset, region.broken)
         name = f"{node.name}.factor"
-        self._tensors[name] = factor.reshape((1,) * (len(shape) - factor.dim()) + factor.shape).numpy()
+        self._tensors[name] = factor.reshape(
+            (1,) * (len(shape) - factor.dim()) + factor.shape
+        ).numpy()
         terms = {}
         for (source, chain), coefficient in region.terms.items():
             _accumulate(terms, (source, (*chain, Scale(Ref(name)))), coefficient)
@@ -376,9 +422,7 @@ class Lowering:
                 for chosen, coefficient in form.products:
                     name = f"{node.name}.and{''.join(map(str, chosen))}"
                     ones = tuple(1 for _ in chosen)
-                    both = self._gate(
-                        node, name, [parts[i] for i in chosen], ones, len(chosen), ""
-                    )
+                    both = self._gate(node, name, [parts[i] for i in chosen], ones, len(chosen), "")
                     total = _sum(total, both, coefficient)
                 if node.signal.values.is_spike and self._wants_spikes(node):
                     return self._gate(node, node.name, [total], (1,), 1)
@@ -403,7 +447,9 @@ class Lowering:
         bias = self._as_number(f"{name}.bias", total.offset)
         neuron = Neuron(decay=0.0, threshold=float(threshold), bias=bias)
         stands = node.name if stands_for is None else stands_for
-        self._places[name] = Population(name, node.signal.shape, neuron, "gate", stands, node.origin)
+        self._places[name] = Population(
+            name, node.signal.shape, neuron, "gate", stands, node.origin
+        )
         self._connect(total, name)
         return Region({(name, ()): 1.0})
 
@@ -411,14 +457,27 @@ class Lowering:
         self, node: Node, op: Elementwise, leaves: tuple[str, ...], finite: bool, spikes: bool
     ) -> Region:
         if spikes:
-            return self._find("SNN109", node, f"{node.name} is a function of {len(leaves)} spikes at once, more than {CONE_LIMIT}")
+            return self._find(
+                "SNN109",
+                node,
+                f"{node.name} is a function of {len(leaves)} spikes at once, more than {CONE_LIMIT}",
+            )
         if op.function in ("mul", "div", "pow", "square"):
-            return self._find("SNN103", node, f"{node.name} multiplies values that are not spikes")
+            message = f"{node.name} multiplies values that are not spikes"
+            return self._find("SNN103", node, message)
         if finite and op.function not in ACTIVATIONS:
-            return self._find("SNN111", node, f"{node.name} ({op.function}) reads counts, not spikes")
+            return self._find(
+                "SNN111", node, f"{node.name} ({op.function}) reads counts, not spikes"
+            )
         if op.function in ACTIVATIONS:
-            return self._find("SNN105", node, f"{node.name} is a {op.function} on {self._sets[node.inputs[0]]} values")
-        return self._find("SNN108", node, f"{node.name} ({op.function}) reads values that are not spikes")
+            return self._find(
+                "SNN105",
+                node,
+                f"{node.name} is a {op.function} on {self._sets[node.inputs[0]]} values",
+            )
+        return self._find(
+            "SNN108", node, f"{node.name} ({op.function}) reads values that are not spikes"
+        )
 
     # -- 3: max pool -------------------------------------------------------------------------
 
@@ -430,7 +489,9 @@ class Lowering:
         values = self._sets[source]
         if not values.is_spike:
             if values.is_finite:
-                return self._find("SNN111", node, f"{node.name} pools counts {values} by their maximum")
+                return self._find(
+                    "SNN111", node, f"{node.name} pools counts {values} by their maximum"
+                )
             return self._find("SNN104", node, f"{node.name} takes the maximum of currents")
         shape = self._graph.nodes[source].signal.shape
         chain = self._window_sum(op, shape, node)
@@ -454,9 +515,7 @@ class Lowering:
                 (o - 1) * s + d * (k - 1) + 1
                 for o, s, d, k in zip(out, op.stride, op.dilation, op.kernel, strict=True)
             ]
-            after = [
-                max(r - n - p, 0) for r, n, p in zip(reach, spatial, op.padding, strict=True)
-            ]
+            after = [max(r - n - p, 0) for r, n, p in zip(reach, spatial, op.padding, strict=True)]
             lead = [(0, 0)] * (len(shape) - rank)
             chain.append(Pad((*lead, *zip(op.padding, after, strict=True))))
             padding = (0,) * rank
@@ -499,7 +558,9 @@ class Lowering:
         op = node.op
         leak = self._store.number(op.leak)
         gain = leak if op.decay_input else torch.ones((), dtype=torch.float64)
-        threshold = (self._store.number(op.threshold) - (op.v_reset if op.reset == "hard" else 0.0)) / gain
+        threshold = (
+            self._store.number(op.threshold) - (op.v_reset if op.reset == "hard" else 0.0)
+        ) / gain
         if op.strict:
             threshold = torch.nextafter(threshold, torch.full_like(threshold, math.inf))
         neuron = Neuron(
@@ -532,13 +593,14 @@ class Lowering:
             (name,) = node.inputs
             node = self._graph.nodes[name]
         region = self._of(node.name)
-        kinds = {n.op.kind for n in self._graph.of_type(OverTime) if n.name in self._needed}
+        needed = [n.op for n in self._graph.of_type(OverTime) if n.name in self._needed]
+        kinds = {op.kind for op in needed if isinstance(op, OverTime)}
         if region.broken:
             return
         if len(kinds) > 1:
             self._find("SNN112", node, f"head {head} reduces time in several ways")
             return
-        kind = kinds.pop() if kinds else "mean"
+        kind: Literal["mean", "sum", "last"] = kinds.pop() if kinds else "mean"
         offset = region.offset
         if kind == "sum" and offset is not None:
             offset = offset / (self._graph.time_steps or 1)

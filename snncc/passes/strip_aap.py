@@ -78,7 +78,11 @@ def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
     node = graph.nodes[target]
     while True:
         live = [n for n in node.inputs if not isinstance(graph.nodes[n].op, Constant)]
-        if isinstance(node.op, Elementwise) and node.op.function in ("add", "sub") and len(live) == 2:
+        if (
+            isinstance(node.op, Elementwise)
+            and node.op.function in ("add", "sub")
+            and len(live) == 2
+        ):
             break
         through = isinstance(node.op, Elementwise | Identity | OverTime | Dense)
         if not through or len(live) != 1:

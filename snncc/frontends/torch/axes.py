@@ -48,7 +48,8 @@ def feature_index(axes: Axes, dim: int) -> int:
 
 
 def describe(role: str) -> str:
-    return {"T": "time", "N": "the samples", "1": "a placeholder"}.get(role, "time and samples")
+    names = {"T": "time", "N": "the samples", "F": "a feature", "1": "a placeholder"}
+    return names.get(role, "time and samples")
 
 
 def reshaped(axes: Axes, shape: Sequence[int], target: Sequence[int], extent: Extent) -> Axes:
@@ -81,7 +82,9 @@ def reshaped(axes: Axes, shape: Sequence[int], target: Sequence[int], extent: Ex
             roles.append("F")
         elif role == "F":
             if left % size:
-                raise MixedAxes(f"shape {tuple(shape)} cannot become {tuple(target)} sample by sample")
+                raise MixedAxes(
+                    f"shape {tuple(shape)} cannot become {tuple(target)} sample by sample"
+                )
             roles.append("F")
             left //= size
             if left == 1:
@@ -95,7 +98,9 @@ def reshaped(axes: Axes, shape: Sequence[int], target: Sequence[int], extent: Ex
                 product *= left
                 advance()
             if product != size:
-                raise MixedAxes("time and samples are cut apart elsewhere than where they were joined")
+                raise MixedAxes(
+                    "time and samples are cut apart elsewhere than where they were joined"
+                )
             roles.append(letters)
     if any(atom[0] != "F" for atom in atoms[position:]):
         raise MixedAxes("an axis of time or samples is lost")

@@ -102,9 +102,7 @@ def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) 
     )
 
 
-def _calls(
-    tensor: torch.Tensor, axes: Axes, single: bool, steps: int | None
-) -> list[torch.Tensor]:
+def _calls(tensor: torch.Tensor, axes: Axes, single: bool, steps: int | None) -> list[torch.Tensor]:
     if not single:
         return [tensor]
     if tensor.dim() == len(axes) + 1:

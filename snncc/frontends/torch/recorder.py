@@ -17,7 +17,7 @@ from snncc.frontends.neurons import NeuronModule, converter, refuse_unknown
 from snncc.frontends.torch import source
 from snncc.frontends.torch.axes import Axes, Extent, MixedAxes, features
 from snncc.ir.graph import Node, Rate, Signal
-from snncc.ir.ops import Constant, Input, Number, Op, Ref, Reshape, Spiking
+from snncc.ir.ops import Constant, Input, Number, Op, Ref, Reshape
 
 
 @dataclass(frozen=True)
@@ -226,12 +226,10 @@ class Recorder(TorchFunctionMode):
 
     # -- the mode --------------------------------------------------------------------------
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = _name(func)
-        inputs = [t for t in _tensors_in([*args, *kwargs.values()])]
+        inputs = list(_tensors_in([*args, *kwargs.values()]))
         reads = [t for t in inputs if self.is_tracked(t)]
         self._check(name, reads)
         for tensor in inputs:
@@ -348,21 +346,18 @@ class Recorder(TorchFunctionMode):
         expects_time = reading.multi_step
         has_time = bool(axes) and axes[0] == "T"
         if expects_time and not has_time:
-            raise self.refuse("SNN306", f"neuron {path} is multi-step, but its input has no time axis in front")
+            raise self.refuse(
+                "SNN306", f"neuron {path} is multi-step, but its input has no time axis in front"
+            )
         if not expects_time and (any("T" in role for role in axes) or not self.single_step):
             raise self.refuse(
                 "SNN306", f"neuron {path} is single-step: pass time_steps and an input of one step"
             )
-        tensors = {name: self.array(array, name) for name, array in reading.tensors.items()}
-        spiking = replace(
-            reading.spiking,
-            **{
-                f: tensors[v]
-                for f, v in vars(reading.spiking).items()
-                if isinstance(v, Ref) and v in tensors
-            },
+        for ref, array in reading.tensors.items():
+            self.tensors.setdefault(ref, np.asarray(array, dtype=np.float64))
+        name = self.emit(
+            reading.spiking, [node], features(axes, y.shape), axes, rate="step", what="sn"
         )
-        name = self.emit(spiking, [node], features(axes, y.shape), axes, rate="step", what="sn")
         self.bind(y, name, axes)
         self.spikes[name] = y
 

@@ -6,6 +6,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from types import FrameType
 
 import torch
 
@@ -33,9 +34,9 @@ def _shown(file: str) -> str:
 
 def here(module: str) -> Location:
     """The innermost frame that is the user's own, and the module path that runs it."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_foreign(frame.f_code.co_filename):
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     if frame is None:
         return Location(module)
     return Location(module, _shown(frame.f_code.co_filename), frame.f_lineno)

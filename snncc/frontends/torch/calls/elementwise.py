@@ -1,0 +1,211 @@
+"""Functions applied value by value, copies and casts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from snncc.frontends.torch.axes import Axes, MixedAxes, broadcast, features
+from snncc.frontends.torch.calls.table import HANDLERS, emit, on
+from snncc.frontends.torch.recorder import Call, Handler, Recorder
+from snncc.ir.elementwise import ARITY
+from snncc.ir.ops import Constant, Elementwise, Identity
+
+
+def elementwise(recorder: Recorder, function: str, operands: Sequence[Any],
+                 result: torch.Tensor) -> None:  # fmt: skip
+    tensors = [x for x in operands if recorder.is_tracked(x)]
+    axes = broadcast([recorder.tracked(x).axes for x in tensors])
+    if "1" in axes or any("1" in recorder.tracked(x).axes for x in tensors):
+        padded = [("",) * (len(axes) - len(a)) + a for a in
+                  (recorder.tracked(x).axes for x in tensors)]  # fmt: skip
+        for x, own in zip(tensors, padded, strict=True):
+            if any(
+                mine == "1" and joint in ("F", "1") for mine, joint in zip(own, axes, strict=True)
+            ):
+                recorder.solid(x)
+        axes = broadcast([recorder.tracked(x).axes for x in tensors])
+    missing = result.dim() - len(axes)
+    if any(n != 1 for n in result.shape[:missing]):
+        raise MixedAxes("a constant brings a new axis in front")
+    axes = ("1",) * missing + axes
+    inputs = [
+        recorder.tracked(x).node if recorder.is_tracked(x) else _constant(recorder, x, axes)
+        for x in operands
+    ]
+    name = recorder.emit(
+        Elementwise(function), inputs, features(axes, result.shape), axes, what=function
+    )
+    recorder.bind(result, name, axes)
+
+
+def _constant(recorder: Recorder, value: Any, axes: Axes) -> str:
+    """A node for a number, or for a constant tensor without its axes of time and samples."""
+    if not isinstance(value, torch.Tensor):
+        return recorder.number(float(value))
+    if value.numel() == 1:
+        return recorder.number(float(value))
+    tensor = value
+    own = axes[len(axes) - value.dim() :]
+    for dim in reversed(range(len(own))):
+        if own[dim] != "F":
+            first = tensor.narrow(dim, 0, 1)
+            if not bool((tensor == first).all()):
+                raise MixedAxes("a constant differs from step to step or from sample to sample")
+            tensor = first.squeeze(dim)
+    if tensor.numel() == 1:
+        return recorder.number(float(tensor))
+    whole = tensor.shape == value.shape
+    ref = recorder.ref(value, "constant") if whole else recorder.array(
+        tensor.detach().numpy(), "constant")  # fmt: skip
+    return recorder.emit(Constant(ref), (), tensor.shape, what=f"tensor:{ref}", rate="static")
+
+
+@on("add sub rsub", "input other alpha=1")
+def _add(recorder: Recorder, call: Call) -> None:
+    x, y, alpha = call["input"], call["other"], call["alpha"]
+    if call.name == "rsub":
+        x, y = y, x
+    if alpha != 1:
+        with torch._C.DisableTorchFunction():
+            scaled = y * alpha
+        if recorder.is_tracked(y):
+            elementwise(recorder, "mul", (y, alpha), scaled)
+        else:
+            recorder.remember(scaled)
+        y = scaled
+    elementwise(recorder, "sub" if call.name.endswith("sub") else "add", (x, y), call.result)
+
+
+@on("radd rmul", "other input")
+def _reflected(recorder: Recorder, call: Call) -> None:
+    elementwise(recorder, call.name[1:], (call["input"], call["other"]), call.result)
+
+
+@on("div true_divide truediv divide", "input other rounding_mode")
+def _divide(recorder: Recorder, call: Call) -> None:
+    if call["rounding_mode"] is not None:
+        raise recorder.refuse("SNN301", "a division that rounds is not known here")
+    elementwise(recorder, "div", (call["input"], call["other"]), call.result)
+
+
+@on("rdiv rtruediv", "input other")
+def _reflected_divide(recorder: Recorder, call: Call) -> None:
+    elementwise(recorder, "div", (call["other"], call["input"]), call.result)
+
+
+@on("reciprocal", "input")
+def _reciprocal(recorder: Recorder, call: Call) -> None:
+    elementwise(recorder, "div", (1.0, call["input"]), call.result)
+
+
+@on("clamp clip hardtanh", "input min max inplace=False")
+def _clamp(recorder: Recorder, call: Call) -> None:
+    low, high = call["min"], call["max"]
+    if call.name == "hardtanh":
+        low = call.arguments.get("min_val", -1.0 if low is None else low)
+        high = call.arguments.get("max_val", 1.0 if high is None else high)
+    if low is None:
+        elementwise(recorder, "minimum", (call["input"], high), call.result)
+    elif high is None:
+        elementwise(recorder, "maximum", (call["input"], low), call.result)
+    else:
+        name = "hardtanh" if call.name == "hardtanh" else "clamp"
+        elementwise(recorder, name, (call["input"], low, high), call.result)
+
+
+@on("clamp_min clamp_max", "input bound")
+def _clamp_one(recorder: Recorder, call: Call) -> None:
+    name = "maximum" if call.name == "clamp_min" else "minimum"
+    elementwise(recorder, name, (call["input"], call["bound"]), call.result)
+
+
+@on("where", "condition input other")
+def _where(recorder: Recorder, call: Call) -> None:
+    if not isinstance(call.result, torch.Tensor):
+        raise recorder.refuse("SNN302", "where turns data of the run into indices")
+    elementwise(recorder, "where", (call["condition"], call["input"], call["other"]), call.result)
+
+
+@on("bitwise_and bitwise_or bitwise_xor and or xor", "input other")
+def _bitwise(recorder: Recorder, call: Call) -> None:
+    if call.result.dtype != torch.bool:
+        raise recorder.refuse("SNN301", f"{call.name} on whole numbers is not known here")
+    name = call.name.removeprefix("bitwise_")
+    elementwise(recorder, name, (call["input"], call["other"]), call.result)
+
+
+@on("invert bitwise_not", "input")
+def _invert(recorder: Recorder, call: Call) -> None:
+    if call.result.dtype != torch.bool:
+        raise recorder.refuse("SNN301", "~ on whole numbers is not known here")
+    elementwise(recorder, "not", (call["input"],), call.result)
+
+
+@on("leaky_relu", "input negative_slope inplace=False")
+def _leaky_relu(recorder: Recorder, call: Call) -> None:
+    slope = 0.01 if call["negative_slope"] is None else call["negative_slope"]
+    elementwise(recorder, "leaky_relu", (call["input"], slope), call.result)
+
+
+def _plain(name: str, *parameters: str) -> Handler:
+    def handler(recorder: Recorder, call: Call) -> None:
+        if isinstance(call.result, torch.Tensor):
+            elementwise(recorder, name, [call[p] for p in parameters], call.result)
+        else:
+            raise recorder.refuse("SNN301", f"{call.name} with several results is not known here")
+
+    return handler
+
+
+_SPELLINGS = {
+    "mul": "mul multiply", "pow": "pow", "remainder": "remainder fmod mod",
+    "minimum": "minimum min", "maximum": "maximum max", "heaviside": "heaviside",
+    "and": "logical_and", "or": "logical_or", "xor": "logical_xor",
+    "ge": "ge greater_equal", "gt": "gt greater", "le": "le less_equal", "lt": "lt less",
+    "eq": "eq", "ne": "ne not_equal", "not": "logical_not", "neg": "neg negative",
+    "abs": "abs absolute",
+}  # fmt: skip
+
+for _function, _names in _SPELLINGS.items():
+    _parameters = ("input", "other")[: ARITY[_function]]
+    for _one in _names.split():
+        HANDLERS[_one] = (_parameters, _plain(_function, *_parameters))
+for _function, _arity in ARITY.items():
+    if _arity == 1 and _function not in HANDLERS and _function not in ("not", "nonzero"):
+        HANDLERS[_function] = (("input", "inplace=False"), _plain(_function, "input"))
+
+
+@on("contiguous clone detach requires_grad cpu alias to float double type type_as half "
+     "bfloat16 bool int long short", "input *rest")  # fmt: skip
+def _copy(recorder: Recorder, call: Call) -> None:
+    x, result = call["input"], call.result
+    if not isinstance(result, torch.Tensor):
+        raise recorder.refuse("SNN302", f"{call.name} turns data of the run into a Python value")
+    if result is x:
+        return
+    if result.dtype == torch.bool and x.dtype != torch.bool:
+        elementwise(recorder, "nonzero", (x,), result)
+    elif not result.is_floating_point() and x.is_floating_point():
+        elementwise(recorder, "trunc", (x,), result)
+    elif result.dtype in (torch.half, torch.bfloat16):
+        raise recorder.refuse("SNN301", "a cast to half precision rounds")
+    else:
+        recorder.bind(result, recorder.tracked(x).node, recorder.tracked(x).axes)
+
+
+@on("data", "input")
+def _data(recorder: Recorder, call: Call) -> None:
+    entry = recorder.tracked(call["input"])
+    recorder.bind(call.result, entry.node, entry.axes, through_data=True)
+
+
+@on("dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout",
+     "input p training=True inplace=False")  # fmt: skip
+def _dropout(recorder: Recorder, call: Call) -> None:
+    if call["training"] and call["p"] != 0:
+        raise recorder.refuse("SNN308", "a dropout is active")
+    if call.result is not call["input"]:
+        emit(recorder, Identity("dropout"), call["input"], call.result, "dropout")

@@ -1,0 +1,142 @@
+"""Layers with weights, norms and pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from snncc.frontends.torch.axes import MixedAxes, feature_index
+from snncc.frontends.torch.calls.table import emit, need_features, on, optional, sizes
+from snncc.frontends.torch.recorder import Call, Recorder
+from snncc.ir.ops import AdaptivePool, Conv, Dense, Norm, Normalise, Pool
+
+
+@on("conv1d conv2d conv3d", "input weight bias stride=1 padding=0 dilation=1 groups=1")
+def _conv(recorder: Recorder, call: Call) -> None:
+    x, weight = call["input"], call["weight"]
+    rank = weight.dim() - 2
+    _, axes = recorder.solid(x)
+    need_features(axes, rank + 1)
+    if len(axes) != rank + 2:
+        raise MixedAxes("a convolution needs one axis of samples")
+    stride, dilation = sizes(call["stride"], rank), sizes(call["dilation"], rank)
+    padding = call["padding"]
+    if padding == "valid":
+        padding = 0
+    elif padding == "same":
+        reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        if any(r % 2 for r in reach):
+            raise recorder.refuse("SNN301", "padding='same' around an even kernel is lopsided")
+        padding = [r // 2 for r in reach]
+    op = Conv(
+        recorder.ref(weight, "weight"), optional(recorder, call["bias"], "bias"), stride,
+        sizes(padding, rank), dilation, int(call["groups"]),
+    )  # fmt: skip
+    emit(recorder, op, x, call.result, "conv")
+
+
+@on("linear", "input weight bias")
+def _linear(recorder: Recorder, call: Call) -> None:
+    _, axes = recorder.solid(call["input"])
+    need_features(axes, 1)
+    op = Dense(recorder.ref(call["weight"], "weight"), optional(recorder, call["bias"], "bias"))
+    emit(recorder, op, call["input"], call.result, "linear")
+
+
+@on("batch_norm",
+     "input running_mean running_var weight bias training=False momentum eps")  # fmt: skip
+def _batch_norm(recorder: Recorder, call: Call) -> None:
+    if call["training"]:
+        raise recorder.refuse("SNN308", "a batch norm takes its statistics from the batch")
+    _, axes = recorder.solid(call["input"])
+    if feature_index(axes, 1) != 0:
+        raise MixedAxes("the channels of a batch norm are not the first feature axis")
+    op = Norm(
+        recorder.ref(call["running_mean"], "mean"), recorder.ref(call["running_var"], "variance"),
+        optional(recorder, call["weight"], "weight"), optional(recorder, call["bias"], "bias"),
+        float(call["eps"]),
+    )  # fmt: skip
+    emit(recorder, op, call["input"], call.result, "batch_norm")
+
+
+@on("layer_norm", "input normalized_shape weight bias eps")
+def _layer_norm(recorder: Recorder, call: Call) -> None:
+    _, axes = recorder.solid(call["input"])
+    count = len(call["normalized_shape"])
+    need_features(axes, count)
+    total = axes.count("F")
+    op = Normalise(
+        "layer", optional(recorder, call["weight"], "weight"),
+        optional(recorder, call["bias"], "bias"), float(call["eps"] or 1e-5),
+        tuple(range(total - count, total)),
+    )  # fmt: skip
+    emit(recorder, op, call["input"], call.result, "layer_norm")
+
+
+@on("group_norm", "input num_groups weight bias eps")
+def _group_norm(recorder: Recorder, call: Call) -> None:
+    op = Normalise(
+        "group", optional(recorder, call["weight"], "weight"),
+        optional(recorder, call["bias"], "bias"), float(call["eps"] or 1e-5), (),
+        int(call["num_groups"]),
+    )  # fmt: skip
+    emit(recorder, op, call["input"], call.result, "group_norm")
+
+
+@on("instance_norm",
+     "input running_mean running_var weight bias use_input_stats=True momentum eps")  # fmt: skip
+def _instance_norm(recorder: Recorder, call: Call) -> None:
+    if not call["use_input_stats"]:
+        call.arguments["training"] = False  # type: ignore[index]
+        return _batch_norm(recorder, call)  # type: ignore[no-any-return]
+    groups = call["input"].shape[1]
+    op = Normalise(
+        "instance", optional(recorder, call["weight"], "weight"),
+        optional(recorder, call["bias"], "bias"), float(call["eps"] or 1e-5), (), int(groups),
+    )  # fmt: skip
+    emit(recorder, op, call["input"], call.result, "instance_norm")
+
+
+def _pool(
+    recorder: Recorder,
+    call: Call,
+    kind: Literal["average", "max"],
+    dilation: int | Sequence[int],
+    counting: bool,
+) -> None:
+    rank = int(call.name[-2])
+    x = call["input"]
+    _, axes = recorder.solid(x)
+    need_features(axes, rank)
+    if isinstance(call.result, tuple):
+        raise recorder.refuse("SNN301", "a max pool with indices is not known here")
+    kernel = sizes(call["kernel_size"], rank)
+    stride = sizes(call["stride"], rank) if call["stride"] not in (None, [], ()) else kernel
+    op = Pool(kind, kernel, stride, sizes(call["padding"], rank), sizes(dilation, rank),
+              bool(call["ceil_mode"]), counting)  # fmt: skip
+    emit(recorder, op, x, call.result, "pool")
+
+
+@on("max_pool1d max_pool2d max_pool3d",
+     "input kernel_size stride padding=0 dilation=1 ceil_mode=False "
+     "return_indices=False")  # fmt: skip
+def _max_pool(recorder: Recorder, call: Call) -> None:
+    _pool(recorder, call, "max", call["dilation"], True)
+
+
+@on("avg_pool1d avg_pool2d avg_pool3d",
+     "input kernel_size stride padding=0 ceil_mode=False count_include_pad=True "
+     "divisor_override")  # fmt: skip
+def _average_pool(recorder: Recorder, call: Call) -> None:
+    if call["divisor_override"] is not None:
+        raise recorder.refuse("SNN301", "an average pool with divisor_override is not known here")
+    _pool(recorder, call, "average", 1, bool(call["count_include_pad"]))
+
+
+@on("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", "input output_size")
+def _adaptive_pool(recorder: Recorder, call: Call) -> None:
+    rank = int(call.name[-2])
+    _, axes = recorder.solid(call["input"])
+    need_features(axes, rank)
+    op = AdaptivePool(tuple(int(n) for n in call.result.shape[-rank:]))
+    emit(recorder, op, call["input"], call.result, "pool")

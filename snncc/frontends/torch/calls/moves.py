@@ -1,0 +1,313 @@
+"""Functions that move, cut, join and repeat axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from snncc.frontends.torch.axes import (
+    BATCH,
+    MixedAxes,
+    describe,
+    feature_index,
+    features,
+    permuted,
+    reshaped,
+)  # fmt: skip
+from snncc.frontends.torch.calls.table import (
+    alias,
+    emit,
+    need_features,
+    on,
+    shape_before,
+    sizes,
+)  # fmt: skip
+from snncc.frontends.torch.recorder import Call, Recorder
+from snncc.ir.ops import (
+    Broadcast,
+    Concat,
+    OverTime,
+    Pad,
+    Permute,
+    Repeat,
+    Reshape,
+    Slice,
+    Upsample,
+)  # fmt: skip
+
+
+@on("view reshape flatten unflatten view_as reshape_as ravel", "input *rest")
+def _reshape(recorder: Recorder, call: Call) -> None:
+    x, result = call["input"], call.result
+    entry = recorder.tracked(x)
+    if result is not x:
+        axes = reshaped(entry.axes, x.shape, result.shape, recorder.extent)
+        alias(recorder, x, result, axes)
+
+
+@on("unsqueeze", "input dim")
+def _unsqueeze(recorder: Recorder, call: Call) -> None:
+    entry, result = recorder.tracked(call["input"]), call.result
+    place = call["dim"] % result.dim()
+    axes = list(entry.axes)
+    axes.insert(place, "1")
+    recorder.bind(result, entry.node, tuple(axes))
+
+
+@on("squeeze", "input dim")
+def _squeeze(recorder: Recorder, call: Call) -> None:
+    x, result = call["input"], call.result
+    axes = recorder.tracked(x).axes
+    shape = shape_before(recorder, x, axes)
+    chosen = range(len(axes)) if call["dim"] is None else [
+        d % len(axes) for d in sizes(call["dim"], 1)]  # fmt: skip
+    gone = {d for d in chosen if shape[d] == 1}
+    if any(axes[d] in BATCH for d in gone):
+        raise MixedAxes("an axis of time or samples is squeezed away")
+    alias(recorder, x, result, tuple(r for d, r in enumerate(axes) if d not in gone))
+
+
+def _permute_to(recorder: Recorder, x: torch.Tensor, result: torch.Tensor,
+                order: Sequence[int]) -> None:  # fmt: skip
+    axes, moved = permuted(recorder.tracked(x).axes, order)
+    if moved == tuple(range(len(moved))):
+        recorder.bind(result, recorder.tracked(x).node, axes)
+    else:
+        node = recorder.tracked(x).node
+        shape = features(axes, result.shape)
+        name = recorder.emit(Permute(moved), [node], shape, axes, what="permute")
+        recorder.bind(result, name, axes)
+
+
+@on("permute", "input *dims")
+def _permute(recorder: Recorder, call: Call) -> None:
+    dims = call["dims"]
+    dims = dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims
+    _permute_to(recorder, call["input"], call.result, [d % call.result.dim() for d in dims])
+
+
+@on("transpose swapaxes swapdims", "input dim0 dim1")
+def _transpose(recorder: Recorder, call: Call) -> None:
+    order = list(range(call.result.dim()))
+    first, second = call["dim0"] % len(order), call["dim1"] % len(order)
+    order[first], order[second] = order[second], order[first]
+    _permute_to(recorder, call["input"], call.result, order)
+
+
+@on("t T mT", "input")
+def _matrix_transpose(recorder: Recorder, call: Call) -> None:
+    order = list(range(call.result.dim()))
+    order = order[:-2] + order[-2:][::-1] if call.name == "mT" else order[::-1]
+    _permute_to(recorder, call["input"], call.result, order)
+
+
+@on("movedim moveaxis", "input source destination")
+def _movedim(recorder: Recorder, call: Call) -> None:
+    with torch._C.DisableTorchFunction():
+        marked = torch.empty(tuple(range(2, call.result.dim() + 2)), device="meta")
+        marked = marked.movedim(call["source"], call["destination"])
+    _permute_to(recorder, call["input"], call.result, [n - 2 for n in marked.shape])
+
+
+@on("expand expand_as repeat broadcast_to tile", "input *sizes")
+def _expand(recorder: Recorder, call: Call) -> None:
+    x, result = call["input"], call.result
+    entry = recorder.tracked(x)
+    missing = result.dim() - len(entry.axes)
+    axes = ("1",) * missing + entry.axes
+    shape = (1,) * missing + shape_before(recorder, x, entry.axes)
+    first_sample = next((d for d, role in enumerate(axes) if "N" in role), 0)
+    node, roles = entry.node, list(axes)
+    for dim, (role, before, after) in enumerate(zip(axes, shape, result.shape, strict=True)):
+        if before == after:
+            continue
+        static = recorder.nodes[entry.node].signal.rate == "static"
+        in_front = dim <= first_sample or (dim == first_sample + 1 and role == "1")
+        if role in ("1", "F") and before == 1 and static and in_front and "T" not in roles:
+            _set_steps(recorder, after)
+            roles[dim] = "T"
+        elif role in ("1", "F") and before == 1:
+            roles[dim] = "F"
+        else:
+            raise MixedAxes(f"axis {dim}, {describe(role)}, is repeated")
+    final = tuple(roles)
+    if "T" in final and "T" not in axes:
+        kept = tuple(n for r, n in zip(final, shape, strict=True) if r == "F")
+        if kept != recorder.nodes[node].signal.shape:
+            node = recorder.emit(Reshape(kept), [node], kept, final, what="reshape")
+        node = recorder.emit(Repeat(), [node], kept, final, rate="step", what="repeat")
+    wanted = features(final, result.shape)
+    if wanted != recorder.nodes[node].signal.shape:
+        ones = tuple(n for r, n in zip(final, shape, strict=True) if r == "F")
+        if ones != recorder.nodes[node].signal.shape:
+            node = recorder.emit(Reshape(ones), [node], ones, final, what="reshape")
+        node = recorder.emit(Broadcast(wanted), [node], wanted, final, what="expand")
+    recorder.bind(result, node, final)
+
+
+def _set_steps(recorder: Recorder, steps: int) -> None:
+    if recorder.single_step:
+        raise recorder.refuse("SNN112", "forward repeats over time although time_steps was given")
+    if recorder.steps not in (None, steps):
+        raise recorder.refuse("SNN112", f"forward repeats {steps} times, not {recorder.steps}")
+    recorder.steps = steps
+
+
+@on("getitem", "input index")
+def _getitem(recorder: Recorder, call: Call) -> None:
+    x, index, result = call["input"], call["index"], call.result
+    items = list(index) if isinstance(index, tuple) else [index]
+    if any(isinstance(i, torch.Tensor | list) for i in items):
+        raise recorder.refuse("SNN301", "indexing by a list or a tensor is not known here")
+    entry = recorder.tracked(x)
+    named = sum(i is not None and i is not Ellipsis for i in items)
+    if Ellipsis in items:
+        place = items.index(Ellipsis)
+        items[place : place + 1] = [slice(None)] * (len(entry.axes) - named)
+    items += [slice(None)] * (len(entry.axes) - sum(i is not None for i in items))
+    node, axes = entry.node, []
+    rate, dim = None, 0
+    for item in items:
+        if item is None:
+            axes.append("1")
+            continue
+        role, size = entry.axes[dim], x.shape[dim]
+        rank = entry.axes[:dim].count("F")
+        dim += 1
+        if item == slice(None):
+            axes.append(role)
+        elif role == "T" and item in (-1, size - 1):
+            rate = "final"
+        elif role == "F":
+            node = _cut(recorder, node, rank, size, item)
+            if not isinstance(item, int):
+                axes.append("F")
+        elif role == "1":
+            if not isinstance(item, int):
+                axes.append("1")
+        else:
+            raise recorder.refuse(
+                "SNN301", "single time steps or samples are picked out, as in a loop over time"
+            )
+    if rate is not None:
+        shape = recorder.nodes[node].signal.shape
+        node = recorder.emit(
+            OverTime("last"), [node], shape, tuple(axes), rate="final", what="last"
+        )
+    shape = features(tuple(axes), result.shape)
+    if shape != recorder.nodes[node].signal.shape:
+        node = recorder.emit(Reshape(shape), [node], shape, tuple(axes), what="reshape")
+    recorder.bind(result, node, tuple(axes))
+
+
+def _cut(recorder: Recorder, node: str, axis: int, size: int, item: Any) -> str:
+    """Part of one feature axis; an integer keeps it with size 1."""
+    if isinstance(item, int):
+        start = item % size
+        cut = range(start, start + 1)
+    else:
+        cut = range(*item.indices(size))
+    shape = list(recorder.nodes[node].signal.shape)
+    shape[axis] = len(cut)
+    op = Slice(axis, cut.start, cut.stop, cut.step)
+    return recorder.emit(op, [node], shape, what="slice")
+
+
+@on("split chunk unbind tensor_split unsafe_chunk iter", "input size dim=0")
+def _split(recorder: Recorder, call: Call) -> None:
+    x, pieces = call["input"], call.result
+    if call.name == "iter":
+        raise recorder.refuse("SNN301", "a loop runs over a tensor's first axis")
+    dim = call["size"] if call.name == "unbind" and call["size"] is not None else call["dim"]
+    node, axes = recorder.solid(x)
+    dim %= len(axes)
+    axis = feature_index(axes, dim)
+    start = 0
+    for piece in pieces:
+        gone = call.name == "unbind"
+        size = 1 if gone else piece.shape[dim]
+        own = axes[:dim] + axes[dim + 1 :] if gone else axes
+        cut = _cut(recorder, node, axis, x.shape[dim], slice(start, start + size))
+        shape = features(own, piece.shape)
+        if gone:
+            cut = recorder.emit(Reshape(shape), [cut], shape, own, what="reshape")
+        recorder.bind(piece, cut, own)
+        start += size
+
+
+@on("cat concat concatenate", "tensors dim=0")
+def _cat(recorder: Recorder, call: Call) -> None:
+    _join(recorder, call.result, list(call["tensors"]), call["dim"])
+
+
+def _join(recorder: Recorder, result: torch.Tensor, tensors: list[torch.Tensor],
+          dim: int) -> None:  # fmt: skip
+    if not all(recorder.is_tracked(t) for t in tensors):
+        raise recorder.refuse("SNN301", "a constant is concatenated to a value of the run")
+    solids = [recorder.solid(t) for t in tensors]
+    axes = solids[0][1]
+    if any(own != axes for _, own in solids):
+        raise MixedAxes("the parts have different axes")
+    op = Concat(feature_index(axes, dim))
+    nodes = [node for node, _ in solids]
+    name = recorder.emit(op, nodes, features(axes, result.shape), axes, what="cat")
+    recorder.bind(result, name, axes)
+
+
+@on("stack", "tensors dim=0")
+def _stack(recorder: Recorder, call: Call) -> None:
+    tensors, result = list(call["tensors"]), call.result
+    dim = call["dim"] % result.dim()
+    entries = [recorder.tracked(t) for t in tensors if recorder.is_tracked(t)]
+    first = entries[0]
+    sample = next((d for d, role in enumerate(first.axes) if "N" in role), 0)
+    same = len(entries) == len(tensors) and len({e.node for e in entries}) == 1
+    static = recorder.nodes[first.node].signal.rate == "static"
+    if same and static and dim <= sample + 1 and not any("T" in r for r in first.axes):
+        _set_steps(recorder, len(tensors))
+        axes = (*first.axes[:dim], "T", *first.axes[dim:])
+        shape = recorder.nodes[first.node].signal.shape
+        name = recorder.emit(Repeat(), [first.node], shape, axes, rate="step", what="repeat")
+        recorder.bind(result, name, axes)
+        return
+    if dim <= sample:
+        raise recorder.refuse("SNN301", "steps are stacked one by one, as in a loop over time")
+    with torch._C.DisableTorchFunction():
+        parts = [t.unsqueeze(dim) for t in tensors]
+    for part, entry in zip(parts, entries, strict=True):
+        recorder.bind(part, entry.node, (*entry.axes[:dim], "1", *entry.axes[dim:]))
+    _join(recorder, result, parts, dim)
+
+
+@on("pad", "input pad mode value")
+def _pad(recorder: Recorder, call: Call) -> None:
+    x, widths = call["input"], list(call["pad"])
+    if call["mode"] not in (None, "constant") or call["value"] not in (None, 0, 0.0):
+        raise recorder.refuse("SNN301", "only padding with zeros is known here")
+    if not any(widths):
+        alias(recorder, x, call.result, recorder.tracked(x).axes)
+        return
+    _, axes = recorder.solid(x)
+    pairs = [(0, 0)] * axes.count("F")
+    for offset in range(len(widths) // 2):
+        before, after = widths[2 * offset], widths[2 * offset + 1]
+        if before or after:
+            pairs[feature_index(axes, -1 - offset)] = (before, after)
+    if min(n for pair in pairs for n in pair) < 0:
+        raise recorder.refuse("SNN301", "negative padding is not known here")
+    emit(recorder, Pad(tuple(pairs)), x, call.result, "pad")
+
+
+@on("interpolate upsample", "input size scale_factor mode")
+def _interpolate(recorder: Recorder, call: Call) -> None:
+    x, result = call["input"], call.result
+    _, axes = recorder.solid(x)
+    rank = len(axes) - 2
+    need_features(axes, rank)
+    factors = [after / before for before, after in
+               zip(x.shape[-rank:], result.shape[-rank:], strict=True)]  # fmt: skip
+    if call["mode"] not in (None, "nearest") or any(f != int(f) for f in factors):
+        raise recorder.refuse("SNN301", "only nearest upsampling by whole factors is known here")
+    emit(recorder, Upsample(tuple(map(int, factors))), x, result, "upsample")

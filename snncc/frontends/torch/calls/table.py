@@ -1,0 +1,70 @@
+"""The table of torch functions, and what its handlers share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from snncc.frontends.torch.axes import Axes, MixedAxes, features
+from snncc.frontends.torch.recorder import Handler, Recorder
+from snncc.ir.ops import Op, Ref, Reshape
+
+HANDLERS: dict[str, tuple[tuple[str, ...], Handler]] = {}
+"""Plain name of a function (``add`` for ``add_``, ``__add__``, ``torch.add``) to its parameter
+names and handler. A parameter may give a default (``dim=0``); ``*rest`` takes what is left."""
+
+
+def on(names: str, parameters: str) -> Callable[[Handler], Handler]:
+    """Enter the decorated handler for each of ``names``."""
+
+    def enter(handler: Handler) -> Handler:
+        for name in names.split():
+            HANDLERS[name] = (tuple(parameters.split()), handler)
+        return handler
+
+    return enter
+
+
+def emit(recorder: Recorder, op: Op, source: torch.Tensor, result: torch.Tensor, what: str,
+          axes: Axes | None = None) -> None:  # fmt: skip
+    """One node from one tensor to one tensor, axes kept unless given."""
+    node, own = recorder.solid(source)
+    axes = own if axes is None else axes
+    name = recorder.emit(op, [node], features(axes, result.shape), axes, what=what)
+    recorder.bind(result, name, axes)
+
+
+def alias(recorder: Recorder, source: torch.Tensor, result: torch.Tensor, axes: Axes) -> None:
+    """The same values under other axes, their features in the same order."""
+    entry = recorder.tracked(source)
+    shape = features(axes, result.shape)
+    if shape == recorder.nodes[entry.node].signal.shape:
+        recorder.bind(result, entry.node, axes)
+    else:
+        name = recorder.emit(Reshape(shape), [entry.node], shape, axes, what="reshape")
+        recorder.bind(result, name, axes)
+
+
+def sizes(value: int | Sequence[int], length: int) -> tuple[int, ...]:
+    items = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
+    return items * length if len(items) == 1 else items
+
+
+def optional(recorder: Recorder, tensor: torch.Tensor | None, what: str) -> Ref | None:
+    return None if tensor is None else recorder.ref(tensor, what)
+
+
+def need_features(axes: Axes, rank: int) -> None:
+    """The last ``rank`` axes are features and what is before them holds the samples in front."""
+    if any(role != "F" for role in axes[-rank:]):
+        raise MixedAxes("a layer slides over time or samples")
+
+
+def shape_before(recorder: Recorder, x: torch.Tensor, axes: Axes) -> tuple[int, ...]:
+    """The shape ``x`` had when it got ``axes`` (an in-place call may have changed it since)."""
+    sizes = iter(recorder.signal(x).shape)
+    return tuple(
+        1 if role == "1" else next(sizes) if role == "F" else recorder.extent.size(role)
+        for role in axes
+    )
