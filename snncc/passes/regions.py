@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -65,19 +64,8 @@ from snncc.ir.ops import (
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
 from snncc.ir.values import ValueSet
+from snncc.passes.combination import Region, Term, accumulate, combine, compact, plus
 from snncc.passes.cones import Affine, Moebius, Threshold, realise
-
-Term = tuple[str, tuple[Op, ...]]
-
-
-@dataclass(frozen=True)
-class Region:
-    """Σ coefficient·chain(source) + offset; ``broken``: some part of it was refused."""
-
-    terms: Mapping[Term, float]
-    offset: torch.Tensor | None = None
-    broken: bool = False
-
 
 _HOST_OPS = (Softmax, Argmax, Identity)
 _WEIGHTED = (Conv, Dense)
@@ -259,7 +247,7 @@ class Lowering:
                     "SNN102", node,
                     f"{node.name} is a MAC on {source}, an analog value that joined the spikes",
                 )  # fmt: skip
-            _accumulate(terms, (source, (*chain, mapped)), coefficient)
+            accumulate(terms, (source, (*chain, mapped)), coefficient)
         return Region(terms, offset, region.broken)
 
     def _norm_parts(self, op: Norm, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -286,7 +274,7 @@ class Lowering:
             trailing = len(before) - 1 if isinstance(op, Conv) else 0
             return self._store[bias].reshape(-1, *[1] * trailing)
         whole = offset.expand(before)[None]
-        return _compact(apply(op, [whole], self._store)[0])
+        return compact(apply(op, [whole], self._store)[0])
 
     def _over_time(self, node: Node, op: OverTime) -> Region:
         region = self._of(node.inputs[0])
@@ -308,13 +296,13 @@ class Lowering:
             widths[op.axis] = (start, whole[op.axis] - start - size)
             pad = Pad(tuple(widths))
             for (source, chain), coefficient in region.terms.items():
-                _accumulate(terms, (source, (*chain, pad)), coefficient)
+                accumulate(terms, (source, (*chain, pad)), coefficient)
             if region.offset is not None:
                 part = apply(pad, [region.offset.expand(shape)[None]], self._store)[0]
                 offset = part if offset is None else offset + part
             start += size
             broken |= region.broken
-        return Region(terms, None if offset is None else _compact(offset), broken)
+        return Region(terms, None if offset is None else compact(offset), broken)
 
     # -- 2: elementwise ----------------------------------------------------------------------
 
@@ -372,11 +360,11 @@ class Lowering:
         ]
         match op.function:
             case "add":
-                return _sum(wide[0], wide[1], 1.0)
+                return plus(wide[0], wide[1], 1.0)
             case "sub":
-                return _sum(wide[0], wide[1], -1.0)
+                return plus(wide[0], wide[1], -1.0)
             case "neg":
-                return _sum(Region({}), wide[0], -1.0)
+                return plus(Region({}), wide[0], -1.0)
         index = 0 if self._is_constant(node.inputs[0]) else 1
         value, region = wide[index].offset, wide[1 - index]
         assert value is not None
@@ -391,7 +379,7 @@ class Lowering:
         ).numpy()
         terms = {}
         for (source, chain), coefficient in region.terms.items():
-            _accumulate(terms, (source, (*chain, Scale(Ref(name)))), coefficient)
+            accumulate(terms, (source, (*chain, Scale(Ref(name)))), coefficient)
         return Region(terms, offset, region.broken)
 
     def _widened(self, region: Region, own: tuple[int, ...], shape: tuple[int, ...]) -> Region:
@@ -400,7 +388,7 @@ class Lowering:
             return region
         terms: dict[Term, float] = {}
         for (source, chain), coefficient in region.terms.items():
-            _accumulate(terms, (source, (*chain, Broadcast(shape))), coefficient)
+            accumulate(terms, (source, (*chain, Broadcast(shape))), coefficient)
         return replace(region, terms=terms)
 
     def _cone(self, node: Node, leaves: tuple[str, ...]) -> Region:
@@ -414,16 +402,16 @@ class Lowering:
         form = realise(tuple(float(v) + 0.0 for v in table))
         match form:
             case Affine():
-                return _combine(parts, form.weights, form.constant)
+                return combine(parts, form.weights, form.constant)
             case Threshold():
                 return self._gate(node, node.name, parts, form.weights, form.threshold)
             case Moebius():
-                total = _combine(parts, form.weights, form.constant)
+                total = combine(parts, form.weights, form.constant)
                 for chosen, coefficient in form.products:
                     name = f"{node.name}.and{''.join(map(str, chosen))}"
                     ones = tuple(1 for _ in chosen)
                     both = self._gate(node, name, [parts[i] for i in chosen], ones, len(chosen), "")
-                    total = _sum(total, both, coefficient)
+                    total = plus(total, both, coefficient)
                 if node.signal.values.is_spike and self._wants_spikes(node):
                     return self._gate(node, node.name, [total], (1,), 1)
                 return total
@@ -443,7 +431,7 @@ class Lowering:
         threshold: int, stands_for: str | None = None,
     ) -> Region:  # fmt: skip
         """A memoryless population [Σ weight·part ≥ threshold]."""
-        total = _combine(parts, tuple(map(float, weights)), 0.0)
+        total = combine(parts, tuple(map(float, weights)), 0.0)
         bias = self._as_number(f"{name}.bias", total.offset)
         neuron = Neuron(decay=0.0, threshold=float(threshold), bias=bias)
         stands = node.name if stands_for is None else stands_for
@@ -457,11 +445,8 @@ class Lowering:
         self, node: Node, op: Elementwise, leaves: tuple[str, ...], finite: bool, spikes: bool
     ) -> Region:
         if spikes:
-            return self._find(
-                "SNN109",
-                node,
-                f"{node.name} is a function of {len(leaves)} spikes at once, more than {CONE_LIMIT}",
-            )
+            message = f"{node.name} reads {len(leaves)} spikes at once, more than {CONE_LIMIT}"
+            return self._find("SNN109", node, message)
         if op.function in ("mul", "div", "pow", "square"):
             message = f"{node.name} multiplies values that are not spikes"
             return self._find("SNN103", node, message)
@@ -501,7 +486,7 @@ class Lowering:
             whole = offset.expand(shape)[None]
             for part in chain:
                 whole = apply(part, [whole], TensorStore(self._tensors, torch.float64))
-            offset = _compact(whole[0])
+            offset = compact(whole[0])
         return self._gate(node, node.name, [Region(terms, offset)], (1,), 1)
 
     def _window_sum(self, op: Pool, shape: tuple[int, ...], node: Node) -> tuple[Op, ...]:
@@ -618,38 +603,3 @@ def dense_macs(graph: Graph, node: Node) -> int:
     weight = graph.tensors[op.weight]
     per_output = math.prod(weight.shape[1:])
     return per_output * math.prod(node.signal.shape)
-
-
-def _accumulate(terms: dict[Term, float], term: Term, coefficient: float) -> None:
-    terms[term] = terms.get(term, 0.0) + coefficient
-
-
-def _sum(left: Region, right: Region, factor: float) -> Region:
-    """left + factor · right."""
-    terms = dict(left.terms)
-    for term, coefficient in right.terms.items():
-        _accumulate(terms, term, factor * coefficient)
-    offset = left.offset
-    if right.offset is not None:
-        part = right.offset * factor
-        offset = part if offset is None else offset + part
-    return Region(terms, offset, left.broken or right.broken)
-
-
-def _combine(parts: list[Region], weights: tuple[float, ...], constant: float) -> Region:
-    """constant + Σ weight · part."""
-    start = torch.tensor(constant, dtype=torch.float64) if constant else None
-    total = Region({}, start)
-    for part, weight in zip(parts, weights, strict=True):
-        if weight:
-            total = _sum(total, part, weight)
-    return total
-
-
-def _compact(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values with every axis that only repeats one value at size 1."""
-    for axis in range(tensor.dim()):
-        first = tensor.narrow(axis, 0, 1)
-        if tensor.shape[axis] > 1 and bool((tensor == first).all()):
-            tensor = first
-    return tensor
