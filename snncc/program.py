@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -83,23 +83,25 @@ class Program:
     ) -> Result:
         """Run on ``inputs`` in the layout of the example; the samples are free in number.
 
-        ``on_samples`` is told how many samples are done, a chunk at a time. Raises SnnccError
+        ``on_samples`` is told how many more samples are done. Raises SnnccError
         (SNN306, SNN312) for inputs that do not fit.
         """
-        results = []
+        parts = []
         for _, run, result in self.chunks(self.arrange(inputs), dtype=dtype):
-            results.append((run, result))
+            parts.append((run, result))
             if on_samples is not None:
-                on_samples(result.logits.shape[0])
-        whole = joined(self.network, [run for run, _ in results])
+                on_samples(len(result.logits))
+        return self.gather(parts)
+
+    def gather(self, parts: Sequence[tuple[Run, Result]]) -> Result:
+        """The answers of all chunks as one."""
+        whole = joined(self.network, [run for run, _ in parts])
         readout = self._readout(whole)
-        heads = results[0][1].heads
-        return Result(
-            whole.logits[readout],
-            whole.outputs[readout],
-            whole.spikes,
-            {name: torch.cat([result.heads[name] for _, result in results]) for name in heads},
-        )
+        heads = {
+            name: torch.cat([result.heads[name] for _, result in parts])
+            for name in parts[0][1].heads
+        }
+        return Result(whole.logits[readout], whole.outputs[readout], whole.spikes, heads)
 
     def arrange(self, inputs: ArrayLike | Value) -> dict[str, Value]:
         """The user's data as the interpreter takes it. Raises SnnccError (SNN306, SNN312)."""
@@ -119,9 +121,15 @@ class Program:
         Yields the inputs of a chunk, the network's run and the result.
         """
         for chunk, run in simulate(self.network, inputs, dtype=dtype):
-            readout = self._readout(run)
-            heads = self._auxiliary_heads(chunk, run, dtype) if self.keep_aap else {}
-            yield chunk, run, Result(run.logits[readout], run.outputs[readout], run.spikes, heads)
+            yield chunk, run, self.answers(chunk, run, dtype)
+
+    def answers(
+        self, inputs: Mapping[str, Value], run: Run, dtype: torch.dtype = torch.float64
+    ) -> Result:
+        """What a run of the network says, and with the AAP kept what the host makes of it."""
+        readout = self._readout(run)
+        heads = self._auxiliary_heads(inputs, run, dtype) if self.keep_aap else {}
+        return Result(run.logits[readout], run.outputs[readout], run.spikes, heads)
 
     def node_values(self, run: Run) -> dict[str, Value]:
         """The values of Graph nodes that a run of the network gives."""
@@ -292,7 +300,7 @@ def emit(backend: str, program: Program, folder: Path) -> None:
         from snncc.backends.loihi import emit as emit_loihi
 
         assert program.scheduled is not None
-        emit_loihi(program.scheduled, folder)
+        emit_loihi(program.scheduled, folder, program.graph.time_steps)
         return
     raise ValueError(backend)
 

@@ -63,7 +63,11 @@ def realise(table: Table) -> Affine | Threshold | Moebius:
 
 
 def moebius(table: Table) -> Moebius:
-    """The one multilinear polynomial that takes these values: c_S = Σ_{R⊆S} (−1)^|S−R| f(R)."""
+    """The one multilinear polynomial that takes these values: c_S = Σ_{R⊆S} (−1)^|S−R| f(R).
+
+    Coefficients that are rounding errors of the values (2⁻⁴⁰ of the largest) are zero.
+    """
+    noise = max(map(abs, table), default=0.0) * 2.0**-40
     leaves = len(table).bit_length() - 1
     cube = np.array(table, dtype=np.float64).reshape((2,) * leaves)
     for axis in range(leaves):
@@ -75,7 +79,7 @@ def moebius(table: Table) -> Moebius:
         chosen = tuple(i for i, bit in enumerate(index) if bit)
         if len(chosen) == 1:
             weights[chosen[0]] = float(coefficient)
-        elif len(chosen) > 1 and coefficient != 0:
+        elif len(chosen) > 1 and abs(coefficient) > noise:
             products.append((chosen, float(coefficient)))
     return Moebius(float(cube[(0,) * leaves]), tuple(weights), tuple(products))
 
