@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
-from snncc.ir.ops import Constant, Conv, Dense, Elementwise, Identity, Norm, OverTime
+from snncc.ir.ops import Constant, Dense, Elementwise, Identity, Norm, Op, OverTime, Ref
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.leaks import leaks
 from snncc.passes.regions import Lowering
@@ -58,17 +58,18 @@ class StripAap(Pass):
 
 
 def _report(graph: Graph, kept: Graph) -> dict[str, object]:
-    gone = {
-        ref: graph.tensors[ref]
-        for node in graph.of_type(Conv, Dense, Norm, Constant)
-        for ref in node.op.refs()
-        if ref not in kept.tensors
-    }
+    statistics = {ref for n in graph.of_type(Norm) for ref in _statistics(n.op)}
+    gone = graph.tensors.keys() - kept.tensors.keys() - statistics
     return {
         "nodes": [name for name in graph.nodes if name not in kept.nodes],
         "heads": [head for head in graph.heads if head not in kept.heads],
-        "parameters": sum(tensor.size for tensor in gone.values()),
+        "parameters": sum(graph.tensors[name].size for name in gone),
     }
+
+
+def _statistics(op: Op) -> tuple[Ref, ...]:
+    """What a batch norm measured, in contrast to what it learnt."""
+    return (op.mean, op.variance) if isinstance(op, Norm) else ()
 
 
 def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
