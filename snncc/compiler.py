@@ -169,8 +169,8 @@ def compile(
             "reports": _plain(result.reports),
             "stripped": _what_went(graph, stripped, gone),
             "verification": _verified(verification),
-            "seconds": {**seconds, **result.timings},
         },
+        seconds={**seconds, **result.timings},
     )
 
 

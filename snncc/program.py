@@ -58,7 +58,8 @@ class Program:
     auxiliary path included; ``auxiliary`` names the nodes of it that were stripped, ``head`` the
     output that was kept. With ``keep_aap`` the host runs the auxiliary path on the spikes.
     ``emitted`` is the folder of the backend's package, once there is one. ``about`` holds plain
-    values for the manifest: source, options, passes, reports, verification.
+    values for the manifest: source, options, passes, reports, verification. ``seconds``, what each
+    pass took, stays in memory.
     """
 
     network: Network
@@ -71,6 +72,7 @@ class Program:
     emitted: Path | None = None
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     # -- running -------------------------------------------------------------------------------
 

@@ -1,0 +1,80 @@
+"""What goes wrong, as one sentence on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from snncc.diagnostics import Exit, Finding, SnnccError
+
+_INTERRUPTED = 130
+
+
+class Guarded(click.Command):
+    """A command whose errors become sentences; ``--debug`` adds the traceback."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                callback=_remember,
+                help="Show the traceback of an error.",
+            )
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except SnnccError as error:
+            _trace(ctx)
+            say(error.findings)
+            ctx.exit(int(error.exit_code))
+        except KeyboardInterrupt:
+            _trace(ctx)
+            click.echo("interrupted", err=True)
+            ctx.exit(_INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output left, as in `snncc show … | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(int(Exit.FINE))
+        except Exception as error:
+            _trace(ctx)
+            what = " ".join(str(error).split()) or "no message"
+            click.echo(
+                f"internal error: {type(error).__name__}: {what}; this is a bug of snncc, please "
+                "report it with the output of --debug",
+                err=True,
+            )
+            ctx.exit(int(Exit.INTERNAL))
+
+
+class Command(Guarded):
+    """A leaf of the command line."""
+
+
+def say(findings: Iterable[Finding]) -> None:
+    """Findings on stderr, a line each: ``error[SNN305]: what and where; what to do``."""
+    for finding in findings:
+        place = str(finding.location) or finding.node
+        where = f" at {place}" if place else ""
+        line = f"{finding.severity.value}[{finding.code}]{where}: {finding.message}; {finding.help}"
+        click.echo(" ".join(line.split()), err=True)
+
+
+def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.find_root().meta["snncc.debug"] = True
+
+
+def _trace(ctx: click.Context) -> None:
+    if ctx.find_root().meta.get("snncc.debug"):
+        click.echo(traceback.format_exc().rstrip(), err=True)

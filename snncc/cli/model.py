@@ -1,0 +1,243 @@
+"""MODEL and the options that say what it takes, the same for every command that opens one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from snncc.diagnostics import refuse
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from snncc.compiler import Report
+    from snncc.frontends.data import Data, InputKind, Layout
+    from snncc.program import Program
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Shape(click.ParamType):  # type: ignore[type-arg]
+    """Whole numbers with commas between them."""
+
+    name = "SHAPE"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            shape = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not like 2,34,34", parameter, ctx)
+        if min(shape) < 1:
+            self.fail(f"{value!r} has a size below 1", parameter, ctx)
+        return shape
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about a model."""
+
+    input_shape: tuple[int, ...] | None
+    time_steps: int | None
+    layout: Layout | None
+    input: InputKind | None
+    head: str | None
+    weights: str | None
+    allow: tuple[str, ...]
+    cut_merge: bool
+
+
+@dataclass(frozen=True)
+class Model:
+    """A module in eval mode and an example of what it takes."""
+
+    module: nn.Module
+    example: torch.Tensor
+    input: InputKind
+    layout: Layout
+    time_steps: int | None
+    source: str
+    sha256: str
+
+    def compile(self, target: str, options: Options, **more: Any) -> Program:
+        """The program, compiled with these options and ``more`` of `snncc.compile`."""
+        from snncc.compiler import compile
+
+        source = {"name": self.source, "sha256": self.sha256}
+        return compile(
+            self.module, self.example, target, source=source, **self._known(options), **more
+        )
+
+    def check(self, target: str, options: Options, *, strict: bool) -> Report:
+        from snncc.compiler import check
+
+        return check(self.module, self.example, target, strict=strict, **self._known(options))
+
+    def _known(self, options: Options) -> dict[str, Any]:
+        return {
+            "head": options.head,
+            "input": self.input,
+            "layout": self.layout,
+            "time_steps": self.time_steps,
+            "cut_merge": options.cut_merge,
+        }
+
+
+def model_options(*, kind: bool = True) -> Callable[[F], F]:
+    """The options of `Options`, given to the command as one argument ``options``.
+
+    Without ``kind`` the name --input is left to the command.
+    """
+    decorators = [
+        click.option("--input-shape", type=Shape(), help="Features of the input, as in 2,34,34."),
+        click.option(
+            "--time-steps",
+            type=click.IntRange(min=1),
+            help="T; with --layout N the model is one step and called T times.",
+        ),
+        click.option(
+            "--layout",
+            type=click.Choice(["TN", "N", "NT"]),
+            help="Leading axes of the input: time and samples, samples alone, samples and time.",
+        ),
+        click.option("--head", help="Index or name of the output to keep."),
+        click.option(
+            "--weights", type=click.Path(), help="State dict for a package.module:factory."
+        ),
+        click.option("--allow", multiple=True, help="A class that the .pt may hold; repeatable."),
+        click.option(
+            "--cut-merge", is_flag=True, help="Keep the spike-only branch of a merged output."
+        ),
+    ]
+    if kind:
+        declared = click.option(
+            "--input",
+            "kind",
+            type=click.Choice(["spike", "count", "analog"]),
+            help="What the values of the input are.  [default: the model's, or analog]",
+        )
+        decorators.insert(3, declared)
+    names = ("input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge")
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def gathered(*args: Any, **given: Any) -> Any:
+            said = {name: given.pop(name) for name in names}
+            options = Options(input=given.pop("kind", None), **said)
+            return function(*args, options=options, **given)
+
+        wrapped: Any = gathered
+        for each in reversed(decorators):
+            wrapped = each(wrapped)
+        result: F = wrapped
+        return result
+
+    return decorate
+
+
+def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
+    """The model a user names, with an example: samples of ``like``, else random ones.
+
+    Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `read_data` do, and SNN303
+    where neither the file nor the options say what shape it takes.
+    """
+    from snncc.frontends.checkpoints import open_model as open_checkpoint
+
+    found = open_checkpoint(spec, weights=options.weights, allow=options.allow)
+    layout, shape, single = _takes(found.shape, found.layout, found.time_steps, options, spec)
+    kind = options.input or found.input or "analog"
+    if like is not None:
+        from snncc.frontends.data import read_data
+
+        data = read_data(like, shape=shape, layout=layout, input=kind)
+        example = _tensor(data)
+    else:
+        example = _random(shape, kind)
+    if found.dtype is not None and found.dtype.is_floating_point:
+        example = example.to(found.dtype)
+    return Model(found.module, example, kind, layout, single, found.source, found.sha256)
+
+
+def _takes(
+    shape: tuple[int, ...] | None,
+    layout: Layout | None,
+    time_steps: int | None,
+    options: Options,
+    spec: str,
+) -> tuple[Layout, tuple[int, ...], int | None]:
+    """Layout, example shape with all axes, and T of a model of one step; options come first."""
+    features, steps = options.input_shape, options.time_steps
+    chosen = options.layout or layout
+    if shape is not None:
+        if chosen is None:
+            from snncc.frontends.torch.tracing import default_layout
+
+            chosen = default_layout(len(shape), time_steps)
+        lead = len(chosen)
+        if len(shape) < lead:
+            raise refuse("SNN306", f"the example of {spec}, {shape}, has no {chosen} axes")
+        features = features or shape[lead:]
+        known = shape[chosen.index("T")] if "T" in chosen else time_steps
+        steps = steps or known
+    if features is None:
+        raise refuse("SNN303", f"nothing says what shape {spec} takes")
+    if chosen is None:
+        chosen = "N" if steps is None else "TN"
+    if "T" in chosen and steps is None:
+        raise refuse(
+            "SNN303",
+            f"layout {chosen} has time and nothing says how many steps",
+            help="pass --time-steps",
+        )
+    sizes = {"T": steps or 1, "N": 1}
+    whole = (*(sizes[axis] for axis in chosen), *features)
+    return chosen, whole, steps if chosen == "N" else None
+
+
+def data_for(program: Program, path: Path, classes: int | None) -> tuple[Data, int]:
+    """DATA.npz, checked against what a program takes, and its axis of samples.
+
+    Raises SnnccError as `snncc.frontends.data.read_data` does.
+    """
+    from snncc.diagnostics import SnnccError
+    from snncc.frontends.data import SAMPLE_AXIS, read_data
+
+    node, steps = program.graph.inputs[0], program.graph.time_steps or 1
+    kind: InputKind = getattr(node.op, "kind", "analog")
+    layout: Any = "".join(axis for axis in node.signal.axes if axis != "F")
+    shape = (*(steps if axis == "T" else 1 for axis in layout), *node.signal.shape)
+    try:
+        data = read_data(path, shape=shape, layout=layout, input=kind, classes=classes)
+        return data, SAMPLE_AXIS[layout]
+    except SnnccError as error:
+        wrong_shape = error.findings[0].code == "SNN306"
+        if not (wrong_shape and layout == "N" and node.signal.rate == "step"):
+            raise
+    # A model of one step may be given another input at each.
+    data = read_data(path, shape=(steps, *shape), layout="TN", input=kind, classes=classes)
+    return data, SAMPLE_AXIS["TN"]
+
+
+def _tensor(data: Data) -> torch.Tensor:
+    import torch
+
+    return torch.as_tensor(data.inputs)
+
+
+def _random(shape: tuple[int, ...], kind: InputKind) -> torch.Tensor:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    if kind == "analog":
+        return torch.randn(shape, generator=generator)
+    uniform = torch.rand(shape, generator=generator)
+    return (uniform < 0.3).float() if kind == "spike" else torch.poisson(uniform, generator)

@@ -1,0 +1,170 @@
+"""A program on data: its answers, the work before and after compiling, and where it ran."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from snncc.diagnostics import refuse
+from snncc.ir.interpreter import Run, Value, run_graph
+from snncc.ir.network import Network
+from snncc.ir.work import GraphMeter, NetworkMeter, Work
+from snncc.program import Program, Result, emit
+from snncc.targets import target as find_target
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+Backend = Literal["reference", "lava"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two backends on the same samples: of ``compared`` spikes ``differing`` are not the same.
+
+    ``first`` is the population, step, sample and neuron of the first; ``outputs`` the largest
+    difference of what the readouts sum.
+    """
+
+    compared: int
+    differing: int
+    first: tuple[str, tuple[int, ...]] | None
+    outputs: float
+
+    @property
+    def equal(self) -> bool:
+        """Every spike the same, and the sums up to the order of their additions."""
+        return not self.differing and self.outputs < 1e-6
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The answers of a program, and the work they took.
+
+    ``before`` is the work of the network as it was trained, its auxiliary path included; ``after``
+    that of the compiled network with its gates and relays; ``host`` that of the auxiliary path
+    where it is kept. ``spikes`` is how many all neurons of the compiled network sent. With another
+    backend than the reference ``agreement`` says how its spikes compare.
+    """
+
+    result: Result
+    before: Work
+    after: Work
+    host: Work
+    spikes: int
+    backend: Backend = "reference"
+    agreement: Agreement | None = None
+
+
+def simulate(
+    program: Program,
+    inputs: ArrayLike | Value,
+    backend: Backend = "reference",
+    *,
+    dtype: torch.dtype = torch.float64,
+    timeout: float | None = None,
+    on_samples: Callable[[int], object] | None = None,
+) -> Simulation:
+    """Run ``program`` on ``inputs``, in the layout of the example, and count the work.
+
+    With "lava" the emitted package runs in Lava's own interpreter for at most ``timeout`` seconds,
+    the answers are Lava's, and its spikes are held against the reference. ``on_samples`` is told
+    how many more samples the reference has done.
+
+    Raises SnnccError: SNN306 and SNN312 for inputs that do not fit, SNN316 for a backend the
+    program was not compiled for, SNN317 where Lava is missing or took too long.
+    """
+    machine = find_target(program.target)
+    if backend not in machine.backends:
+        raise refuse(
+            "SNN316",
+            f"a program for {program.target} does not run on {backend!r} but on "
+            f"{', '.join(machine.backends)}",
+            help="compile it for another target" if backend == "lava" else "choose one of these",
+        )
+    arranged = program.arrange(inputs)
+    simulation = _reference(program, arranged, dtype, on_samples)
+    return simulation if backend == "reference" else _lava(program, arranged, simulation, timeout)
+
+
+def _reference(
+    program: Program,
+    inputs: Mapping[str, Value],
+    dtype: torch.dtype,
+    on_samples: Callable[[int], object] | None,
+) -> Simulation:
+    whole = NetworkMeter(program.scheduled or program.network)
+    trained = GraphMeter(program.graph)
+    parts: list[tuple[Run, Result]] = []
+    before, after, spikes = Work(), Work(), 0
+    for chunk, run, result in program.chunks(inputs, dtype=dtype):
+        scheduled = program.scheduled_run(run)
+        after += whole(scheduled)
+        before += trained(*_trained_values(program, trained, chunk, run, dtype))
+        sources = {source.name for source in program.network.sources}
+        spikes += sum(int(s.sum()) for name, s in scheduled.spikes.items() if name not in sources)
+        parts.append((run, result))
+        if on_samples is not None:
+            on_samples(len(result.logits))
+    result = program.gather(parts)
+    host = before.of(program.auxiliary) if program.keep_aap else Work(before.samples)
+    return Simulation(result, before, after, host, spikes)
+
+
+def _trained_values(
+    program: Program, meter: GraphMeter, chunk: Mapping[str, Value], run: Run, dtype: torch.dtype
+) -> tuple[Mapping[str, Value], int, int]:
+    """What the meter of the traced Graph needs: values, samples, steps."""
+    steps, samples = next(iter(run.spikes.values())).shape[:2]
+    known = program.node_values(run)
+    given = {node.name: chunk[node.name] for node in program.graph.inputs}
+    values = run_graph(program.graph, given, keep=meter.reads, forced=known, dtype=dtype)
+    return values, samples, steps
+
+
+def _lava(
+    program: Program, inputs: Mapping[str, Value], simulation: Simulation, timeout: float | None
+) -> Simulation:
+    from snncc.backends.loihi.simulation import simulate as run_package
+
+    network = program.scheduled
+    assert network is not None
+    with tempfile.TemporaryDirectory(prefix="snncc-") as scratch:
+        folder = program.emitted
+        if folder is None:
+            folder = Path(scratch, "loihi")
+            emit("loihi", program, folder)
+        limit = timeout or _patience(network, simulation.before.samples)
+        run = run_package(folder, network, inputs, timeout=limit)
+    result = program.answers(inputs, run)
+    return replace(
+        simulation,
+        result=result,
+        backend="lava",
+        agreement=agreement(
+            simulation.result, result, [place.name for place in program.network.populations]
+        ),
+    )
+
+
+def _patience(network: Network, samples: int) -> float:
+    """Seconds to allow Lava: two minutes to start, 10 ms a process and step."""
+    return 120 + 0.01 * len(network.places) * samples * (network.time_steps or 1)
+
+
+def agreement(expected: Result, found: Result, names: Sequence[str]) -> Agreement:
+    """How the outputs of another backend compare, and the spikes of the populations named."""
+    compared = sum(expected.spikes[name].numel() for name in names)
+    differing, first = 0, None
+    for name in names:
+        where = (expected.spikes[name] != found.spikes[name]).nonzero()
+        differing += len(where)
+        if len(where) and first is None:
+            first = (name, tuple(where[0].tolist()))
+    outputs = float((expected.outputs - found.outputs).abs().max())
+    return Agreement(compared, differing, first, outputs)
