@@ -114,11 +114,8 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
 
     about, network = program.about, program.network
     rows = [("head", f"{program.head} of {', '.join(program.graph.heads)}")]
-    if options := about["options"].get("reset"):
-        changed = sum(node.op.reset != options for node in program.graph.neurons)  # type: ignore[attr-defined]
-        rows.append(
-            ("reset", f"{options} in every neuron, {changed} layers were trained otherwise")
-        )
+    if reset := about["options"].get("reset"):
+        rows.append(("reset", f"{reset} in every neuron, whatever it was trained with"))
     gone = about["stripped"]
     work = (
         f"{gone['nodes']} ops, {gone['parameters']:,} parameters; a sample, "

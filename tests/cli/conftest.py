@@ -1,0 +1,91 @@
+"""A small trained-looking network on disk, with data for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import snncc
+from snncc.cli import main
+
+STEPS, SHAPE, CLASSES = 5, (2, 8, 8), 4
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Call snncc in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    return call
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """Call snncc and see that it refuses with one sentence and leaves nothing on disk."""
+
+    def call(*arguments, said, code=2):
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        result = run(*arguments)
+        assert result.exit_code == code, result.output
+        assert result.stdout == ""
+        assert said in result.stderr
+        assert "Traceback" not in result.stderr
+        lines = result.stderr.strip().splitlines()
+        if not lines[0].startswith("Usage:"):
+            assert len(lines) == 1
+            assert lines[0].startswith("error[")
+        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        assert after == before
+        return result
+
+    return call
+
+
+def small_network():
+    torch.manual_seed(0)
+    network = snncc.nn.DualStreamResNet(
+        in_channels=2, classes=CLASSES, widths=[4, 6], blocks=[1, 1], gate="or"
+    )
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.weight.data.fill_(1.5)
+            part.bias.data.fill_(0.2)
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "small.pt"
+    example = torch.zeros(STEPS, 2, *SHAPE)
+    snncc.save_model(small_network(), path, example, input="spike")
+    return path
+
+
+def recordings(samples=6, seed=0):
+    return (np.random.default_rng(seed).random((STEPS, samples, *SHAPE)) < 0.4).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    inputs = recordings()
+    with torch.no_grad():
+        logits, _ = small_network().double()(torch.tensor(inputs).double())
+    labels = logits.argmax(1).numpy()
+    labels[0] = (labels[0] + 1) % CLASSES  # so that the accuracy is 5 of 6
+    np.savez(path, inputs=inputs, labels=labels)
+    return path
+
+
+@pytest.fixture(scope="session")
+def program(model, tmp_path_factory):
+    """A compiled program; not to be changed."""
+    folder = tmp_path_factory.mktemp("program") / "small"
+    result = CliRunner().invoke(main, ["compile", str(model), "-o", str(folder)])
+    assert result.exit_code == 0, result.output
+    return folder

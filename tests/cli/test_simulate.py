@@ -1,0 +1,141 @@
+"""snncc simulate: accuracy, work before and after, agreement with Lava."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+
+def rows(text):
+    return {line.strip().partition("  ")[0]: line.strip() for line in text.splitlines()}
+
+
+def test_it_prints_accuracy_spikes_work_and_energy(run, program, data):
+    result = run("simulate", program, "--input", data)
+    assert result.exit_code == 0, result.output
+    table = rows(result.stdout)
+    assert table["accuracy"].split() == ["accuracy", "83.33%", "(5", "of", "6)"]
+    before, after = (float(cell.replace(",", "")) for cell in table["MAC"].split()[1:])
+    assert before > 0
+    assert after == 0
+    assert all(float(c.replace(",", "")) > 0 for c in table["AC"].split()[1:])
+    assert "0.9 pJ/AC, 4.6 pJ/MAC" in result.stdout
+    assert "Horowitz" in result.stdout
+    assert result.stderr == ""
+
+
+def test_energy_is_that_of_the_operations(run, program, data):
+    table = rows(run("simulate", program, "--input", data).stdout)
+    cells = table["energy of AC, MAC"].split()[4:]
+    scale = {"pJ": 1e-12, "nJ": 1e-9, "µJ": 1e-6}
+    joules = [float(cells[i]) * scale[cells[i + 1]] for i in (0, 2)]
+    ac = [float(cell.replace(",", "")) for cell in table["AC"].split()[1:]]
+    mac = [float(cell.replace(",", "")) for cell in table["MAC"].split()[1:]]
+    for energy, a, m in zip(joules, ac, mac, strict=True):
+        assert energy == pytest.approx(a * 0.9e-12 + m * 4.6e-12, rel=0.01)
+
+
+def test_a_model_is_compiled_on_the_way(run, model, program, data):
+    on_the_way = run("simulate", model, "--input", data)
+    assert on_the_way.exit_code == 0, on_the_way.output
+    assert rows(on_the_way.stdout)["accuracy"].endswith("(5 of 6)")
+
+
+def test_limit_takes_the_first_samples(run, program, data):
+    result = run("simulate", program, "--input", data, "--limit", 2)
+    assert "on 2 samples" in result.stdout
+    assert rows(result.stdout)["accuracy"].endswith("(1 of 2)")
+
+
+def test_the_aap_kept_has_its_own_accuracy_and_work(run, program, data):
+    result = run("simulate", program, "--input", data, "--keep-aap")
+    table = rows(result.stdout)
+    assert "accuracy, aap" in table
+    assert "accuracy, average" in table
+    assert "AAP on host" in table["a sample"]
+    assert float(table["MAC"].split()[3].replace(",", "")) > 0
+
+
+def test_without_labels_there_is_no_accuracy(run, program, tmp_path):
+    np.savez(tmp_path / "bare.npz", inputs=np.zeros((5, 2, 2, 8, 8)))
+    result = run("simulate", program, "--input", "bare.npz")
+    assert result.exit_code == 0, result.output
+    assert "accuracy" not in result.stdout
+
+
+def test_lava_gives_every_spike_of_the_reference(run, program, data, lava):
+    result = run("simulate", program, "--input", data, "--backend", "lava", "--limit", 2)
+    assert result.exit_code == 0, result.output
+    assert ", lava" in result.stdout
+    assert re.search(
+        r"Lava against the reference: [\d,]+ spikes and silences, 0 differ", result.stdout
+    )
+
+
+def test_outputs_that_differ_are_exit_1(run, program, data, monkeypatch):
+    """The reference's own answers with one spike more stand for Lava's."""
+    from snncc.backends.loihi import simulation
+    from snncc.ir.interpreter import run_network
+
+    def nearly(folder, network, inputs, *, timeout, samples=None):
+        answers = run_network(network, inputs)
+        spikes = answers.spikes["stem_sn"]
+        spikes[3, 1, 0, 2, 2] = 1 - spikes[3, 1, 0, 2, 2]
+        return answers
+
+    monkeypatch.setattr(simulation, "simulate", nearly)
+    result = run("simulate", program, "--input", data, "--backend", "lava")
+    assert result.exit_code == 1
+    assert "1 differ" in result.stdout
+    assert "first: population stem_sn, step 3, sample 1, neuron (0, 2, 2)" in result.stdout
+
+
+# -- what it refuses ---------------------------------------------------------------------------
+
+
+def test_data_that_cannot_be_used(refused, program, tmp_path):
+    np.savez(tmp_path / "shape.npz", inputs=np.zeros((5, 3, 2, 9, 9)))
+    np.savez(tmp_path / "steps.npz", inputs=np.zeros((4, 3, 2, 8, 8)))
+    np.savez(tmp_path / "none.npz", inputs=np.zeros((5, 0, 2, 8, 8)))
+    np.savez(tmp_path / "labels.npz", inputs=np.zeros((5, 3, 2, 8, 8)), labels=np.zeros(2, int))
+    np.savez(tmp_path / "class.npz", inputs=np.zeros((5, 1, 2, 8, 8)), labels=np.array([4]))
+    np.savez(tmp_path / "twos.npz", inputs=np.full((5, 1, 2, 8, 8), 2))
+    np.savez(tmp_path / "other.npz", frames=np.zeros((5, 1, 2, 8, 8)))
+    (tmp_path / "empty.npz").write_bytes(b"")
+    for name, said in {
+        "shape": "error[SNN306]",
+        "steps": "error[SNN306]",
+        "none": "holds no samples",
+        "labels": "labels in labels.npz have shape (2,) for 3 samples",
+        "class": "labels[0] in class.npz is 4; they go from 0 to 3",
+        "twos": "neither 0 nor 1",
+        "other": "has no `inputs`; it holds `frames`",
+        "empty": "error[SNN305]",
+        "missing": "does not exist",
+    }.items():
+        refused("simulate", program, "--input", f"{name}.npz", said=said)
+
+
+def test_a_damaged_program(refused, program, data, tmp_path):
+    import shutil
+
+    shutil.copytree(program, tmp_path / "p")
+    weights = tmp_path / "p" / "network" / "tensors.npz"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    refused("simulate", "p", "--input", data, said="network/tensors.npz was changed or cut short")
+
+
+def test_a_folder_that_is_no_program(refused, data, tmp_path):
+    (tmp_path / "p").mkdir()
+    refused("simulate", "p", "--input", data, said="p is no compiled program")
+
+
+def test_no_data_at_all(refused, program):
+    refused("simulate", program, said="Missing option '--input'")
+
+
+def test_a_program_for_another_target_does_not_run_in_lava(run, refused, model, data):
+    assert run("compile", model, "--target", "reference", "-o", "ref").exit_code == 0
+    refused("simulate", "ref", "--input", data, "--backend", "lava", said="error[SNN316]")
