@@ -1,0 +1,9 @@
+"""Lava, Intel's framework for Loihi: a Network becomes a package of Lava processes.
+
+snncc imports no Lava: it writes the package (``emit``) and runs it in Lava's own interpreter
+(``snncc.backends.loihi.simulation.simulate``).
+"""
+
+from snncc.backends.loihi.emit import emit
+
+__all__ = ["emit"]

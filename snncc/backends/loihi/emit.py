@@ -1,0 +1,375 @@
+"""A scheduled Network as a Python package of Lava processes.
+
+The package is the modules of ``package/`` as they are, and what is written here: ``network.py``
+with one statement a population and a projection, ``processes/recorder.py`` with a port for
+everything worth recording, and ``arrays.npz``. Lava is neither needed nor imported.
+
+Axes: ours are channel first, Lava's Conv wants (height, width, channel), so every array and every
+matrix is laid out channel last. Time: a synapse takes one step, all else none, so a place at level
+L answers step 0 of a sample at step L.
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from snncc.backends.loihi.templates import NETWORK, RECORDER, WORDS
+from snncc.diagnostics import refuse
+from snncc.ir.matrix import compose
+from snncc.ir.network import (
+    Encoder, Network, Place, Population, Projection, Readout, Shape, Source,
+)  # fmt: skip
+from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape, Scale, Sparse
+
+PACKAGE = Path(__file__).parent / "package"
+NEEDED = ("lava", "numpy", "scipy")
+"""Packages that one of the same name would hide."""
+
+MESSAGE_BITS = 24
+"""What a synapse accepts from a source of counts; 0 would make every count a 1."""
+
+
+def emit(network: Network, folder: Path, time_steps: int | None = None) -> None:
+    """Write the package into ``folder``, which is made if it is missing.
+
+    ``network`` has gone through realise-projections and balance-delays. ``time_steps``, by default
+    those of the network, is T for inputs that do not tell, such as still images. The folder's name
+    is the package's: an identifier.
+
+    Raises SNN202 for a projection with a delay, and ValueError for a network that is not scheduled
+    or not realised and for a folder that cannot be a package.
+    """
+    if not folder.name.isidentifier() or folder.name in NEEDED or keyword.iskeyword(folder.name):
+        raise ValueError(f"{folder.name!a} is no name for a Python package")
+    _check(network)
+    writer = _Writer(network)
+    text = writer.network(time_steps or network.time_steps)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        copy = folder / path.relative_to(PACKAGE)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, copy)
+    (folder / "network.py").write_text(text, encoding="utf-8")
+    (folder / "processes" / "recorder.py").write_text(writer.recorder(), encoding="utf-8")
+    with (folder / "arrays.npz").open("wb") as file:
+        np.savez_compressed(file, **writer.arrays)  # type: ignore[arg-type]
+
+
+def _check(network: Network) -> None:
+    levels = network.levels
+    if levels is None:
+        raise ValueError("the network has no levels: it did not go through balance-delays")
+    for p in network.projections:
+        source, where = network.places[p.source], f"{p.source} -> {p.target}"
+        if p.delay:
+            raise refuse("SNN202", f"the projection {where} has a delay of {p.delay}")
+        if not isinstance(source, Encoder) and levels[p.target] != levels[p.source] + 1:
+            raise ValueError(f"{where} spans {levels[p.target] - levels[p.source]} steps, not 1")
+        match p.map:
+            case () | (_,) | (Reshape(), Dense()):
+                pass
+            case _ if not isinstance(source, Encoder):
+                raise ValueError(f"{where} is not realised: {p.map}")
+
+
+def channel_last(shape: Shape) -> Shape:
+    return (*shape[1:], *shape[:1])
+
+
+def _order(shape: Shape) -> np.ndarray:
+    """For each flat position in Lava's layout the flat position in ours."""
+    return _moved(np.arange(math.prod(shape)).reshape(shape)).ravel()
+
+
+def _moved(tensor: np.ndarray) -> np.ndarray:
+    return np.moveaxis(tensor, 0, -1) if tensor.ndim else tensor
+
+
+@dataclass
+class _Writer:
+    """Collects arrays while it writes the text of one network."""
+
+    form: Network
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.form.levels is not None
+        self.levels: Mapping[str, int] = self.form.levels
+        self.names = _identifiers(self.form.places)
+        self.recorded = [
+            place
+            for place in self.form.places.values()
+            if isinstance(place, Readout)
+            or (isinstance(place, Population) and place.role != "relay")
+        ]
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def network(self, time_steps: int | None) -> str:
+        """The text of network.py."""
+        places = self.form.places.values()
+        inputs = {
+            place.name: (place.shape, isinstance(place, Encoder) and _is_static(place))
+            for place in places
+            if isinstance(place, Source | Encoder)
+        }
+        recorded = {
+            self._port(place): (
+                "sums" if isinstance(place, Readout) else "spikes",
+                place.name,
+                self.levels[place.name],
+            )
+            for place in self.recorded
+        }
+        return NETWORK.substitute(
+            title=_comment(self.form.name),
+            version=version("snncc"),
+            time_steps=time_steps,
+            latency=max((level for _, _, level in recorded.values()), default=0),
+            inputs=_lines(f"    {name!a}: {value!a}," for name, value in inputs.items()),
+            recorded=_lines(f"    {port!a}: {value!a}," for port, value in recorded.items()),
+            places=_lines(f"    {line}".rstrip() for each in places for line in self._place(each)),
+            readouts=_lines(
+                f"    {line}" for each in self.form.readouts for line in self._host(each)
+            ),
+        )
+
+    def recorder(self) -> str:
+        """The text of processes/recorder.py."""
+        ports = {self._port(place): channel_last(place.shape) for place in self.recorded}
+        return RECORDER.substitute(
+            ports=_lines(f"        self.{port} = InPort(shape={n})" for port, n in ports.items()),
+            types=_lines(
+                f"    {port}: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)" for port in ports
+            ),
+        )
+
+    # -- places --------------------------------------------------------------------------------
+
+    def _place(self, place: Place) -> Iterator[str]:
+        name, level = self.names[place.name], self.levels[place.name]
+        yield ""
+        match place:
+            case Encoder():
+                yield f"# encoder {_comment(place.name)}: currents from the host, each when needed"
+                return
+            case Source():
+                yield f"# source {_comment(place.name)}, {place.kind}s"
+                yield f"{name} = play(given[{place.name!a}], level={level}, steps=steps)"
+            case Population():
+                yield from _words(place, level)
+                yield from self._population(place, name, level)
+            case Readout():
+                yield f"# readout {_comment(place.name)}, level {level}, added up by the host"
+        target = f"recorder.{name}_sums" if isinstance(place, Readout) else f"{name}.a_in"
+        for projection in self.form.incoming[place.name]:
+            yield from self._projection(projection, place, target)
+        if isinstance(place, Population) and place.role != "relay":
+            yield f"join({name}.s_out, recorder.{self._port(place)})"
+
+    def _population(self, place: Population, name: str, level: int) -> Iterator[str]:
+        n, shape = place.neuron, channel_last(place.shape)
+        fields = {
+            key: self._number(getattr(n, key), place, key)
+            for key in ("decay", "threshold", "bias", "initial")
+        }
+        reset = {"reset_interval": "time_steps", "reset_offset": str(1 + level)}
+        forgets = not isinstance(n.decay, Ref) and n.decay == 0
+        if not forgets and (n.reset == "soft" or fields["initial"] != "0.0"):
+            arguments = {**fields, "soft": str(n.reset == "soft"), **reset}
+            kind = "NormalFormLIF"
+        else:
+            vth = f"just_below({fields['threshold']})"
+            if forgets and self._counts(place):
+                vth = f"half_below({fields['threshold']})"
+            leak = f"1 - {fields['decay']}" if isinstance(n.decay, Ref) else repr(1 - n.decay)
+            arguments = {"vth": vth, "bias_mant": fields["bias"], "du": "1", "dv": leak}
+            kind = "LIF" if forgets else "LIFReset"
+            if fields["bias"] == "0.0":
+                del arguments["bias_mant"]
+            if not forgets:
+                arguments |= reset
+        yield from _call(f"{name} = {kind}", [f"shape={shape}", *_named(arguments)])
+
+    def _counts(self, place: Population) -> bool:
+        """Whether membranes and thresholds are whole numbers: then halves are in between."""
+        numbers = [place.neuron.threshold, place.neuron.bias]
+        for p in self.form.incoming[place.name]:
+            if isinstance(self.form.places[p.source], Encoder):
+                return False
+            for op in p.map:
+                if isinstance(op, Scale):
+                    numbers.append(op.factor)
+                elif isinstance(op, Sparse):
+                    numbers.append(op.data)
+                elif isinstance(op, Conv | Dense):
+                    numbers.append(op.weight)
+        return all(np.array_equal(x, np.rint(x)) for x in map(self._tensor, numbers))
+
+    # -- projections ---------------------------------------------------------------------------
+
+    def _projection(self, p: Projection, target: Place, port: str) -> Iterator[str]:
+        source = self.form.places[p.source]
+        if isinstance(source, Encoder):
+            factor = "".join(
+                f" * {self._factor(op, target.shape, f'{p.target}.from.{p.source}')}"
+                for op in p.map
+                if isinstance(op, Scale)
+            )
+            level = self.levels[p.target]
+            stream = f"given[{p.source!a}]{factor}"
+            yield f"join(play({stream}, level={level}, steps=steps).s_out, {port})"
+            return
+        bits = isinstance(source, Source) and source.kind == "count"
+        synapses = self._synapses(p, source.shape, target.shape, bits)
+        yield from _call("connect", [self.names[p.source], synapses, port])
+
+    def _synapses(self, p: Projection, source: Shape, target: Shape, counts: bool) -> str:
+        """The Lava process of one projection, as an expression."""
+        more = f", num_message_bits={MESSAGE_BITS}" if counts else ""
+        stem = f"{p.target}.from.{p.source}"
+        match p.map:
+            case ():
+                return f"Sparse(weights=identity({math.prod(source)}){more})"
+            case (Scale() as scale,) if source == target:
+                factor = self._factor(scale, source, stem)
+                if isinstance(scale.factor, Ref):
+                    return f"Sparse(weights=diagonal({factor}){more})"
+                return f"Sparse(weights={factor} * identity({math.prod(source)}){more})"
+            case (Conv() as conv,) if len(source) == 3:
+                return self._conv(conv, source, more)
+            case (Dense(weight),) | (Reshape(), Dense(weight)) if len(target) == 1:
+                return f"Dense(weights=a[{self._dense(weight, source)!a}]{more})"
+        product = compose(p.map, source, self.form.tensors)
+        product = product[_order(target)][:, _order(source)].tocsr()
+        product.sort_indices()
+        for part in ("data", "indices", "indptr"):
+            self.arrays[f"{stem}:{part}"] = getattr(product, part)
+        return f"Sparse(weights=matrix(a, {stem!a}, {product.shape}){more})"
+
+    def _conv(self, op: Conv, source: Shape, more: str) -> str:
+        key = f"{op.weight}:conv"
+        weight = self.form.tensors[op.weight]
+        # Torch slides the kernel as it is, Lava convolves: it flips it.
+        self.arrays[key] = weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
+        settings = {
+            "stride": op.stride, "padding": op.padding, "dilation": op.dilation,
+            "groups": op.groups,
+        }  # fmt: skip
+        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        given = "".join(f", {k}={v}" for k, v in settings.items() if v != usual[k])
+        return f"Conv(weight=a[{key!a}], input_shape={channel_last(source)}{given}{more})"
+
+    def _dense(self, weight: Ref, source: Shape) -> str:
+        """The name of a Dense's weight with its columns in Lava's order of ``source``."""
+        key = f"{weight}:dense:" + "x".join(map(str, source))
+        self.arrays[key] = self.form.tensors[weight][:, _order(source)]
+        return key
+
+    # -- readouts ------------------------------------------------------------------------------
+
+    def _host(self, readout: Readout) -> Iterator[str]:
+        name = readout.name
+        after = {"mean": ".mean(0)", "sum": ".sum(0)", "last": "[-1]", "none": ""}
+        bias = ""
+        if isinstance(readout.bias, Ref):
+            key = f"{name}:bias"
+            self.arrays[key] = self._tensor(readout.bias)
+            bias = f" + a[{key!a}]"
+        elif readout.bias:
+            bias = f" + {_literal(readout.bias)}"
+        yield f"outputs[{name!a}] = sums[{name!a}]{bias}"
+        yield f"logits[{name!a}] = outputs[{name!a}]{after[readout.over_time]}"
+
+    # -- numbers -------------------------------------------------------------------------------
+
+    def _tensor(self, number: Number) -> np.ndarray:
+        return np.asarray(self.form.tensors[number] if isinstance(number, Ref) else number)
+
+    def _number(self, number: Number, place: Population, name: str) -> str:
+        """A field of a neuron as an expression: one number, or one a neuron."""
+        values = self._tensor(number)
+        if values.size and np.all(values == values.flat[0]):
+            return _literal(float(values.flat[0]))
+        return self._per_neuron(values, place.shape, f"{place.name}:{name}")
+
+    def _factor(self, scale: Scale, shape: Shape, stem: str) -> str:
+        if not isinstance(scale.factor, Ref):
+            return _literal(scale.factor)
+        return self._per_neuron(self._tensor(scale.factor), shape, f"{stem}:factor")
+
+    def _per_neuron(self, values: np.ndarray, shape: Shape, key: str) -> str:
+        full_rank = values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
+        self.arrays[key] = _moved(full_rank)
+        return f"per_neuron(a[{key!a}], {channel_last(shape)})"
+
+    def _port(self, place: Place) -> str:
+        kind = "sums" if isinstance(place, Readout) else "spikes"
+        return f"{self.names[place.name]}_{kind}"
+
+
+def _is_static(encoder: Encoder) -> bool:
+    """Whether the same current flows at every step."""
+    return encoder.graph.nodes[encoder.graph.heads["current"]].signal.rate != "step"
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "\n".join(lines)
+
+
+def _named(arguments: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in arguments.items()]
+
+
+def _call(function: str, arguments: Iterable[str]) -> Iterator[str]:
+    """A call on one line where it fits, else one argument a line."""
+    line = f"{function}({', '.join(arguments)})"
+    if len(line) <= 94:
+        yield line
+    else:
+        yield f"{function}("
+        yield from (f"    {argument}," for argument in arguments)
+        yield ")"
+
+
+def _words(place: Population, level: int) -> Iterator[str]:
+    """Comments that say what a population is."""
+    stands = f", for {_comment(place.stands_for)}" if place.stands_for else ""
+    yield f"# {place.role} {_comment(place.name)}, level {level}{stands}"
+    if str(place.origin):
+        yield f"# {_comment(str(place.origin))}"
+
+
+def _identifiers(places: Iterable[str]) -> dict[str, str]:
+    """A variable name for each place, like its own and all different."""
+    names: dict[str, str] = {}
+    taken = set(WORDS)
+    for place in places:
+        stem = re.sub(r"\W", "_", place.replace("@+", "_relay"), flags=re.ASCII)
+        stem = stem if stem[:1].isalpha() else f"place_{stem}"
+        stem = f"{stem}_" if keyword.iskeyword(stem) else stem
+        name, count = stem, 1
+        while name in taken:
+            count += 1
+            name = f"{stem}_{count}"
+        taken.add(name)
+        names[place] = name
+    return names
+
+
+def _comment(text: str) -> str:
+    """Text that ends neither a comment nor a docstring."""
+    return re.sub(r'[^ -~]|["\\]', "?", text)
+
+
+def _literal(number: float) -> str:
+    return repr(float(number)) if math.isfinite(number) else f'float("{number}")'

@@ -1,0 +1,144 @@
+"""Run the network on the samples of a file, back to back, and write what it said.
+
+INPUT.npz holds, for each source, its spikes (T, N, *shape) under its name, and for each encoder its
+currents, (N, *shape) where they are the same at every step, else (T, N, *shape). OUTPUT.npz holds
+``spikes:NAME`` (T, N, *shape) of every population that is no relay, ``outputs:NAME`` (T, N, *shape)
+of every readout, and ``logits:NAME`` (N, *shape). Shapes are channel first, as in torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.conv.process import Conv
+
+from . import network
+from .processes.recorder import Recorder
+from .processes.synapses import ConvByMatrix
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog=f"python -m {HERE.name}", description=network.__doc__)
+    parser.add_argument("input", metavar="INPUT.npz")
+    parser.add_argument("output", metavar="OUTPUT.npz")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N samples only")
+    options = parser.parse_args()
+    with np.load(HERE / "arrays.npz") as file:
+        a = dict(file)
+    with np.load(options.input) as file:
+        time_steps, samples, given = streams(dict(file), options.limit)
+    steps = samples * time_steps + network.LATENCY
+    with tempfile.TemporaryDirectory(prefix="snncc-") as folder:
+        recorder = network.build(a, given, time_steps, steps, folder)
+        files = record(recorder, steps, folder)
+        simulate(recorder, steps)
+        said: dict[str, dict[str, np.ndarray]] = {"spikes": {}, "sums": {}}
+        for port, (kind, place, level) in network.RECORDED.items():
+            of_samples = files[port][level : level + samples * time_steps]
+            by_sample = of_samples.reshape(samples, time_steps, *of_samples.shape[1:])
+            said[kind][place] = channel_first(by_sample.swapaxes(0, 1), 2)
+    outputs, logits = network.read_out(a, said["sums"])
+    answers = {"spikes": said["spikes"], "outputs": outputs, "logits": logits}
+    found = {f"{kind}:{name}": x for kind, each in answers.items() for name, x in each.items()}
+    with open(options.output, "wb") as file:
+        np.savez_compressed(file, **found)  # type: ignore[arg-type]
+    print(f"{samples} samples of {time_steps} steps in {steps} steps of Lava")
+
+
+def streams(given: dict[str, np.ndarray], limit: int | None) -> tuple[int, int, Any]:
+    """T, N, and each input as one stream (N·T, *shape), channel last, sample after sample."""
+    lengths, counts, missing = set(), set(), set(network.INPUTS) - set(given)
+    if missing:
+        sys.exit(f"INPUT.npz lacks {', '.join(sorted(missing))}")
+    for name, (shape, static) in network.INPUTS.items():
+        given[name] = given[name][:limit] if static else given[name][:, :limit]
+        lead = given[name].shape[: -len(shape) or None]
+        if len(lead) != (1 if static else 2) or given[name].shape[len(lead) :] != shape:
+            axes = "N" if static else "T, N"
+            sys.exit(f"{name} is {given[name].shape} and should be ({axes}, *{shape})")
+        counts.add(lead[-1])
+        lengths |= set() if static else {lead[0]}
+    if not lengths and network.TIME_STEPS:
+        lengths = {network.TIME_STEPS}
+    if len(counts) != 1 or len(lengths) != 1 or not min(counts | lengths):
+        sys.exit(f"the inputs hold {sorted(counts)} samples of {sorted(lengths)} steps")
+    (time_steps,), (samples,) = lengths, counts
+    for name, (shape, static) in network.INPUTS.items():
+        values = given[name]
+        by_sample = values[:, None].repeat(time_steps, 1) if static else values.swapaxes(0, 1)
+        flat = by_sample.reshape(samples * time_steps, *shape)
+        given[name] = np.moveaxis(flat, 1, -1) if shape else flat
+    return time_steps, samples, given
+
+
+def channel_first(values: np.ndarray, axis: int) -> np.ndarray:
+    """The last axis moved to ``axis``."""
+    return np.moveaxis(values, -1, axis) if values.ndim > axis else values
+
+
+def record(recorder: Recorder, steps: int, folder: str) -> dict[str, np.ndarray]:
+    """For each port of the recorder a file it will write to, and we read."""
+    return {
+        port: np.lib.format.open_memmap(
+            Path(folder, f"{port}.npy"), "w+", bool if kind == "spikes" else float,
+            (steps, *getattr(recorder, port).shape),
+        )
+        for port, (kind, _, _) in network.RECORDED.items()
+    }  # fmt: skip
+
+
+def simulate(recorder: Recorder, steps: int) -> None:
+    """Compile, run and stop; a process that fails ends the program, for Lava would wait for it."""
+    config = Loihi2SimCfg(select_tag="floating_pt", exception_proc_model_map={Conv: ConvByMatrix})
+    done = threading.Event()
+    try:
+        # Lava keeps 64 messages a channel in /dev/shm unless told otherwise.
+        recorder.create_runtime(config, compile_config={"pypy_channel_size": 2})
+        threading.Thread(target=watch, args=(recorder, done), daemon=True).start()
+        recorder.run(RunSteps(num_steps=steps))
+        done.set()
+        recorder.stop()
+    except BaseException:
+        done.set()
+        give_up(recorder, traceback.format_exc())
+
+
+def watch(recorder: Recorder, done: threading.Event) -> None:
+    """Look after Lava's processes until the run is done."""
+    while not done.wait(0.5):
+        for actor in recorder.runtime._messaging_infrastructure.actors:
+            if actor.exception:
+                give_up(recorder, actor.exception[1])
+            if actor.exitcode:
+                give_up(recorder, f"a Lava process ended with exit code {actor.exitcode}")
+
+
+def give_up(recorder: Recorder, reason: str) -> None:
+    """End every process and leave nothing behind; Lava's own way out waits for the dead."""
+    infrastructure = getattr(recorder.runtime, "_messaging_infrastructure", None)
+    if infrastructure is not None:
+        for actor in infrastructure.actors:
+            with contextlib.suppress(ValueError):  # already closed
+                actor.kill()
+        infrastructure.smm.shutdown()
+    shutil.rmtree(recorder.proc_params["folder"], ignore_errors=True)
+    print(reason.rstrip(), file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What the emitted network.py offers."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .processes.recorder import Recorder
+
+TIME_STEPS: int | None
+LATENCY: int
+INPUTS: Mapping[str, tuple[tuple[int, ...], bool]]
+RECORDED: Mapping[str, tuple[str, str, int]]
+
+def build(
+    a: Mapping[str, np.ndarray],
+    given: Mapping[str, np.ndarray],
+    time_steps: int,
+    steps: int,
+    folder: str,
+) -> Recorder: ...
+def read_out(
+    a: Mapping[str, np.ndarray], sums: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: ...

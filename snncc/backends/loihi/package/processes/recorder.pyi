@@ -1,0 +1,6 @@
+"""What the emitted recorder.py offers."""
+
+from lava.magma.core.process.process import AbstractProcess
+
+class Recorder(AbstractProcess):
+    def __init__(self, folder: str) -> None: ...

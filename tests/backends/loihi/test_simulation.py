@@ -1,0 +1,388 @@
+"""Every spike of an emitted package against the reference, and what happens when it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from snncc.backends.loihi import emit
+from snncc.backends.loihi.simulation import simulate
+from snncc.diagnostics import SnnccError
+from snncc.ir import (
+    Encoder, Graph, Network, Neuron, Node, Population, Projection, Readout, Ref, Signal, Source,
+)  # fmt: skip
+from snncc.ir.interpreter import run_network
+from snncc.ir.ops import (
+    Conv, Dense, Input, Op, Pad, Permute, Pool, Reshape, Scale, Softmax, Upsample,
+)  # fmt: skip
+from snncc.ir.shapes import output_shape
+from snncc.ir.text import parse_network
+from snncc.passes.balance_delays import BalanceDelays
+from snncc.passes.realise_projections import RealiseProjections
+
+TIMEOUT = 120
+
+
+def scheduled(network: Network) -> Network:
+    return BalanceDelays()(RealiseProjections()(network).form).form
+
+
+class Builder:
+    """Grows a network whose numbers are multiples of 1/8: float64 adds them without error, in any
+    order, so thresholds are met exactly, and often."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.places: dict[str, Any] = {}
+        self.wires: list[Projection] = []
+        self.tensors: dict[str, np.ndarray] = {}
+
+    def eighths(self, *shape: int, low: int = -6, high: int = 8) -> np.ndarray:
+        return self.random.integers(low, high, shape) / 8
+
+    def tensor(self, values: np.ndarray) -> Ref:
+        ref = Ref(f"t{len(self.tensors)}")
+        self.tensors[ref] = values
+        return ref
+
+    def choose(self, *options: Any) -> Any:
+        return options[self.random.integers(len(options))]
+
+    def shape(self, source: str, *maps: Op) -> tuple[int, ...]:
+        shape = self.places[source].shape
+        for op in maps:
+            shape = output_shape(op, (shape,), self.tensors)
+        return shape
+
+    def wire(self, source: str, target: str, *maps: Op) -> None:
+        self.wires.append(Projection(source, target, maps))
+
+    def grow(self, name: str, source: str, *maps: Op) -> None:
+        """A population of some neuron that reads ``source`` through ``maps``."""
+        shape = self.shape(source, *maps)
+        self.places[name] = Population(name, shape, self.neuron(shape))
+        self.wire(source, name, *maps)
+
+    def gate(self, name: str, threshold: float, *inputs: tuple[str, float]) -> None:
+        """A memoryless gate over spikes of one shape, with weights."""
+        shape = self.shape(inputs[0][0])
+        self.places[name] = Population(name, shape, Neuron(0.0, threshold), "gate", name)
+        for source, weight in inputs:
+            self.wire(source, name, *([] if weight == 1 else [Scale(weight)]))
+
+    def conv(self, source: str, out: int, kernel: int, **more: Any) -> Conv:
+        inside = self.shape(source)[0] // more.get("groups", 1)
+        size = (out, inside, kernel, kernel)
+        few = max(2, min(8, 24 // (inside * kernel)))
+        return Conv(self.tensor(self.eighths(*size, low=-few + 1, high=few + 1)), **more)
+
+    def dense(self, features: int, out: int) -> Dense:
+        return Dense(self.tensor(self.eighths(out, features, low=-2, high=4)))
+
+    def neuron(self, shape: tuple[int, ...]) -> Neuron:
+        """Some neuron of the normal form, its numbers one for all, by channel or by neuron."""
+
+        def number(low: int, high: int) -> float | Ref:
+            sizes = self.choose((), (shape[0], *[1] * (len(shape) - 1)), shape)
+            values = self.eighths(*sizes, low=low, high=high)
+            return self.tensor(values) if sizes else float(values)
+
+        return Neuron(
+            self.choose(1.0, 1.0, 0.5, 0.75, number(0, 9)),
+            number(3, 10),
+            self.choose(0.0, number(-2, 3)),
+            self.choose(0.0, 0.0, number(-4, 5)),
+            self.choose("hard", "hard", "soft"),
+        )
+
+    def encoder(self, name: str, shape: tuple[int, ...], rate: Any) -> str:
+        """Currents on the host: twice an analog input."""
+        nodes = [
+            Node(f"{name}.image", Input("analog"), (), Signal(shape, rate)),
+            Node(f"{name}.current", Scale(2.0), (f"{name}.image",), Signal(shape, rate)),
+        ]
+        graph = Graph.build(nodes, {}, {"current": f"{name}.current"})
+        self.places[name] = Encoder(name, shape, graph, rate == "static")
+        return name
+
+    def done(self, time_steps: int | None = None) -> Network:
+        places = self.places.values()
+        return Network.build(places, self.wires, self.tensors, "all sorts", time_steps)
+
+
+def all_sorts(seed: int, steps: int, samples: int) -> tuple[Network, dict[str, torch.Tensor]]:
+    """A network of blocks, skips, gates and random neurons, scheduled, and inputs for it."""
+    b = Builder(seed)
+    b.places["events"] = Source("events", (2, 7, 6))
+    stem = (4, 4, 3)
+    still, moving = b.encoder("still", stem, "static"), b.encoder("moving", stem, "step")
+
+    b.grow("stem", "events", b.conv("events", 4, 3, stride=(2, 2), padding=(1, 1)))
+    b.grow("lit", still, Scale(0.5))  # level 0
+    b.wire(moving, "lit", Scale(b.tensor(b.eighths(4, 1, 1))))
+    b.grow("deep", "stem", b.conv("stem", 4, 3, padding=(1, 1), groups=2))
+    b.wire(moving, "deep")
+    b.wire("lit", "deep", Scale(b.tensor(b.eighths(*stem))))
+    b.gate("both", 2.0, ("deep", 1.0), ("stem", 1.0))
+    b.gate("either", 1.0, ("both", 1.0), ("lit", 1.0))
+    b.gate("one.alone", 1.0, ("stem", 1.0), ("either", -1.0))
+    b.gate("one_alone", 2.0, ("stem", 2.0), ("lit", 1.0), ("both", -1.0))
+    # Twice from one source, through weights that both use.
+    shared = b.conv("either", 4, 3, padding=(1, 1))
+    b.grow("again", "either", shared)
+    b.wire("either", "again", shared, Scale(-0.5))
+    b.wire("one.alone", "again", Pool("average", (1, 2), (1, 1), (0, 1)),
+           Pool("sum", (1, 2), (1, 1)))  # fmt: skip
+    b.grow("class", "again", b.conv("again", 6, 2, dilation=(2, 1), groups=2))
+    b.grow("steps", "class", Permute((0, 2, 1)), Upsample((2, 1)), Pad(((0, 0), (0, 1), (1, 0))))
+    b.grow("rows", "steps", b.dense(3, 5))
+    b.grow("flat", "rows", Reshape((150,)), b.dense(150, 7))
+    b.grow("last", "flat", b.dense(7, 5))
+    b.wire("one_alone", "last", Pool("average", (4, 2), (4, 2)), Reshape((4,)), b.dense(4, 5))
+    b.places["clock"] = Population("clock", (5,), Neuron(bias=0.375))
+    b.wire("clock", "last", Scale(-0.25))
+
+    bias = b.tensor(b.eighths(5))
+    b.places["logits"] = Readout("logits", (5,), bias, "mean", (Softmax(0),))
+    b.wire("last", "logits", b.dense(5, 5))
+    b.wire("flat", "logits", b.dense(7, 5))
+    b.places["maps"] = Readout("maps", stem, 0.25, b.choose("sum", "last", "none"))
+    b.wire("stem", "maps", Scale(3.0))
+    b.wire(still, "maps")
+    inputs = {
+        "events": b.random.random((steps, samples, 2, 7, 6)) < 0.4,
+        "still.image": b.eighths(samples, *stem),
+        "moving.image": b.eighths(steps, samples, *stem),
+    }
+    return scheduled(b.done()), {name: torch.from_numpy(x) for name, x in inputs.items()}
+
+
+def agree(network, inputs, folder, sums=0.0):
+    """Run both; every spike of every population and step must be the same. Returns Lava's run."""
+    emit(network, folder)
+    expected = run_network(network, inputs)
+    found = simulate(folder, network, inputs, timeout=TIMEOUT)
+    recorded = {p.name for p in network.populations if p.role != "relay"}
+    assert set(found.spikes) == recorded | {source.name for source in network.sources}
+    for name, spikes in found.spikes.items():
+        assert torch.equal(spikes, expected.spikes[name]), name
+    for name, output in expected.outputs.items():
+        torch.testing.assert_close(found.outputs[name], output, rtol=0, atol=sums)
+        torch.testing.assert_close(found.logits[name], expected.logits[name], rtol=0, atol=sums)
+    return found
+
+
+@pytest.mark.parametrize("steps", [1, 3, 9])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_spike_of_all_sorts_of_networks(lava, tmp_path, seed, steps):
+    network, inputs = all_sorts(seed, steps, samples=5)
+    found = agree(network, inputs, tmp_path / "loihi")
+    active = [name for name, spikes in found.spikes.items() if 0 < spikes.mean() < 1]
+    assert len(active) >= (len(found.spikes) - 4 if steps > 1 else 8)
+
+
+def test_trained_numbers_need_no_rounding(lava, tmp_path):
+    """Weights as training leaves them: sums differ in their last bits, spikes do not."""
+    random = np.random.default_rng(0)
+    shapes = {"a": (8, 2, 5, 5), "b": (8, 8, 3, 3), "c": (4, 200)}
+    tensors = {name: random.standard_normal(shape) for name, shape in shapes.items()}
+    tensors["d"] = random.uniform(0.3, 1.5, (8, 1, 1))
+    text = """
+    network trained {
+      source %in [2,9,9] spike
+      neuron %a [8,5,5] {decay=0.7310585786300049, threshold=@d, bias=0.1}
+        %in -> %a > conv{weight=@a, stride=(2, 2), padding=(2, 2)}
+      neuron %b [8,5,5] {threshold=@d, reset='soft', decay=0.9}
+        %a -> %b > conv{weight=@b, padding=(1, 1)}
+      gate %iand [8,5,5] {decay=0.0, threshold=1.0}
+        %a -> %iand
+        %b -> %iand > scale{factor=-1.0}
+      readout %fc [4] {}
+        %iand -> %fc > reshape{shape=(200,)} > dense{weight=@c}
+      tensor @a float64 [8,2,5,5]
+      tensor @b float64 [8,8,3,3]
+      tensor @c float64 [4,200]
+      tensor @d float64 [8,1,1]
+    }"""
+    network = scheduled(parse_network(text, tensors))
+    inputs = {"in": torch.from_numpy(random.random((6, 5, 2, 9, 9)) < 0.3)}
+    found = agree(network, inputs, tmp_path / "loihi", sums=1e-12)
+    assert all(0.01 < found.spikes[name].mean() < 0.9 for name in ("a", "b", "iand"))
+
+
+def test_counts_many_groups_and_other_ranks(lava, tmp_path):
+    """An input of counts, more groups than 8 bits hold, and convolutions over 1 and 3 axes."""
+    b = Builder(7)
+
+    def kernel(*size, stride, padding):
+        return Conv(b.tensor(b.eighths(*size)), None, stride, padding, (1,) * len(stride))
+
+    b.places["counts"] = Source("counts", (4, 3, 2), "count")
+    b.grow("grouped", "counts", b.conv("counts", 264, 1, groups=4))
+    b.grow("depthwise", "grouped", b.conv("grouped", 264, 2, padding=(1, 1), groups=264))
+    b.grow("line", "counts", Reshape((4, 6)), kernel(3, 4, 3, stride=(2,), padding=(1,)))
+    b.grow("along", "line", kernel(2, 3, 3, stride=(1,), padding=(1,)))
+    b.grow("space", "counts", Reshape((2, 2, 3, 2)),
+           kernel(3, 2, 2, 2, 2, stride=(1, 1, 1), padding=(0, 1, 0)))  # fmt: skip
+    b.places["out"] = Readout("out", (5,), over_time="sum")
+    b.wire("along", "out", Reshape((6,)), b.dense(6, 5))
+    b.wire("depthwise", "out", Reshape((264 * 4 * 3,)), b.dense(264 * 4 * 3, 5))
+    b.wire("counts", "grouped", b.conv("counts", 264, 1))
+    network = scheduled(b.done())
+    inputs = {"counts": torch.from_numpy(b.random.integers(0, 4, (3, 5, 4, 3, 2)))}
+    found = agree(network, inputs, tmp_path / "loihi")
+    assert all(0 < s.mean() < 1 for name, s in found.spikes.items() if name != "counts")
+
+
+SMALL = """
+network small steps=3 {
+  source %in [2] @0 spike
+  neuron %sn [2] @1 {reset='soft'}
+    %in -> %sn > dense{weight=@w}
+  readout %fc [2] @2 {over_time='last'}
+    %sn -> %fc
+  tensor @w float64 [2,2] = [[1.0, -1.0], [0.5, 0.5]]
+}
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    network = parse_network(SMALL)
+    emit(network, tmp_path / "loihi")
+    spikes = np.random.default_rng(0).random((3, 5, 2)) < 0.6
+    return network, tmp_path / "loihi", {"in": torch.from_numpy(spikes)}
+
+
+def by_hand(lava, folder, *arguments):
+    return subprocess.run(
+        [lava, "-B", "-m", folder.name, *map(str, arguments)],
+        cwd=folder.parent, capture_output=True, text=True, timeout=TIMEOUT,
+    )  # fmt: skip
+
+
+def test_the_package_runs_by_hand_without_snncc(lava, small, tmp_path):
+    network, folder, inputs = small
+    np.savez(tmp_path / "in.npz", **{name: x.numpy() for name, x in inputs.items()})
+    done = by_hand(lava, folder, "in.npz", "out.npz", "--limit", 3)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3 samples of 3 steps in 11 steps of Lava\n"
+    expected = run_network(network, {"in": inputs["in"][:, :3]})
+    with np.load(tmp_path / "out.npz") as found:
+        assert set(found) == {"spikes:sn", "outputs:fc", "logits:fc"}
+        assert found["spikes:sn"].dtype == bool
+        np.testing.assert_array_equal(found["spikes:sn"], expected.spikes["sn"])
+        np.testing.assert_array_equal(found["outputs:fc"], expected.outputs["fc"])
+        np.testing.assert_array_equal(found["logits:fc"], expected.logits["fc"])
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({}, "INPUT.npz lacks in"),
+        ({"in": np.zeros((3, 5, 4))}, "in is (3, 5, 4) and should be (T, N, *(2,))"),
+        ({"in": np.zeros((3, 0, 2))}, "the inputs hold [0] samples of [3] steps"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_one_sentence(lava, small, tmp_path, given, complaint):
+    _, folder, _ = small
+    np.savez(tmp_path / "in.npz", **given)
+    done = by_hand(lava, folder, "in.npz", "out.npz")
+    assert (done.returncode, done.stderr) == (1, f"{complaint}\n")
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_the_first_samples_only(lava, small):
+    network, folder, inputs = small
+    found = simulate(folder, network, inputs, timeout=TIMEOUT, samples=2)
+    expected = run_network(network, inputs)
+    assert torch.equal(found.spikes["sn"], expected.spikes["sn"][:, :2])
+    assert found.spikes["in"].shape == (3, 2, 2)
+
+
+def broken(folder, statement):
+    """Let the neurons of the package run ``statement`` at step 4."""
+    path = folder / "processes" / "neurons.py"
+    start = "    def run_spk(self) -> None:\n"
+    sabotage = (
+        f"        if self.time_step == 4:\n            import os, time\n            {statement}\n"
+    )
+    path.write_text(path.read_text().replace(start, start + sabotage))
+
+
+def lava_processes(folder):
+    """Live processes that run this package."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words, home = line.read_bytes().split(b"\0"), os.readlink(line.parent / "cwd")
+        except OSError:
+            continue
+        if folder.name.encode() in words and home == str(folder.parent):
+            found.append(line.parent.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        ("raise RuntimeError('a synapse broke')", "RuntimeError: a synapse broke"),
+        ("os.kill(os.getpid(), 9)", "a Lava process ended with exit code -9"),
+    ],
+)
+def test_a_process_that_dies_is_an_error_at_once(lava, small, statement, complaint):
+    network, folder, inputs = small
+    broken(folder, statement)
+    before, started = set(os.listdir("/dev/shm")), time.monotonic()
+    with pytest.raises(SnnccError, match="SNN314") as caught:
+        simulate(folder, network, inputs, timeout=TIMEOUT)
+    assert f"failed: {complaint}" in str(caught.value)
+    assert time.monotonic() - started < 30
+    assert lava_processes(folder) == []
+    assert not {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("psm_")}
+
+
+def test_a_process_that_hangs_is_stopped_at_the_limit(lava, small):
+    network, folder, inputs = small
+    broken(folder, "time.sleep(600)")
+    with pytest.raises(SnnccError, match=r"SNN317.*still running after 12 s and was stopped"):
+        simulate(folder, network, inputs, timeout=12)
+    assert lava_processes(folder) == []
+
+
+def test_without_lava_the_error_says_so(small, monkeypatch, tmp_path):
+    network, folder, inputs = small
+    monkeypatch.setenv("SNNCC_LAVA_HOME", str(tmp_path / "nowhere"))
+    with pytest.raises(SnnccError, match="SNN317: there is no Lava interpreter in"):
+        simulate(folder, network, inputs, timeout=TIMEOUT)
+
+
+def test_a_still_image_takes_the_networks_own_steps(lava, tmp_path):
+    b = Builder(3)
+    b.encoder("image", (3, 2, 2), "static")
+    b.places["sn"] = Population("sn", (3, 2, 2), Neuron(bias=0.125))
+    b.wire("image", "sn")
+    b.places["fc"] = Readout("fc", (3, 2, 2))
+    b.wire("sn", "fc")
+    network = scheduled(b.done(time_steps=4))
+    inputs = {"image.image": torch.from_numpy(b.eighths(5, 3, 2, 2))}
+    found = agree(network, inputs, tmp_path / "loihi")
+    assert found.spikes["sn"].shape == (4, 5, 3, 2, 2)
+    assert 0 < found.spikes["sn"].mean() < 1
+
+
+def test_snncc_imports_no_lava():
+    program = (
+        "import sys, snncc.backends.loihi.simulation;"
+        "print([name for name in sys.modules if name.startswith('lava')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n"
