@@ -42,6 +42,9 @@ SAMPLES = 8
 RANDOM = 2
 """How many random samples it runs besides."""
 
+MEMORY = 1 << 29
+"""Bytes that the spikes it compares may take; large networks are verified on fewer samples."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -179,6 +182,8 @@ def probes(graph: Graph, data: Sequence[Value], seed: int = 0) -> dict[str, Valu
 
     As the interpreter takes them. Raises SnnccError (SNN306) where data does not fit.
     """
+    neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
+    room = max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
     inputs: dict[str, Value] = {}
     for node in graph.inputs:
         step = node.signal.rate == "step"
@@ -189,9 +194,11 @@ def probes(graph: Graph, data: Sequence[Value], seed: int = 0) -> dict[str, Valu
                     "SNN306",
                     f"the calibration data has {len(value)} steps and the example {len(given[0])}",
                 )
-        samples = [value.narrow(int(step), 0, min(SAMPLES, value.shape[int(step)]))
-                   for value in given]  # fmt: skip
-        lead = (len(given[0]), RANDOM) if step else (RANDOM,)
+        samples = [
+            value.narrow(int(step), 0, min(SAMPLES, room, value.shape[int(step)]))
+            for value in given
+        ]
+        lead = (len(given[0]), min(RANDOM, room)) if step else (min(RANDOM, room),)
         random = _random(node, (*lead, *node.signal.shape), seed, given[0])
         inputs[node.name] = torch.cat([*samples, random], int(step))
     return inputs

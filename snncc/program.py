@@ -158,6 +158,9 @@ class Program:
         values = run_graph(
             self.graph, self._graph_inputs(inputs), forced=self.node_values(run), dtype=dtype
         )
+        for name in self.graph.heads.values():
+            if self.graph.nodes[name].signal.rate == "step":
+                values[name] = values[name].mean(0)
         mine = run.logits[self._readout(run)]
         others = {name: values[node] for name, node in self.graph.heads.items()
                   if name != self.head or node in self.auxiliary}  # fmt: skip

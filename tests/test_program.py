@@ -131,6 +131,48 @@ def test_a_static_image_is_encoded_on_the_host():
         snncc.compile(module, images[:2], target="reference", strict=True)
 
 
+class SamplesFirst(torch.nn.Module):
+    """Takes (N, T, …)."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, x):
+        return self.inner(x.transpose(0, 1))
+
+
+def test_samples_may_come_before_time():
+    module = SamplesFirst().eval()
+    x = events(4).transpose(0, 1)
+    program = snncc.compile(module, x[:2], target="reference", input="spike", layout="NT")
+    assert snncc.compare(module, program, x).equal
+    result = program.run(x)
+    assert result.outputs.shape == (6, 4, 4)
+    with pytest.raises(SnnccError, match="5 time steps and the program takes 6"):
+        program.run(x[:, :5])
+
+
+def test_a_module_of_one_step_is_called_t_times(spikingjelly):
+    neuron = spikingjelly.module("neuron")
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3),
+        neuron.IFNode(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(108, 5),
+        neuron.LIFNode(tau=2.0),
+    ).eval()
+    x = events(4)
+    program = snncc.compile(
+        module, x[0, :2], target="reference", input="spike", layout="N", time_steps=6
+    )
+    assert snncc.compare(module, program, x).equal  # another input at each step
+    assert program.run(x).logits.shape == (4, 5)
+    assert snncc.compare(module, program, x[0]).equal  # the same at each
+    assert program.run(x[0]).outputs.shape == (6, 4, 5)
+
+
 # -- options of compile ------------------------------------------------------------------------
 
 

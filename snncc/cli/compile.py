@@ -139,8 +139,8 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
         rows.append(
             (
                 "verified",
-                f"{verified['spikes']:,} spikes over {verified['passes']} passes, none differs, "
-                f"{verified['ties']:,} ties",
+                f"{verified['spikes']:,} spikes over {verified['passes']} passes, none differs "
+                f"but for {verified['ties']:,} ties",
             )
         )
     else:

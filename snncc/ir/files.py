@@ -19,7 +19,9 @@ def _large(form: Graph | Network) -> dict[str, np.ndarray]:
     tensors = {name: t for name, t in form.tensors.items() if t.size > INLINE}
     if isinstance(form, Network):
         for encoder in form.encoders:
-            tensors |= _large(encoder.graph)
+            for name, tensor in _large(encoder.graph).items():
+                if not np.array_equal(tensors.setdefault(name, tensor), tensor):
+                    raise ValueError(f"two tensors of the network are named {name}")
     return tensors
 
 
