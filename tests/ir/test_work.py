@@ -162,3 +162,22 @@ def test_work_of_more_samples_adds_up_and_has_an_energy():
     assert both == Work(3, {"a": Operations(ac=3), "b": Operations(mac=7, updates=1)})
     assert both.of(["b"]).total == Operations(mac=7, updates=1)
     assert CMOS_45NM(both.total) == pytest.approx(3 * 0.9e-12 + 7 * 4.6e-12)
+
+
+@pytest.mark.slow
+def test_the_macs_of_the_paper():
+    """arXiv 2301.11929, ImageNet at 224²: a DSNN-18 takes 0.20 G MAC, its stem conv 0.118 G."""
+    from snncc.frontends.torch import trace
+    from snncc.nn import DualStreamResNet
+
+    network = DualStreamResNet(
+        3, 1000, [64, 128, 256, 512], [2, 2, 2, 2], time_steps=4, stem_kernel=7, stem_stride=2,
+        stem_pool=True,
+    )  # fmt: skip
+    graph = trace(network.eval(), torch.randn(1, 3, 224, 224))
+    meter = GraphMeter(graph)
+    silence = {name: torch.zeros(4, 1, *graph.nodes[name].signal.shape) for name in meter.reads}
+    work = meter(silence, samples=1, steps=4)
+    assert round(work.total.mac / 1e9, 2) == 0.20
+    (stem,) = (ops.mac for name, ops in work.parts.items() if name.startswith("stem."))
+    assert stem == 112 * 112 * 64 * 3 * 7 * 7
