@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -25,7 +26,7 @@ def test_the_passes_of_every_target_follow_each_other():
     for each in targets():
         passes = [*frontend_passes(), *target_passes(each.name)]
         assert {p.name for p in passes} <= set(names())
-        for first, second in zip(passes, passes[1:], strict=False):
+        for first, second in itertools.pairwise(passes):
             assert first.writes is second.reads, (first, second)
 
 
