@@ -164,7 +164,7 @@ def compile(
         gone,
         keep_aap,
         scheduled,
-        findings=result.findings,
+        findings=_said(result.findings, keep_aap),
         about={
             "source": dict(source or {"name": type(module).__qualname__}),
             "options": {name: value for name, value in options.items() if value},
@@ -215,6 +215,11 @@ def _random(node: Node, shape: tuple[int, ...], seed: int, like: Value) -> Value
     normal = torch.randn(shape, generator=generator, dtype=torch.float64)
     spread = float(like.std()) if like.numel() > 1 else 1.0
     return float(like.mean()) + (spread or 1.0) * normal
+
+
+def _said(findings: Iterable[Finding], keep_aap: bool) -> tuple[Finding, ...]:
+    """What is worth saying: an auxiliary path that is kept was not stripped."""
+    return tuple(f for f in findings if not (keep_aap and f.code == "SNN404"))
 
 
 def _stripped(result: Result) -> Graph:

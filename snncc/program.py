@@ -57,9 +57,8 @@ class Program:
     a projection, where the target needs that. ``graph`` is the whole network as traced, its
     auxiliary path included; ``auxiliary`` names the nodes of it that were stripped, ``head`` the
     output that was kept. With ``keep_aap`` the host runs the auxiliary path on the spikes.
-    ``emitted`` is the folder of the backend's package, once there is one. ``about`` holds plain
-    values for the manifest: source, options, passes, reports, verification. ``seconds``, what each
-    pass took, stays in memory.
+    ``about`` holds plain values for the manifest: source, options, passes, reports, verification.
+    ``seconds``, what each pass took, stays in memory.
     """
 
     network: Network
@@ -69,7 +68,6 @@ class Program:
     auxiliary: tuple[str, ...] = field(default=(), repr=False)
     keep_aap: bool = False
     scheduled: Network | None = field(default=None, repr=False)
-    emitted: Path | None = None
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
@@ -259,7 +257,6 @@ def load(path: str | Path) -> Program:
             and (scheduled is None or isinstance(scheduled, Network))
         ):
             raise _damaged(path, "its networks are not where they belong")
-        emits = find_target(manifest["target"]).emits
         return Program(
             network,
             graph,
@@ -268,7 +265,6 @@ def load(path: str | Path) -> Program:
             tuple(manifest["auxiliary"]),
             manifest["keep_aap"],
             scheduled,
-            path / emits if emits else None,
             tuple(_finding_from_dict(found) for found in manifest["findings"]),
             {key: value for key, value in manifest.items() if key not in _OWN},
         )

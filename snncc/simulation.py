@@ -72,9 +72,10 @@ def simulate(
 ) -> Simulation:
     """Run ``program`` on ``inputs``, in the layout of the example, and count the work.
 
-    With "lava" the emitted package runs in Lava's own interpreter for at most ``timeout`` seconds,
-    the answers are Lava's, and its spikes are held against the reference. ``on_samples`` is told
-    how many more samples the reference has done.
+    With "lava" the package is emitted anew, so that no file of a program's folder is executed, and
+    runs in Lava's own interpreter for at most ``timeout`` seconds; the answers are Lava's, and its
+    spikes are held against the reference. ``on_samples`` is told how many more samples the
+    reference has done.
 
     Raises SnnccError: SNN306 and SNN312 for inputs that do not fit, SNN316 for a backend the
     program was not compiled for, SNN317 where Lava is missing or took too long.
@@ -135,10 +136,8 @@ def _lava(
     network = program.scheduled
     assert network is not None
     with tempfile.TemporaryDirectory(prefix="snncc-") as scratch:
-        folder = program.emitted
-        if folder is None:
-            folder = Path(scratch, "loihi")
-            emit("loihi", program, folder)
+        folder = Path(scratch, "loihi")
+        emit("loihi", program, folder)
         limit = timeout or _patience(network, simulation.before.samples)
         run = run_package(folder, network, inputs, timeout=limit)
     result = program.answers(inputs, run)

@@ -25,7 +25,7 @@ def _large(form: Graph | Network) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _packed(tensor: np.ndarray) -> np.ndarray:
+def packed(tensor: np.ndarray) -> np.ndarray:
     """In float32 where that loses nothing (weights trained in float32 come back as they were)."""
     if tensor.dtype == np.float64:
         short = tensor.astype(np.float32)
@@ -40,7 +40,7 @@ def save(form: Graph | Network, folder: Path) -> None:
         (folder / "graph.txt").write_text(print_graph(form))
     else:
         (folder / "network.txt").write_text(print_network(form))
-    arrays = {name: _packed(tensor) for name, tensor in _large(form).items()}
+    arrays = {name: packed(tensor) for name, tensor in _large(form).items()}
     with (folder / TENSORS).open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 

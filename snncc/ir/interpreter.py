@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.sparse
 import torch
 from torch.nn import functional as F
 
@@ -152,11 +153,9 @@ def _normalise(op: Normalise, args: list[Value], store: TensorStore) -> Value:
 
 def _sparse(op: Sparse, args: list[Value], store: TensorStore) -> Value:
     flat = args[0].reshape(args[0].shape[0], -1)
-    matrix = torch.sparse_csr_tensor(
-        store[op.indptr].long(), store[op.indices].long(), store[op.data],
-        (math.prod(op.shape), flat.shape[1]),
-    )  # fmt: skip
-    return (matrix @ flat.T.contiguous()).T.reshape(-1, *op.shape)
+    parts = (store[op.data].numpy(), store[op.indices].numpy(), store[op.indptr].numpy())
+    matrix = scipy.sparse.csr_matrix(parts, (math.prod(op.shape), flat.shape[1]))
+    return torch.from_numpy((matrix @ flat.numpy().T).T).reshape(-1, *op.shape)
 
 
 def _upsample(op: Upsample, args: list[Value], store: TensorStore) -> Value:
@@ -303,7 +302,8 @@ def _run_node(
         (a if rate == "step" else a.expand(*lead, *a.shape[1:])).flatten(0, 1)
         for a, rate in zip(args, rates, strict=True)
     ]
-    return apply(op, flat, store).unflatten(0, lead)
+    together: Value = apply(op, flat, store).unflatten(0, lead)
+    return together
 
 
 def _known(steps: int | None, node: Node) -> int:

@@ -1,10 +1,8 @@
-"""A target as a table, and how one is found by name."""
+"""A target as a table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from snncc.diagnostics import refuse
 
 
 @dataclass(frozen=True)
@@ -38,20 +36,3 @@ class Target:
             if constant.name == name:
                 return constant.value
         raise KeyError(name)
-
-
-def targets() -> tuple[Target, ...]:
-    """All targets, the default one first."""
-    from snncc.targets.loihi import LOIHI
-    from snncc.targets.reference import REFERENCE
-
-    return (LOIHI, REFERENCE)
-
-
-def target(name: str) -> Target:
-    """The target of that name. Raises SnnccError (SNN313)."""
-    for each in targets():
-        if each.name == name:
-            return each
-    known = ", ".join(each.name for each in targets())
-    raise refuse("SNN313", f"there is no target {name!r}; there are {known}")

@@ -13,8 +13,22 @@ from hypothesis import strategies as st
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.matrix import compose, matrix
 from snncc.ir.ops import (
-    AdaptivePool, Broadcast, Conv, Dense, Elementwise, Identity, Pad, Permute, Pool, Reduce, Ref,
-    Reshape, Scale, Slice, Sparse, Upsample,
+    AdaptivePool,
+    Broadcast,
+    Conv,
+    Dense,
+    Elementwise,
+    Identity,
+    Pad,
+    Permute,
+    Pool,
+    Reduce,
+    Ref,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    Upsample,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
 

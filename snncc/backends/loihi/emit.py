@@ -24,6 +24,7 @@ import numpy as np
 
 from snncc.backends.loihi.templates import NETWORK, RECORDER, WORDS
 from snncc.diagnostics import refuse
+from snncc.ir.files import packed
 from snncc.ir.matrix import compose
 from snncc.ir.network import (
     Encoder, Network, Place, Population, Projection, Readout, Shape, Source,
@@ -61,7 +62,8 @@ def emit(network: Network, folder: Path, time_steps: int | None = None) -> None:
     (folder / "network.py").write_text(text, encoding="utf-8")
     (folder / "processes" / "recorder.py").write_text(writer.recorder(), encoding="utf-8")
     with (folder / "arrays.npz").open("wb") as file:
-        np.savez_compressed(file, **writer.arrays)  # type: ignore[arg-type]
+        arrays = {name: packed(array) for name, array in writer.arrays.items()}
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _check(network: Network) -> None:

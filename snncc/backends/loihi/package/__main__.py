@@ -29,6 +29,7 @@ from .processes.recorder import Recorder
 from .processes.synapses import ConvByMatrix
 
 HERE = Path(__file__).parent
+WIDE = {np.dtype(np.float32): np.float64}  # stored short where that loses nothing
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="the first N samples only")
     options = parser.parse_args()
     with np.load(HERE / "arrays.npz") as file:
-        a = dict(file)
+        a = {name: array.astype(WIDE.get(array.dtype, array.dtype)) for name, array in file.items()}
     with np.load(options.input) as file:
         time_steps, samples, given = streams(dict(file), options.limit)
     steps = samples * time_steps + network.LATENCY
