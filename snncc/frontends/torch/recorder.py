@@ -93,6 +93,7 @@ class Recorder(TorchFunctionMode):
         self.tensors: dict[str, np.ndarray] = {}
         self.spikes: dict[str, torch.Tensor] = {}
         self._known = dict(known)
+        self._unusable: dict[int, SnnccError] = {}
         self._tracked: dict[int, Tracked] = {}
         self._alive: list[torch.Tensor] = []
         self._stack: list[str] = [""]
@@ -173,6 +174,24 @@ class Recorder(TorchFunctionMode):
             self.tensors[name] = whole
         return Ref(name)
 
+    def lose(self, tensor: torch.Tensor, error: SnnccError) -> None:
+        """``tensor`` has no meaning in a Graph: ``error`` where it joins the rest of the run."""
+        self._alive.append(tensor)
+        self._unusable[id(tensor)] = error
+
+    def _lost(self, name: str, inputs: Sequence[torch.Tensor], result: object) -> bool:
+        """Whether the call read only tensors without a meaning; then its results have none."""
+        errors = [self._unusable[id(t)] for t in inputs if id(t) in self._unusable]
+        if not errors:
+            return False
+        if name in READS_VALUES:
+            raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
+        if any(self.is_tracked(t) for t in inputs):
+            raise errors[0]
+        for tensor in _tensors_in(result):
+            self.lose(tensor, errors[0])
+        return True
+
     # -- nodes -----------------------------------------------------------------------------
 
     def emit(
@@ -233,9 +252,11 @@ class Recorder(TorchFunctionMode):
         reads = [t for t in inputs if self.is_tracked(t)]
         self._check(name, reads)
         for tensor in inputs:
-            if not self.is_tracked(tensor):
+            if not self.is_tracked(tensor) and id(tensor) not in self._unusable:
                 self._name_of(tensor)
         result = func(*args, **kwargs)
+        if self._lost(name, inputs, result):
+            return result
         if not reads:
             self.remember(result)
             return result

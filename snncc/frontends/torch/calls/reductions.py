@@ -21,7 +21,9 @@ def _reduce(recorder: Recorder, call: Call) -> None:
         d % len(axes) for d in sizes(call["dim"], 1)]  # fmt: skip
     roles = [axes[d] for d in dims]
     if any("N" in role for role in roles):
-        raise MixedAxes(f"a {kind} runs over the samples")
+        error = recorder.refuse("SNN112", f"{kind}: a {kind} runs over the samples")
+        recorder.lose(result, error)
+        return
     inner = tuple(sorted(axes[:d].count("F") for d in dims if axes[d] == "F"))
     over_time = "T" in roles
     final = tuple(
