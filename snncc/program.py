@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -296,14 +296,12 @@ def replaceable(path: str | Path) -> bool:
 
 
 def emit(backend: str, program: Program, folder: Path) -> None:
-    """Write the package a backend runs. Raises SnnccError as the backend does."""
-    if backend == "loihi":
-        from snncc.backends.loihi import emit as emit_loihi
-
-        assert program.scheduled is not None
-        emit_loihi(program.scheduled, folder, program.graph.time_steps)
+    """Write the package a backend runs. Raises SnnccError as the backend does, and SNN313."""
+    for entry in entry_points(group="snncc.backends", name=backend):
+        entry.load()(program.scheduled, folder, program.graph.time_steps)
         return
-    raise ValueError(backend)
+    known = ", ".join(sorted(e.name for e in entry_points(group="snncc.backends")))
+    raise refuse("SNN313", f"there is no backend {backend!r} to emit for; there are {known}")
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,14 +59,15 @@ def open_model(
     SNN314 for a factory that is not there or does not work, SNN316 for options that contradict.
     """
     suffix = Path(spec).suffix.lower()
-    if suffix in (".pt", ".pth"):
+    for entry in entry_points(group="snncc.frontends", name=suffix[1:]):
         if weights is not None:
             raise refuse(
                 "SNN316",
                 f"{spec} brings its own weights",
                 help="pass --weights only with package.module:factory",
             )
-        return _checkpoint(_bytes(Path(spec)), spec, allow)
+        found: Checkpoint = entry.load()(spec, allow)
+        return found
     if suffix in _NOT_YET:
         raise refuse(
             "SNN305",
@@ -77,6 +78,11 @@ def open_model(
         reason = "is not a kind of model snncc reads" if Path(spec).exists() else "does not exist"
         raise refuse("SNN305", f"{spec} {reason}", help=f"give {_MODELS}")
     return _open_factory(spec, None if weights is None else Path(weights))
+
+
+def open_checkpoint(spec: str, allow: Sequence[str] = ()) -> Checkpoint:
+    """Open a .pt or .pth; raises as `open_model` does."""
+    return _checkpoint(_bytes(Path(spec)), spec, allow)
 
 
 def save_model(
