@@ -290,12 +290,12 @@ class Recorder(TorchFunctionMode):
 
     def _written(self, name: str, call: Call, args: Sequence[Any]) -> bool:
         """Whether the call wrote into its first argument; its old meaning is kept for reading."""
-        if _base(name) == name or name.startswith("__r") or not args:
-            return False
-        target = args[0]
+        target = args[0] if args else None
         if call.result is not target or not self.is_tracked(target):
             return False
         entry = self._tracked[id(target)]
+        if entry.version == target._version:
+            return False
         if entry.through_data:
             raise self.refuse("SNN310", f"{name} writes through .data")
         self._tracked[id(target)] = replace(entry, version=target._version)
@@ -377,7 +377,7 @@ class Recorder(TorchFunctionMode):
         for ref, array in reading.tensors.items():
             self.tensors.setdefault(ref, np.asarray(array, dtype=np.float64))
         name = self.emit(
-            reading.spiking, [node], features(axes, y.shape), axes, rate="step", what="sn"
+            reading.spiking, [node], features(axes, y.shape), axes, rate="step", what=""
         )
         self.bind(y, name, axes)
         self.spikes[name] = y
