@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from snncc.cli.compile import target_option
 from snncc.cli.errors import Command
 from snncc.cli.model import Options, model_options, open_model
+
+if TYPE_CHECKING:
+    from snncc.diagnostics import Finding
+
+FORMATS = ("text", "json", "sarif", "junit", "github")
+
+_IN_A_REPOSITORY = ("sarif", "github")
 
 
 @click.command("check", cls=Command)
@@ -15,7 +29,7 @@ from snncc.cli.model import Options, model_options, open_model
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(FORMATS),
     default="text",
     show_default=True,
     help="How to print the findings.",
@@ -25,12 +39,39 @@ from snncc.cli.model import Options, model_options, open_model
 def command(model: str, target: str, form: str, strict: bool, options: Options) -> None:
     """Say everything that stands between MODEL and a target.
 
-    MODEL is a .pt or .pth file, or package.module:factory. Exits with 1 when there are errors.
+    MODEL is a .pt or .pth file, or package.module:factory. Exits with 1 when there are errors, and
+    with 2 when MODEL cannot be read. sarif, junit and github are for CI servers: they report a
+    MODEL that cannot be opened as a finding too.
     """
     from snncc.diagnostics import SnnccError
-    from snncc.diagnostics.render import as_json, text
+    from snncc.diagnostics.render import FORMATS as RENDERERS
 
-    report = open_model(model, options).check(target, options, strict=strict)
-    click.echo(as_json(report.findings) if form == "json" else text(report.findings))
-    if not report.ok:
-        click.get_current_context().exit(int(SnnccError(report.findings).exit_code))
+    try:
+        findings = open_model(model, options).check(target, options, strict=strict).findings
+    except SnnccError as error:
+        if form in ("text", "json"):
+            raise
+        findings = error.findings
+    if form in _IN_A_REPOSITORY:
+        findings = tuple(_in_repository(findings, model))
+    said = RENDERERS[form](findings, model)
+    click.echo(said.encode(errors="replace").decode())
+    if any(finding.is_error for finding in findings):
+        click.get_current_context().exit(int(SnnccError(findings).exit_code))
+
+
+def _in_repository(findings: Iterable[Finding], model: str) -> Iterable[Finding]:
+    """Files relative to the root of the repository that a CI server checked out, if inside it.
+
+    What has no line of code is anchored to the file that MODEL is or comes from: servers drop
+    results without a file.
+    """
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    module, colon, _ = model.partition(":")
+    origin = (getattr(sys.modules.get(module), "__file__", None) or "") if colon else model
+    for finding in findings:
+        file = finding.location.file or origin
+        whole = Path(file).resolve()
+        if file and whole.is_relative_to(root):
+            file = str(whole.relative_to(root))
+        yield replace(finding, location=replace(finding.location, file=file))

@@ -81,7 +81,7 @@ def test_check_strict_makes_the_encoder_an_error(run, model):
     assert (relaxed.exit_code, strict.exit_code) == (0, 1)
 
 
-@pytest.mark.parametrize("form", ["sarif", "html"])
+@pytest.mark.parametrize("form", ["yaml", "html"])
 def test_check_offers_no_format_it_does_not_have(refused, model, form):
     refused("check", model, "--format", form, said="Invalid value for '--format'")
 
