@@ -22,6 +22,7 @@ from snncc.ir.interpreter import (
     Disagreement,
     TensorStore,
     Value,
+    Written,
     fire,
     gather,
     run_graph,
@@ -219,17 +220,11 @@ def _as_written(
     if graph.nodes[node.inputs[0]].signal.rate != "step":
         current = current.expand(step + 1, *current.shape)
     store = TensorStore(graph.tensors, torch.float64)
-    leak, threshold, v = (
-        float(store.number(number).expand(current.shape[2:])[tuple(neuron)])
-        for number in (op.leak, op.threshold, op.initial)
-    )
-    flat = int(np.ravel_multi_index(neuron, current.shape[2:])) if neuron else 0
-    h = v
-    for x in current[: step + 1, sample].flatten(1)[:, flat].tolist():
-        h = v + leak * (x - (v - op.v_reset)) if op.decay_input else v - leak * (v - op.v_reset) + x
-        fired = h > threshold if op.strict else h >= threshold
-        v = (op.v_reset if fired else h) if op.reset == "hard" else h - threshold * fired
-    return h, threshold
+    written, h = Written(op, current.shape[1:], store), current[0]
+    for x in current[: step + 1]:
+        _, h = written(x)
+    threshold = store.number(op.threshold).expand(h.shape[1:])
+    return float(h[(sample, *neuron)]), float(threshold[tuple(neuron)])
 
 
 def _where(

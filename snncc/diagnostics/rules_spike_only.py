@@ -246,4 +246,21 @@ SPIKE_ONLY = (
             """,
         help="the network needs at least one spiking neuron between input and output",
     ),
+    Rule(
+        "SNN114",
+        "membrane-read",
+        Severity.ERROR,
+        what="""
+            Reports a layer or a head that reads the membrane of a neuron instead of its spikes.
+            """,
+        why="""
+            A membrane is a real value that stays inside its neuron: what leaves it is a spike or
+            nothing. A layer that reads it would be made of MACs.
+            """,
+        example="""
+            spk, mem = self.lif(self.fc1(x), mem)  # snnTorch returns both
+            y = self.fc2(mem)  # SNN114; self.fc2(spk) is fine
+            """,
+        help="read the neuron's spikes; of several outputs choose one made of spikes with --head",
+    ),
 )

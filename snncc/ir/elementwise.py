@@ -27,6 +27,11 @@ ACTIVATIONS = frozenset({
     "hardsigmoid", "hardswish", "hardtanh", "mish", "softsign",
 })  # fmt: skip
 
+COMPARISONS = frozenset({"ge", "gt", "le", "lt", "heaviside"})
+
+BOOLEAN = frozenset({"and", "or", "xor", "not", "nonzero", "ge", "gt", "le", "lt", "eq", "ne"})
+"""Functions whose values are 0 and 1, whatever they read."""
+
 
 def function(name: str) -> Callable[..., torch.Tensor]:
     """The function named ``name`` on float tensors; truth values are 0 and 1."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from snncc.ir.elementwise import BOOLEAN
 from snncc.ir.graph import Graph, Node
 from snncc.ir.ops import (
+    AdaptivePool,
     Broadcast,
     Concat,
     Constant,
@@ -20,6 +23,7 @@ from snncc.ir.ops import (
     Pad,
     Permute,
     Pool,
+    Reduce,
     Ref,
     Repeat,
     Reshape,
@@ -28,7 +32,8 @@ from snncc.ir.ops import (
     Spiking,
     Upsample,
 )  # fmt: skip
-from snncc.ir.values import REAL, SPIKE, ZERO, ValueSet
+from snncc.ir.shapes import Shape, adaptive_spans, output_shape, window_sizes
+from snncc.ir.values import REAL, SPIKE, ValueSet
 
 CONE_LIMIT = 6
 """So many leaves a group of elementwise ops may have to be taken as one function of them."""
@@ -37,6 +42,9 @@ COUNT_LIMIT = 255
 """A declared count is at most this per pixel and step."""
 
 TABLE_LIMIT = 4096
+
+AVERAGE_LIMIT = 64
+"""So many averages of counts are worth telling apart."""
 
 
 def with_values(graph: Graph) -> Graph:
@@ -70,17 +78,50 @@ def _values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
             if any(a.members is None for a in args):
                 return REAL
             return ValueSet.of(v for a in args for v in a.members or ())
-        case Pool(kind="max"):
+        case Pool(kind="max") | AdaptivePool(kind="max"):
             return args[0]
         case Scale(factor=float(factor)):
             return args[0].image(lambda x: x * factor)
         case Elementwise():
-            return elementwise_values(graph, node, sets)
-    return ZERO if node.inputs and all(a == ZERO for a in args) and _keeps_zero(node) else REAL
+            values = elementwise_values(graph, node, sets)
+            return SPIKE if node.op.function in BOOLEAN and not values.is_finite else values
+        case Pool() | AdaptivePool() | Reduce() if args[0].is_count:
+            return _sums(node.op, args[0], graph.nodes[node.inputs[0]].signal.shape)
+    return REAL
 
 
-def _keeps_zero(node: Node) -> bool:
-    return isinstance(node.op, Pool)
+def _sums(op: Pool | AdaptivePool | Reduce, counts: ValueSet, shape: Shape) -> ValueSet:
+    """Sums, or averages, of as many counts as the windows hold."""
+    axes: list[list[tuple[int, int]]]
+    match op:
+        case Reduce():
+            axes = [[(shape[axis], shape[axis])] for axis in op.axes]
+        case AdaptivePool():
+            lengths = zip(shape[-len(op.size) :], op.size, strict=True)
+            spans = [{b - a for a, b in adaptive_spans(n, m)} for n, m in lengths]
+            axes = [[(length, length) for length in sorted(axis)] for axis in spans]
+        case Pool():
+            after = output_shape(op, (shape,), {})
+            windows = (shape, after, op.kernel, op.stride, op.padding, op.dilation)
+            rank = len(op.kernel)
+            axes = [
+                window_sizes(*axis) for axis in zip(*(w[-rank:] for w in windows), strict=True)
+            ]
+            if not op.count_padding:
+                axes = [[(inside, inside) for inside, _ in axis] for axis in axes]
+    top = int(max(counts.members or (0.0,)))
+    sizes = {
+        (math.prod(n for n, _ in window), math.prod(n for _, n in window))
+        for window in itertools.product(*map(set, axes))
+    }
+    whole = op.kind == "sum"
+    if sum(top * inside + 1 for inside, _ in sizes) > (TABLE_LIMIT if whole else AVERAGE_LIMIT):
+        return REAL
+    return ValueSet.of(
+        number / (1 if whole else divisor)
+        for inside, divisor in sizes
+        for number in range(top * inside + 1)
+    )
 
 
 def elementwise_values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
@@ -92,7 +133,7 @@ def elementwise_values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -
     for leaves in (group_leaves(graph, node.name, sets), tuple(dict.fromkeys(node.inputs))):
         members = [sets[leaf].members for leaf in leaves]
         known = [m for m in members if m is not None]
-        size = int(np.prod([len(m) for m in known])) if known else 1
+        size = math.prod(len(m) for m in known)
         if len(known) == len(members) and size <= TABLE_LIMIT:
             columns = np.array(list(itertools.product(*known)), dtype=np.float64).T
             table = dict(zip(leaves, columns.reshape(len(leaves), -1), strict=True))

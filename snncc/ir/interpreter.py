@@ -7,7 +7,7 @@ Values are torch tensors. A static or final value has axes (N, *features), a ste
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,11 +25,14 @@ from snncc.ir.ops import (
     Concat,
     Constant,
     Conv,
+    ConvTranspose,
     Dense,
+    Dynamics,
     Elementwise,
     Identity,
     Input,
     MatMul,
+    Membrane,
     Norm,
     Normalise,
     Number,
@@ -46,9 +49,9 @@ from snncc.ir.ops import (
     Slice,
     Softmax,
     Sparse,
-    Spiking,
     Upsample,
 )  # fmt: skip
+from snncc.ir.shapes import adaptive_spans, window_count
 
 Value = torch.Tensor
 
@@ -85,6 +88,15 @@ def _conv(op: Conv, args: list[Value], store: TensorStore) -> Value:
     return run(args[0], weight, bias, op.stride, op.padding, op.dilation, op.groups)
 
 
+def _conv_transpose(op: ConvTranspose, args: list[Value], store: TensorStore) -> Value:
+    weight, bias = store[op.weight], store.optional(op.bias)
+    runs = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
+    run: Callable[..., Value] = runs[weight.dim() - 3]
+    return run(
+        args[0], weight, bias, op.stride, op.padding, op.output_padding, op.groups, op.dilation
+    )
+
+
 def _pool(op: Pool, args: list[Value], store: TensorStore) -> Value:
     (x,) = args
     lead = x.shape[1 : x.dim() - len(op.kernel)]
@@ -93,34 +105,41 @@ def _pool(op: Pool, args: list[Value], store: TensorStore) -> Value:
     if op.kind == "max":
         pool: Callable[..., Value] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[index]
         y = pool(flat, op.kernel, op.stride, op.padding, op.dilation, op.ceil)
+    elif op.kind == "sum":
+        y = _window_sums(op, flat)
     else:
         average: Callable[..., Value] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[index]
-        counting = op.count_padding or op.kind == "sum"
-        y = average(flat, op.kernel, op.stride, op.padding, op.ceil, counting)
-        if op.kind == "sum":
-            if op.ceil and any(op.padding):
-                raise ValueError("a sum pool with both ceil mode and padding has no meaning here")
-            if op.ceil:
-                y = y * _window_sizes(op, flat)[tuple(map(slice, y.shape))]
-            else:
-                y = y * math.prod(op.kernel)
+        y = average(flat, op.kernel, op.stride, op.padding, op.ceil, op.count_padding)
     return y.reshape(x.shape[0], *lead, *y.shape[2:])
 
 
-def _window_sizes(op: Pool, x: Value) -> Value:
-    """The divisor torch uses for each window of an average pool without padding."""
-    ones = torch.ones(1, 1, *x.shape[2:], dtype=x.dtype)
-    weight = torch.ones(1, 1, *op.kernel, dtype=x.dtype)
-    widths = [w for n, k, s in zip(reversed(x.shape[2:]), reversed(op.kernel),
-              reversed(op.stride), strict=True) for w in (0, max(0, (-(n - k)) % s))]  # fmt: skip
+def _window_sums(op: Pool, x: Value) -> Value:
+    """A convolution with ones, what a window has outside counting nothing."""
+    settings = zip(x.shape[2:], op.kernel, op.stride, op.padding, op.dilation, strict=True)
+    widths = []
+    for size, kernel, stride, before, dilation in settings:
+        count = window_count(size, kernel, stride, before, before, dilation, op.ceil)
+        reach = (count - 1) * stride + dilation * (kernel - 1) + 1
+        widths = [before, max(reach - size - before, 0), *widths]
     run: Callable[..., Value] = (F.conv1d, F.conv2d, F.conv3d)[len(op.kernel) - 1]
-    return run(F.pad(ones, widths), weight, stride=op.stride)
+    ones = torch.ones(1, 1, *op.kernel, dtype=x.dtype)
+    return run(F.pad(x, widths), ones, stride=op.stride, dilation=op.dilation)
 
 
 def _adaptive(op: AdaptivePool, args: list[Value], store: TensorStore) -> Value:
-    pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
-    run: Callable[..., Value] = pools[len(op.size) - 1]
-    return run(args[0], op.size)
+    (x,), rank = args, len(op.size)
+    if op.kind == "sum":
+        for axis, count in enumerate(op.size, x.dim() - rank):
+            spans = torch.zeros(count, x.shape[axis], dtype=x.dtype)
+            for i, (first, last) in enumerate(adaptive_spans(x.shape[axis], count)):
+                spans[i, first:last] = 1
+            x = (x.transpose(axis, -1) @ spans.T).transpose(axis, -1)
+        return x
+    flat = x.reshape(-1, 1, *x.shape[x.dim() - rank :])
+    most = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+    mean = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+    run: Callable[..., Value] = (most if op.kind == "max" else mean)[rank - 1]
+    return run(flat, op.size).reshape(*x.shape[: x.dim() - rank], *op.size)
 
 
 def channelwise(tensor: Value, rank: int) -> Value:
@@ -181,6 +200,7 @@ def _softmax(op: Softmax, args: list[Value], store: TensorStore) -> Value:
 
 _APPLY: dict[type[Op], Callable[..., Value]] = {
     Conv: _conv,
+    ConvTranspose: _conv_transpose,
     Dense: lambda op, args, store: F.linear(args[0], store[op.weight], store.optional(op.bias)),
     Sparse: _sparse,
     Pool: _pool,
@@ -288,7 +308,7 @@ def _run_node(
             if op.kind == "last":
                 return args[0][-1]
             return args[0].mean(0) if op.kind == "mean" else args[0].sum(0)
-        case Spiking():
+        case Dynamics():
             current = args[0]
             if rates[0] != "step":
                 current = current.expand(_known(steps, node), *current.shape)
@@ -312,23 +332,68 @@ def _known(steps: int | None, node: Node) -> int:
     return steps
 
 
-def fire_as_written(op: Spiking, current: Value, store: TensorStore) -> Value:
-    """The spikes of ``op`` for currents (T, N, *features), in its framework's order of work."""
-    leak, threshold = store.number(op.leak), store.number(op.threshold)
-    v = store.number(op.initial).expand(current.shape[1:])
-    integrates = not isinstance(op.leak, Ref) and op.leak == 0
-    spikes = torch.empty_like(current)
+class Written:
+    """A neuron in its framework's order of work, step after step.
+
+    A call takes the current (N, *features) of a step and returns the spikes, as booleans, and the
+    membrane before its reset; ``v`` is the membrane after it.
+    """
+
+    def __init__(self, op: Dynamics, shape: Sequence[int], store: TensorStore) -> None:
+        self._op = op
+        self._leak, self._threshold = store.number(op.leak), store.number(op.threshold)
+        self._decay = None if op.decay is None else store.number(op.decay)
+        self._current_decay = store.number(op.current_decay)
+        self._integrates = not isinstance(op.leak, Ref) and op.leak == 0
+        self._current: Value | None = None
+        self.v = store.number(op.initial).expand(*shape)
+
+    def _fires(self, v: Value) -> Value:
+        return v > self._threshold if self._op.strict else v >= self._threshold
+
+    def _charged(self, x: Value) -> Value:
+        op, v = self._op, self.v
+        if isinstance(op.current_decay, Ref) or op.current_decay != 0:
+            before = torch.zeros_like(x) if self._current is None else self._current
+            x = self._current = self._current_decay * before + x
+        if self._decay is not None:
+            return self._decay * v + x
+        if self._integrates:
+            return v + x
+        if op.decay_input:
+            return v + (x - (v - op.v_reset)) * self._leak
+        return v - (v - op.v_reset) * self._leak + x
+
+    def __call__(self, x: Value) -> tuple[Value, Value]:
+        op, h = self._op, self._charged(x)
+        late = self._fires(self.v) if op.when != "now" else None
+        if late is not None and op.reset == "hard":
+            h = torch.where(late, op.v_reset, h)
+        elif late is not None and op.reset == "soft":
+            h = h - self._threshold * late.to(h.dtype)
+        s = self._fires(h)
+        self.v = h
+        if op.when == "both":
+            assert late is not None
+            self.v = h - self._threshold * (s.to(h.dtype) - late.to(h.dtype))
+        elif op.when == "now" and op.reset == "hard":
+            self.v = torch.where(s, op.v_reset, h)
+        elif op.when == "now" and op.reset == "soft":
+            self.v = h - self._threshold * s.to(h.dtype)
+        return s, h
+
+
+def fire_as_written(op: Dynamics, current: Value, store: TensorStore) -> Value:
+    """The spikes or membranes of ``op`` for currents (T, N, *features)."""
+    neuron = Written(op, current.shape[1:], store)
+    values = torch.empty_like(current)
     for t, x in enumerate(current):
-        if integrates:
-            h = v + x
-        elif op.decay_input:
-            h = v + (x - (v - op.v_reset)) * leak
+        s, h = neuron(x)
+        if isinstance(op, Membrane):
+            values[t] = h if op.before else neuron.v
         else:
-            h = v - (v - op.v_reset) * leak + x
-        s = h > threshold if op.strict else h >= threshold
-        spikes[t] = s
-        v = torch.where(s, op.v_reset, h) if op.reset == "hard" else h - threshold * spikes[t]
-    return spikes
+            values[t] = s
+    return values
 
 
 # -- a Network ---------------------------------------------------------------------------------
@@ -497,18 +562,54 @@ def fire(
 
     With a ``teacher`` the membrane is reset by the teacher's spikes instead of its own.
     """
-    threshold = store.number(neuron.threshold)
-    x = x + store.number(neuron.bias)
-    if not isinstance(neuron.decay, Ref) and neuron.decay == 0:
-        return (x >= threshold).to(x.dtype), x
-    decay = store.number(neuron.decay)
-    integrates = not isinstance(neuron.decay, Ref) and neuron.decay == 1
-    v = store.number(neuron.initial).expand(x.shape[1:])
+    cell = Cell(neuron, x.shape[1:], store)
+    if neuron.is_memoryless:
+        return cell.at_once(x)
     spikes, membranes = torch.empty_like(x), torch.empty_like(x)
     for t, current in enumerate(x):
-        h = v + current if integrates else decay * v + current
-        membranes[t] = h
-        spikes[t] = h >= threshold
-        s = spikes[t] if teacher is None else teacher[t]
-        v = h * (1 - s) if neuron.reset == "hard" else h - threshold * s
+        spikes[t], membranes[t] = cell(current, None if teacher is None else teacher[t])
     return spikes, membranes
+
+
+class Cell:
+    """A neuron in the normal form, step after step."""
+
+    def __init__(self, neuron: Neuron, shape: Sequence[int], store: TensorStore) -> None:
+        self._neuron = neuron
+        self._threshold, self._bias = store.number(neuron.threshold), store.number(neuron.bias)
+        self._decay = store.number(neuron.decay)
+        self._current_decay = store.number(neuron.current_decay)
+        self._integrates = not isinstance(neuron.decay, Ref) and neuron.decay == 1
+        self._current: Value | None = None
+        self._v = store.number(neuron.initial).expand(*shape)
+        self._late = (self._v >= self._threshold).to(self._v.dtype)
+
+    def at_once(self, x: Value) -> tuple[Value, Value]:
+        """Spikes and membranes of a memoryless neuron, all steps in one go."""
+        x = x + self._bias
+        return (x >= self._threshold).to(x.dtype), x
+
+    def __call__(self, x: Value, teacher: Value | None = None) -> tuple[Value, Value]:
+        """Spikes and membrane of one step, both (N, *shape)."""
+        neuron, x = self._neuron, x + self._bias
+        if isinstance(neuron.current_decay, Ref) or neuron.current_decay != 0:
+            x = x if self._current is None else self._current_decay * self._current + x
+            self._current = x
+        h = self._v + x if self._integrates else self._decay * self._v + x
+        if neuron.when == "both":
+            self._late = (self._v >= self._threshold).to(h.dtype)
+        if neuron.when != "now" and neuron.reset == "hard":
+            h = h * (1 - self._late)
+        elif neuron.when != "now" and neuron.reset == "soft":
+            h = h - self._threshold * self._late
+        spikes = (h >= self._threshold).to(h.dtype)
+        s = spikes if teacher is None else teacher
+        self._v = h
+        if neuron.when == "both":
+            self._v = h - self._threshold * (s - self._late)
+        elif neuron.when == "now" and neuron.reset == "hard":
+            self._v = h * (1 - s)
+        elif neuron.when == "now" and neuron.reset == "soft":
+            self._v = h - self._threshold * s
+        self._late = s
+        return spikes, h

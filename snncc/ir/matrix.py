@@ -16,6 +16,7 @@ from snncc.ir.ops import (
     AdaptivePool,
     Broadcast,
     Conv,
+    ConvTranspose,
     Dense,
     Identity,
     Op,
@@ -28,8 +29,9 @@ from snncc.ir.ops import (
     Slice,
     Sparse,
     Upsample,
+    is_linear,
 )  # fmt: skip
-from snncc.ir.shapes import Shape, output_shape
+from snncc.ir.shapes import Shape, adaptive_spans, output_shape, window_sizes
 
 
 def matrix(op: Op, shape: Shape, tensors: Tensors) -> csr_matrix:
@@ -39,7 +41,7 @@ def matrix(op: Op, shape: Shape, tensors: Tensors) -> csr_matrix:
     is no linear map.
     """
     rule = _RULES.get(type(op))
-    if rule is None or (isinstance(op, Pool) and op.kind == "max"):
+    if rule is None or not is_linear(op):
         raise TypeError(f"{type(op).__name__} is no linear map")
     result = csr_matrix(rule(op, shape, tensors), dtype=np.float64)
     result.eliminate_zeros()
@@ -82,7 +84,11 @@ def _tap(size: int, count: int, start: int, stride: int) -> csr_matrix:
 
 
 def _conv(op: Conv, shape: Shape, tensors: Tensors) -> csr_matrix:
-    weight, after = tensors[op.weight], output_shape(op, (shape,), tensors)
+    return _correlation(op, shape, output_shape(op, (shape,), tensors), tensors)
+
+
+def _correlation(op: Conv, shape: Shape, after: Shape, tensors: Tensors) -> csr_matrix:
+    weight = tensors[op.weight]
     taps_last = weight.reshape(*weight.shape[:2], -1)
     total: csr_matrix = 0
     for i, at in enumerate(itertools.product(*map(range, weight.shape[2:]))):
@@ -98,20 +104,29 @@ def _conv(op: Conv, shape: Shape, tensors: Tensors) -> csr_matrix:
     return total
 
 
+def _conv_transpose(op: ConvTranspose, shape: Shape, tensors: Tensors) -> csr_matrix:
+    """The transpose of the Conv from the output to the input."""
+    after = output_shape(op, (shape,), tensors)
+    conv = Conv(op.weight, None, op.stride, op.padding, op.dilation, op.groups)
+    back = _correlation(conv, after, shape, tensors)
+    return back.T
+
+
 def _pool(op: Pool, shape: Shape, tensors: Tensors) -> csr_matrix:
     after = output_shape(op, (shape,), tensors)
+    first = len(shape) - len(op.kernel)
     maps: dict[int, csr_matrix] = {}
-    for i, (kernel, stride, padding) in enumerate(
-        zip(op.kernel, op.stride, op.padding, strict=True)
-    ):
-        axis = len(shape) - len(op.kernel) + i
-        size = shape[axis]
-        rows = np.zeros((after[axis], size))
-        for row, start in zip(rows, itertools.count(-padding, stride), strict=False):
-            first, last = max(start, 0), min(start + kernel, size)
-            counted = min(start + kernel, size + padding) - start
-            row[first:last] = 1 / (counted if op.count_padding else last - first)
-        maps[axis] = csr_matrix(rows != 0 if op.kind == "sum" else rows)
+    settings = zip(op.kernel, op.stride, op.padding, op.dilation, strict=True)
+    for axis, (kernel, stride, padding, dilation) in enumerate(settings, first):
+        size, count = shape[axis], after[axis]
+        windows = sum(
+            _tap(size, count, k * dilation - padding, stride) for k in range(kernel)
+        )
+        if op.kind == "average":
+            sizes = window_sizes(size, count, kernel, stride, padding)
+            divisors = [counted if op.count_padding else inside for inside, counted in sizes]
+            windows = sparse.diags(1 / np.array(divisors)) @ windows
+        maps[axis] = csr_matrix(windows)
     return _by_axis(shape, maps)
 
 
@@ -119,9 +134,8 @@ def _adaptive(op: AdaptivePool, shape: Shape, tensors: Tensors) -> csr_matrix:
     maps: dict[int, csr_matrix] = {}
     for axis, count in enumerate(op.size, len(shape) - len(op.size)):
         rows = np.zeros((count, shape[axis]))
-        for i, row in enumerate(rows):
-            first, last = i * shape[axis] // count, -(-(i + 1) * shape[axis] // count)
-            row[first:last] = 1 / (last - first)
+        for row, (first, last) in zip(rows, adaptive_spans(shape[axis], count), strict=True):
+            row[first:last] = 1.0 if op.kind == "sum" else 1 / (last - first)
         maps[axis] = csr_matrix(rows)
     return _by_axis(shape, maps)
 
@@ -159,6 +173,7 @@ def _sparse(op: Sparse, shape: Shape, tensors: Tensors) -> csr_matrix:
 
 _RULES: dict[type[Op], Callable[..., csr_matrix]] = {
     Conv: _conv,
+    ConvTranspose: _conv_transpose,
     Dense: lambda op, shape, tensors: _by_axis(
         shape, {len(shape) - 1: csr_matrix(tensors[op.weight])}
     ),

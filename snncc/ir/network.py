@@ -16,7 +16,7 @@ import networkx as nx
 
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Tensors
-from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Scale, is_linear
+from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, is_linear
 from snncc.ir.shapes import output_shape
 
 Shape = tuple[int, ...]
@@ -49,16 +49,36 @@ class Encoder:
 class Neuron:
     """The one normal form (design, section 2).
 
-    v ← decay·v + x + bias;  s = [v ≥ threshold];  hard: v ← 0 where s, soft: v ← v − threshold·s.
-    v starts at ``initial``. decay = 0 is a memoryless gate. Numbers are per layer, or tensors that
-    broadcast over the population's shape (per channel (C,1,1), per neuron).
+    v ← decay·v + x + bias;  s = [v ≥ threshold];  hard: v ← 0 where s, soft: v ← v − threshold·s,
+    none: v stays. v starts at ``initial``. decay = 0 is a memoryless gate. Numbers are per layer,
+    or tensors that broadcast over the population's shape (per channel (C,1,1), per neuron).
+
+    Two variants with a name of their own. With ``current_decay`` there is a synaptic current:
+    c ← current_decay·c + x + bias, from 0, takes the place of x + bias. ``when`` is when a spike
+    resets, as in ``ops.Dynamics``: "now", in the "next" step, or "both".
     """
 
     decay: Number = 1.0
     threshold: Number = 1.0
     bias: Number = 0.0
     initial: Number = 0.0
-    reset: Literal["hard", "soft"] = "hard"
+    reset: Reset = "hard"
+    current_decay: Number = 0.0
+    when: When = "now"
+
+    @property
+    def is_memoryless(self) -> bool:
+        """Whether a step depends on nothing before it."""
+        return self.decay == 0 and self.current_decay == 0 and self.when == "now"
+
+    @property
+    def variant(self) -> str:
+        """What it is more than the first line above, in words; empty if nothing."""
+        words = {"next": f"{self.reset} reset one step late", "both": "reset in two steps"}
+        parts = [words[self.when]] if self.when in words else []
+        parts += ["no reset"] if self.reset == "none" else []
+        parts += ["a synaptic current"] if self.current_decay != 0 else []
+        return " and ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -162,7 +182,7 @@ class Network:
             values: tuple[object, ...] = ()
             if isinstance(place, Population):
                 n = place.neuron
-                values = (n.decay, n.threshold, n.bias, n.initial)
+                values = (n.decay, n.threshold, n.bias, n.initial, n.current_decay)
             elif isinstance(place, Readout):
                 values = (place.bias,)
             seen.update((value, None) for value in values if isinstance(value, Ref))

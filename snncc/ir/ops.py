@@ -70,6 +70,22 @@ class Conv(Op):
 
 
 @dataclass(frozen=True)
+class ConvTranspose(Op):
+    """The transpose of a ``Conv``, as in torch. Weight (I, O/groups, *kernel), bias (O,).
+
+    ``output_padding`` makes the output that much longer at the end of each axis.
+    """
+
+    weight: Ref
+    bias: Ref | None = None
+    stride: tuple[int, ...] = (1, 1)
+    padding: tuple[int, ...] = (0, 0)
+    output_padding: tuple[int, ...] = (0, 0)
+    dilation: tuple[int, ...] = (1, 1)
+    groups: int = 1
+
+
+@dataclass(frozen=True)
 class Dense(Op):
     """x Wᵀ + b over the last feature axis. Weight (O, I), bias (O,)."""
 
@@ -105,9 +121,10 @@ class Pool(Op):
 
 @dataclass(frozen=True)
 class AdaptivePool(Op):
-    """Average pool to a given size, torch's windows."""
+    """Average, sum or max pool to a given size, torch's windows."""
 
     size: tuple[int, ...]
+    kind: Literal["average", "sum", "max"] = "average"
 
 
 @dataclass(frozen=True)
@@ -222,23 +239,51 @@ class OverTime(Op):
     kind: Literal["mean", "sum", "last"]
 
 
-@dataclass(frozen=True)
-class Spiking(Op):
-    """A spiking neuron as its framework writes it, state starting at ``initial``.
+Reset = Literal["hard", "soft", "none"]
+When = Literal["now", "next", "both"]
 
-    charge: h = v + leak·(x − (v − v_reset)) with ``decay_input``, else
-            h = v − leak·(v − v_reset) + x          (leak = 1/τ; 0 for IF)
-    fire:   s = [h ≥ threshold], or [h > threshold] with ``strict``
-    reset:  hard v = v_reset where s; soft v = h − threshold·s
+
+@dataclass(frozen=True)
+class Dynamics(Op):
+    """A neuron as its framework writes it, its membrane v starting at ``initial``.
+
+    current: c = current_decay·c + x in place of x, where ``current_decay`` is not 0; c starts at 0
+    charge:  h = decay·v + x where ``decay`` is given, else
+             h = v + leak·(x − (v − v_reset)) with ``decay_input``, else
+             h = v − leak·(v − v_reset) + x          (leak = 1/τ; 0 for IF)
+    fire:    s = [h ≥ threshold], or [h > threshold] with ``strict``
+    reset:   hard v = v_reset where s; soft v = h − threshold·s; none v = h
+
+    That is ``when="now"``. The others first ask the membrane left by the step before, with
+    r = [v ≥ threshold] (or >), before it charges:
+
+    next:    hard h = v_reset where r, so that the input of that step is lost; soft
+             h ← h − threshold·r; then fire, and v = h
+    both:    soft only: h ← h − threshold·r, fire, and v = h − threshold·(s − r)
     """
 
     leak: Number = 0.0
     decay_input: bool = False
     threshold: Number = 1.0
-    reset: Literal["hard", "soft"] = "hard"
+    reset: Reset = "hard"
     v_reset: float = 0.0
     initial: Number = 0.0
     strict: bool = False
+    decay: Number | None = None
+    current_decay: Number = 0.0
+    when: When = "now"
+
+
+@dataclass(frozen=True)
+class Spiking(Dynamics):
+    """The spikes s of a neuron."""
+
+
+@dataclass(frozen=True)
+class Membrane(Dynamics):
+    """The membrane of a neuron: v after the reset of the step, or ``before`` it h."""
+
+    before: bool = False
 
 
 # -- never between neurons -------------------------------------------------------------------
@@ -278,19 +323,24 @@ class Argmax(Op):
 OPS: dict[str, type[Op]] = {
     cls.__name__.lower(): cls
     for cls in (
-        Input, Constant, Conv, Dense, Sparse, Pool, AdaptivePool, Norm, Scale, Reshape, Permute,
-        Broadcast, Pad, Slice, Concat, Reduce, Upsample, Elementwise, Identity, Repeat, OverTime,
-        Spiking, Normalise, Softmax, MatMul, Argmax,
+        Input, Constant, Conv, ConvTranspose, Dense, Sparse, Pool, AdaptivePool, Norm, Scale,
+        Reshape, Permute, Broadcast, Pad, Slice, Concat, Reduce, Upsample, Elementwise, Identity,
+        Repeat, OverTime,
+        Spiking, Membrane, Normalise, Softmax, MatMul, Argmax,
     )
 }  # fmt: skip
 
 LINEAR = (
-    Conv, Dense, Sparse, Pool, AdaptivePool, Norm, Scale, Reshape, Permute, Broadcast, Pad, Slice,
-    Reduce, Upsample, Identity,
+    Conv, ConvTranspose, Dense, Sparse, Pool, AdaptivePool, Norm, Scale, Reshape, Permute,
+    Broadcast, Pad, Slice, Reduce, Upsample, Identity,
 )  # fmt: skip
 """Ops with one argument and an affine meaning (a max pool excepted: see ``is_linear``)."""
 
 
 def is_linear(op: Op) -> bool:
     """One argument, and affine in it for every value of it."""
-    return isinstance(op, LINEAR) and not (isinstance(op, Pool) and op.kind == "max")
+    return isinstance(op, LINEAR) and not is_max_pool(op)
+
+
+def is_max_pool(op: Op) -> bool:
+    return isinstance(op, Pool | AdaptivePool) and op.kind == "max"

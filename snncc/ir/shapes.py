@@ -15,6 +15,7 @@ from snncc.ir.ops import (
     Concat,
     Constant,
     Conv,
+    ConvTranspose,
     Dense,
     Elementwise,
     MatMul,
@@ -44,6 +45,26 @@ def window_count(size: int, kernel: int, stride: int, before: int, after: int, d
     return count
 
 
+def adaptive_spans(size: int, count: int) -> list[tuple[int, int]]:
+    """First and last + 1 of each window of an adaptive pool along one axis, torch's rule."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+def window_sizes(
+    size: int, count: int, kernel: int, stride: int, padding: int, dilation: int = 1
+) -> list[tuple[int, int]]:
+    """For each window along one axis, how many of its taps lie inside, and how many torch counts.
+
+    It counts padding, but not what a last window of a ceil pool has beyond it.
+    """
+    windows = []
+    for start in range(-padding, count * stride - padding, stride):
+        taps = range(start, start + dilation * kernel, dilation)
+        counted = sum(tap < size + padding for tap in taps)
+        windows.append((sum(0 <= tap < size for tap in taps), counted))
+    return windows
+
+
 def _windows(shape: Shape, kernel: Sequence[int], op: Conv | Pool, ceil: bool) -> Shape:
     axes = zip(shape, kernel, op.stride, op.padding, op.dilation, strict=True)
     return tuple(window_count(n, k, s, p, p, d, ceil) for n, k, s, p, d in axes)
@@ -55,6 +76,18 @@ def _conv(op: Conv, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
     if len(shape) != len(weight) - 1 or shape[0] != weight[1] * op.groups:
         raise ValueError(f"conv of weight {tuple(weight)}, groups {op.groups} cannot read {shape}")
     return (weight[0], *_windows(shape[1:], weight[2:], op, False))
+
+
+def _conv_transpose(op: ConvTranspose, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    (shape,) = shapes
+    weight = tensors[op.weight].shape
+    if len(shape) != len(weight) - 1 or shape[0] != weight[0]:
+        raise ValueError(f"transposed conv of weight {tuple(weight)} cannot read {shape}")
+    axes = zip(
+        shape[1:], weight[2:], op.stride, op.padding, op.output_padding, op.dilation, strict=True
+    )
+    sizes = ((n - 1) * s - 2 * p + d * (k - 1) + more + 1 for n, k, s, p, more, d in axes)
+    return (weight[1] * op.groups, *sizes)
 
 
 def _dense(op: Dense, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
@@ -115,6 +148,7 @@ def _scale(op: Scale, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
 
 _RULES: dict[type[Op], Callable[..., Shape]] = {
     Conv: _conv,
+    ConvTranspose: _conv_transpose,
     Dense: _dense,
     Pool: _pool,
     Reshape: _reshape,

@@ -21,6 +21,7 @@ from snncc.ir.ops import (
     AdaptivePool,
     Broadcast,
     Conv,
+    ConvTranspose,
     Dense,
     Op,
     Pad,
@@ -33,7 +34,7 @@ from snncc.ir.ops import (
     Sparse,
     Upsample,
 )  # fmt: skip
-from snncc.ir.shapes import Shape, output_shape
+from snncc.ir.shapes import Shape, adaptive_spans, output_shape
 
 Matrix = Any
 """A sparse 0-1 matrix in CSR form (scipy has no types)."""
@@ -167,6 +168,8 @@ def _extend(now: _Segment, op: Op, shape: Shape, after: Shape, tensors: Tensors)
     match op:
         case Conv():
             _convolve(now, op, tensors[op.weight].shape, shape, after)
+        case ConvTranspose():
+            _convolve_back(now, op, tensors[op.weight].shape, shape, after)
         case Dense():
             now.connect_all(len(shape) - 1, after[-1])
         case Pool():
@@ -216,6 +219,19 @@ def _convolve(now: _Segment, op: Conv, weight: Shape, shape: Shape, after: Shape
         now.pass_through(axis, _windows(shape[axis], after[axis], *window))
 
 
+def _convolve_back(
+    now: _Segment, op: ConvTranspose, weight: Shape, shape: Shape, after: Shape
+) -> None:
+    if op.groups == 1:
+        now.connect_all(0, weight[1])
+    else:
+        group = _ones(weight[1], weight[0] // op.groups)
+        now.pass_through(0, _kron(_eye(op.groups), group))
+    settings = zip(weight[2:], op.stride, op.padding, op.dilation, strict=True)
+    for axis, window in enumerate(settings, 1):
+        now.pass_through(axis, _csr(_windows(after[axis], shape[axis], *window).T))
+
+
 def _windows(size: int, count: int, kernel: int, stride: int, pad: int, dilation: int) -> Matrix:
     """Windows (rows) over an axis; what lies outside it connects to nothing."""
     starts = np.arange(count)[:, None] * stride - pad
@@ -226,7 +242,7 @@ def _windows(size: int, count: int, kernel: int, stride: int, pad: int, dilation
 
 
 def _adaptive_windows(size: int, count: int) -> Matrix:
-    spans = [range(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+    spans = [range(*span) for span in adaptive_spans(size, count)]
     rows = np.repeat(np.arange(count), [len(span) for span in spans])
     return _at(rows, np.concatenate([np.asarray(span) for span in spans]), (count, size))
 

@@ -33,6 +33,7 @@ from snncc.ir.ops import (
     AdaptivePool,
     Constant,
     Conv,
+    ConvTranspose,
     Dense,
     Elementwise,
     Identity,
@@ -188,7 +189,7 @@ class GraphMeter:
         if not args or not all(map(self._is_count, args)):
             return False
         match node.op:
-            case Conv() | Dense() | Sparse() | Pool() | AdaptivePool() | Reduce():
+            case Conv() | ConvTranspose() | Dense() | Sparse() | Pool() | AdaptivePool() | Reduce():
                 return True
             case OverTime():
                 return node.op.kind != "last"
@@ -223,8 +224,8 @@ class GraphMeter:
                 return Operations(updates=size * samples * steps)
             case OverTime() if node.op.kind != "last":
                 return Operations(ac=size * times)
-            case Pool() if node.op.kind == "max":
-                return Operations(ac=size * math.prod(node.op.kernel) * times)
+            case Pool() | AdaptivePool() if node.op.kind == "max":
+                return Operations(ac=self._dense_layer(node.op, size, args[0]) * times)
             case Norm() if self._follows_layer(args[0]):
                 return Operations()
             case Norm() | Normalise():
@@ -245,6 +246,10 @@ class GraphMeter:
     def _dense_layer(self, op: Op, size: int, source: str) -> int:
         """Products of one step of a layer that reads real values; 0 for what is no layer."""
         match op:
+            case ConvTranspose():
+                weight = self._graph.tensors[op.weight]
+                source_size = math.prod(self._graph.nodes[source].signal.shape)
+                return source_size * math.prod(weight.shape[1:])
             case Conv():
                 return size * math.prod(self._graph.tensors[op.weight].shape[1:])
             case Dense():
@@ -258,7 +263,7 @@ class GraphMeter:
     def _follows_layer(self, name: str) -> bool:
         while isinstance(self._graph.nodes[name].op, Identity):
             (name,) = self._graph.nodes[name].inputs
-        return isinstance(self._graph.nodes[name].op, Conv | Dense)
+        return isinstance(self._graph.nodes[name].op, Conv | ConvTranspose | Dense)
 
 
 def _arrivals(spikes: Value, fan: np.ndarray) -> int:

@@ -1,12 +1,15 @@
-"""Functions of a few spikes: affine, one threshold gate, or a sum of AND gates.
+"""Functions of a few values that are finite: affine, one threshold gate, or a sum of AND gates.
 
-A group of elementwise ops over k spikes is its truth table (design, section 2). Row r of a table
-has leaf i at bit k − 1 − i of r, as ``itertools.product`` counts.
+A group of elementwise ops over k leaves, each with finitely many possible values, is its table of
+values (design, section 2). Each leaf is read through *bits*: bit (leaf, j) is [leaf ≥ its value
+number j], for j from 1. A spike has the one bit that it is. Row r of a table counts through the
+values of the leaves as ``itertools.product`` does, the last leaf fastest.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,10 +18,16 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 Table = tuple[float, ...]
 
+Levels = tuple[int, ...]
+"""How many values each leaf can take."""
+
+GATE_INPUTS = 8
+"""So many bits a function may depend on to be tried as one threshold gate."""
+
 
 @dataclass(frozen=True)
 class Affine:
-    """constant + Σ weights[i]·leaf i."""
+    """constant + Σ weights[i]·bit i."""
 
     constant: float
     weights: tuple[float, ...]
@@ -26,7 +35,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Threshold:
-    """[Σ weights[i]·leaf i ≥ threshold], all whole numbers and as small as can be."""
+    """[Σ weights[i]·bit i ≥ threshold], all whole numbers and as small as can be."""
 
     weights: tuple[int, ...]
     threshold: int
@@ -34,69 +43,95 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Moebius:
-    """constant + Σ weights[i]·leaf i + Σ coefficient·AND(leaves): ``products`` by leaf indices."""
+    """constant + Σ weights[i]·bit i + Σ coefficient·AND(bits): ``products`` by bit numbers."""
 
     constant: float
     weights: tuple[float, ...]
     products: tuple[tuple[tuple[int, ...], float], ...]
 
 
-def rows(leaves: int) -> np.ndarray:
-    """All assignments, (2^leaves, leaves)."""
-    return np.array(list(itertools.product((0, 1), repeat=leaves)), dtype=np.float64).reshape(
-        2**leaves, leaves
-    )
+def bits(levels: Levels) -> tuple[tuple[int, int], ...]:
+    """All bits, (leaf, j), in the order in which forms number them."""
+    return tuple((leaf, j) for leaf, count in enumerate(levels) for j in range(1, count))
+
+
+def rows(levels: Levels) -> np.ndarray:
+    """The bits of every row of a table, (rows, bits)."""
+    chosen = itertools.product(*map(range, levels))
+    read = [[float(row[leaf] >= j) for leaf, j in bits(levels)] for row in chosen]
+    return np.array(read, dtype=np.float64).reshape(len(read), -1)
 
 
 @lru_cache(maxsize=1024)
-def realise(table: Table) -> Affine | Threshold | Moebius:
-    """The cheapest form of a truth table of length 2^k, in the order of the classes above."""
-    leaves = len(table).bit_length() - 1
-    expansion = moebius(table)
+def realise(table: Table, levels: Levels) -> Affine | Threshold | Moebius:
+    """The cheapest form of a table of values, in the order of the classes above."""
+    expansion = moebius(table, levels)
     if not expansion.products:
         return Affine(expansion.constant, expansion.weights)
     if set(table) <= {0.0, 1.0}:
-        gate = threshold_gate(table, leaves)
+        gate = threshold_gate(table, levels, used(expansion))
         if gate is not None:
             return gate
     return expansion
 
 
-def moebius(table: Table) -> Moebius:
-    """The one multilinear polynomial that takes these values: c_S = Σ_{R⊆S} (−1)^|S−R| f(R).
+def used(form: Affine | Threshold | Moebius) -> list[int]:
+    """The bits that a function depends on."""
+    alone = (i for i, weight in enumerate(form.weights) if weight)
+    products = form.products if isinstance(form, Moebius) else ()
+    return sorted({*alone, *(i for product, _ in products for i in product)})
 
-    Coefficients that are rounding errors of the values (2⁻⁴⁰ of the largest) are zero.
+
+def gates_of(form: Affine | Threshold | Moebius) -> int:
+    """How many gates compute the function, those for the bits of counts included."""
+    products = len(form.products) if isinstance(form, Moebius) else 0
+    return len(used(form)) + products + isinstance(form, Threshold)
+
+
+def moebius(table: Table, levels: Levels) -> Moebius:
+    """The one sum of ANDs of bits, at most one bit a leaf, that takes these values.
+
+    Its coefficients are the differences of the table along every axis; over spikes this is the
+    Möbius transform c_S = Σ_{R⊆S} (−1)^|S−R| f(R). Coefficients that are rounding errors of the
+    values (2⁻⁴⁰ of the largest) are zero.
     """
     noise = max(map(abs, table), default=0.0) * 2.0**-40
-    leaves = len(table).bit_length() - 1
-    cube = np.array(table, dtype=np.float64).reshape((2,) * leaves)
-    for axis in range(leaves):
-        low, high = np.split(cube, 2, axis)
-        cube = np.concatenate([low, high - low], axis)
-    weights = [0.0] * leaves
+    cube = np.array(table, dtype=np.float64).reshape(levels)
+    for axis in range(len(levels)):
+        cube = np.diff(cube, axis=axis, prepend=np.zeros_like(cube.take([0], axis)))
+    number = {bit: i for i, bit in enumerate(bits(levels))}
+    weights = [0.0] * len(number)
     products = []
     for index, coefficient in np.ndenumerate(cube):
-        chosen = tuple(i for i, bit in enumerate(index) if bit)
+        chosen = tuple(number[leaf, j] for leaf, j in enumerate(index) if j)
+        if abs(coefficient) <= noise:
+            continue
         if len(chosen) == 1:
             weights[chosen[0]] = float(coefficient)
-        elif len(chosen) > 1 and abs(coefficient) > noise:
+        elif chosen:
             products.append((chosen, float(coefficient)))
-    return Moebius(float(cube[(0,) * leaves]), tuple(weights), tuple(products))
+    return Moebius(float(cube[(0,) * len(levels)]), tuple(weights), tuple(products))
 
 
-def threshold_gate(table: Table, leaves: int) -> Threshold | None:
+def threshold_gate(
+    table: Table, levels: Levels, among: Sequence[int] | None = None
+) -> Threshold | None:
     """The gate with the smallest Σ|weight|, or None when the function is not separable.
 
     An integer program over w = w⁺ − w⁻ and θ: rows of value 1 reach θ, rows of value 0 stay at
-    most θ − 1; among equal weights the smallest |θ| is taken.
+    most θ − 1; among equal weights the smallest |θ| is taken. Only the bits ``among`` get weights.
     """
-    assignments, values = rows(leaves), np.array(table)
+    assignments, values = rows(levels), np.array(table)
+    chosen = list(range(assignments.shape[1]) if among is None else among)
+    if len(chosen) > GATE_INPUTS:
+        return None
     sign = np.where(values == 1, 1.0, -1.0)[:, None]
-    matrix = np.hstack([assignments, -assignments, -np.ones((len(table), 1)),
-                        np.ones((len(table), 1))]) * sign  # fmt: skip
-    lower = np.where(values == 1, 0.0, 1.0)
+    ones = np.ones((len(table), 1))
+    read = assignments[:, chosen]
+    matrix = np.unique(np.hstack([read, -read, -ones, ones]) * sign, axis=0)
+    lower = np.where(matrix[:, -1] > 0, 0.0, 1.0)
     small = 1.0 / 1024
-    cost = np.concatenate([np.ones(2 * leaves), [small, small]])
+    cost = np.concatenate([np.ones(2 * len(chosen)), [small, small]])
     found = milp(
         cost, constraints=LinearConstraint(matrix, lower, np.inf),
         integrality=np.ones(len(cost)), bounds=Bounds(0, 64),
@@ -104,8 +139,8 @@ def threshold_gate(table: Table, leaves: int) -> Threshold | None:
     if not found.success:
         return None
     x = np.rint(found.x).astype(int)
-    weights = tuple(int(w) for w in x[:leaves] - x[leaves : 2 * leaves])
+    weights = np.zeros(assignments.shape[1], dtype=int)
+    weights[chosen] = x[: len(chosen)] - x[len(chosen) : 2 * len(chosen)]
     threshold = int(x[-2] - x[-1])
-    fired = assignments @ np.array(weights) >= threshold
-    assert np.array_equal(fired, values == 1)
-    return Threshold(weights, threshold)
+    assert np.array_equal(assignments @ weights >= threshold, values == 1)
+    return Threshold(tuple(map(int, weights)), threshold)

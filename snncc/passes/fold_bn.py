@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from snncc.ir.network import Network, Place, Population, Projection
-from snncc.ir.ops import Conv, Dense, Number, Op, Ref, Scale
+from snncc.ir.ops import Conv, ConvTranspose, Dense, Number, Op, Ref, Scale
 from snncc.passes.base import Form, Outcome, Pass
 
 
@@ -146,12 +146,14 @@ def _into_weights(network: Network) -> Outcome:
         maps, scales = _split(projection.map)
         factor = _diagonal(projection, tensors)
         last = maps[-1] if maps else None
-        if scales and isinstance(last, Conv | Dense):
+        if scales and isinstance(last, Conv | ConvTranspose | Dense):
             weight = tensors[last.weight]
-            per_output = _per_output(factor, weight.shape[0], isinstance(last, Conv))
+            transposed = isinstance(last, ConvTranspose)
+            outputs = weight.shape[1] * last.groups if isinstance(last, ConvTranspose) else weight.shape[0]
+            per_output = _per_output(factor, outputs, not isinstance(last, Dense))
             if per_output is not None:
                 name = f"{last.weight}.folded:{len(projections)}"
-                tensors[name] = weight * per_output.reshape(-1, *[1] * (weight.ndim - 1))
+                tensors[name] = weight * _along_outputs(per_output, weight, transposed)
                 maps = (*maps[:-1], replace(last, weight=Ref(name)))
                 projection = replace(projection, map=maps)
                 folded += 1
@@ -167,3 +169,13 @@ def _per_output(factor: np.ndarray, outputs: int, channel_first: bool) -> np.nda
     axis = 0 if channel_first else factor.ndim - 1
     fits = factor.shape[axis] == outputs and factor.size == outputs
     return factor.reshape(-1) if fits else None
+
+
+def _along_outputs(factor: np.ndarray, weight: np.ndarray, transposed: bool) -> np.ndarray:
+    """One number an output so that it multiplies a weight (O, I, …), or (I, O/groups, …)."""
+    tail = (1,) * (weight.ndim - 2)
+    if not transposed:
+        return factor.reshape(-1, 1, *tail)
+    groups = factor.size // weight.shape[1]
+    repeated = factor.reshape(groups, -1).repeat(len(weight) // groups, 0)
+    return repeated.reshape(len(weight), -1, *tail)

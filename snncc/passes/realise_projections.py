@@ -17,6 +17,7 @@ from snncc.ir.ops import (
     AdaptivePool,
     Broadcast,
     Conv,
+    ConvTranspose,
     Dense,
     Op,
     Pad,
@@ -35,7 +36,7 @@ from snncc.passes.base import Form, Outcome, Pass
 
 Chain = tuple[Op, ...]
 
-GATHERING = (Conv, Dense, Sparse, Pool, AdaptivePool, Reduce)
+GATHERING = (Conv, ConvTranspose, Dense, Sparse, Pool, AdaptivePool, Reduce)
 """Ops whose results sum over synapses; all others copy, move or scale single values."""
 
 
@@ -168,10 +169,9 @@ class _Workshop:
             return ()
         window = _even_window(op, shape, after)
         if window is not None:  # rule 2
-            kernel, stride, padding, weight = window
+            kernel, stride, padding, dilation, weight = window
             tensor = np.full((shape[0], 1, *kernel), weight)
-            ones = (1,) * len(kernel)
-            return (Conv(self._new(tensor), None, stride, padding, ones, shape[0]),)
+            return (Conv(self._new(tensor), None, stride, padding, dilation, shape[0]),)
         return (op,)
 
     # -- two ops -----------------------------------------------------------------------------
@@ -331,21 +331,24 @@ def _does_nothing(op: Op, shape: Shape, after: Shape) -> bool:
     return False
 
 
-def _even_window(op: Op, shape: Shape, after: Shape) -> tuple[Shape, Shape, Shape, float] | None:
-    """Kernel, stride, padding and weight of a pool whose windows all weigh alike."""
+def _even_window(
+    op: Op, shape: Shape, after: Shape
+) -> tuple[Shape, Shape, Shape, Shape, float] | None:
+    """Kernel, stride, padding, dilation and weight of a pool whose windows all weigh alike."""
     match op:
-        case Pool() if len(shape) == len(op.kernel) + 1 and set(op.dilation) == {1}:
+        case Pool() if len(shape) == len(op.kernel) + 1:
             if op.ceil and output_shape(replace(op, ceil=False), (shape,), {}) != after:
                 return None
             if op.kind == "average" and any(op.padding) and not op.count_padding:
                 return None
             weight = 1 / math.prod(op.kernel) if op.kind == "average" else 1.0
-            return op.kernel, op.stride, op.padding, weight
+            return op.kernel, op.stride, op.padding, op.dilation, weight
         case AdaptivePool() if len(shape) == len(op.size) + 1:
             if any(n % m for n, m in zip(shape[1:], op.size, strict=True)):
                 return None
             kernel = tuple(n // m for n, m in zip(shape[1:], op.size, strict=True))
-            return kernel, kernel, (0,) * len(kernel), 1 / math.prod(kernel)
+            weight = 1 / math.prod(kernel) if op.kind == "average" else 1.0
+            return kernel, kernel, (0,) * len(kernel), (1,) * len(kernel), weight
     return None
 
 

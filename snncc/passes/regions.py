@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from snncc.diagnostics import Finding
-from snncc.ir.elementwise import ACTIVATIONS
+from snncc.ir.elementwise import ACTIVATIONS, COMPARISONS
 from snncc.ir.graph import Graph, Node
 from snncc.ir.inference import CONE_LIMIT, evaluate, group_leaves
 from snncc.ir.interpreter import TensorStore, apply
@@ -38,16 +38,19 @@ from snncc.ir.network import (
     Source,
 )  # fmt: skip
 from snncc.ir.ops import (
+    AdaptivePool,
     Argmax,
     Broadcast,
     Concat,
     Constant,
     Conv,
+    ConvTranspose,
     Dense,
     Elementwise,
     Identity,
     Input,
     MatMul,
+    Membrane,
     Norm,
     Normalise,
     Number,
@@ -60,15 +63,32 @@ from snncc.ir.ops import (
     Scale,
     Softmax,
     Spiking,
+    When,
     is_linear,
+    is_max_pool,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
 from snncc.ir.values import ValueSet
 from snncc.passes.combination import Region, Term, accumulate, combine, compact, plus
-from snncc.passes.cones import Affine, Moebius, Threshold, realise
+from snncc.passes.cones import (
+    Affine,
+    Moebius,
+    Table,
+    Threshold,
+    bits,
+    gates_of,
+    realise,
+    used,
+)
 
 _HOST_OPS = (Softmax, Argmax, Identity)
-_WEIGHTED = (Conv, Dense)
+_WEIGHTED = (Conv, ConvTranspose, Dense)
+
+GATE_LIMIT = 16
+"""So many gates a function of counts may take."""
+
+STEP_LIMIT = 4096
+"""So many values one count may have to be read as a staircase."""
 
 
 class Lowering:
@@ -162,7 +182,7 @@ class Lowering:
         return name, left
 
     def _report_encoder(self, graph: Graph, node: Node, static: bool) -> None:
-        layers = graph.of_type(Conv, Dense)
+        layers = graph.of_type(*_WEIGHTED)
         work = sum(dense_macs(graph, layer) for layer in layers)
         often = "sample" if static else "time step"
         if self._strict and layers:
@@ -207,7 +227,7 @@ class Lowering:
                 return self._elementwise(node, op)
             case Concat():
                 return self._concat(node, op)
-            case Pool(kind="max"):
+            case Pool() | AdaptivePool() if is_max_pool(op):
                 return self._max_pool(node, op)
             case Normalise():
                 return self._find(
@@ -219,6 +239,8 @@ class Lowering:
                 return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
             case MatMul():
                 return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
+            case Membrane():
+                return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
         if is_linear(op):
             return self._linear(node, op)
         return self._find(
@@ -271,7 +293,7 @@ class Lowering:
             bias = getattr(op, "bias", None)
             if bias is None:
                 return None
-            trailing = len(before) - 1 if isinstance(op, Conv) else 0
+            trailing = 0 if isinstance(op, Dense) else len(before) - 1
             return self._store[bias].reshape(-1, *[1] * trailing)
         whole = offset.expand(before)[None]
         return compact(apply(op, [whole], self._store)[0])
@@ -308,20 +330,25 @@ class Lowering:
 
     def _elementwise(self, node: Node, op: Elementwise) -> Region:
         linear = self._is_linear_elementwise(node, op)
+        own = tuple(n for n in dict.fromkeys(node.inputs) if not self._is_number(n))
         leaves = group_leaves(self._graph, node.name, self._sets)
         if not linear or self._group_is_nonlinear(node, leaves):
-            if any(self._of(leaf).broken for leaf in leaves):
-                return Region({}, broken=True)
-            finite = all(self._sets[leaf].is_finite for leaf in leaves)
-            spikes = finite and all(self._sets[leaf].is_spike for leaf in leaves)
-            if spikes and len(leaves) <= CONE_LIMIT:
-                return self._cone(node, leaves)
-            if not linear:
-                return self._refuse_elementwise(node, op, leaves, finite, spikes)
-        args = [self._of(name) for name in node.inputs]
-        if any(region.broken for region in args):
+            for read in dict.fromkeys((leaves, own)):
+                if self._is_function_of(node, read):
+                    if any([self._of(leaf).broken for leaf in read]):
+                        return Region({}, broken=True)
+                    return self._cone(node, read)
+        if any([self._of(name).broken for name in own]):
             return Region({}, broken=True)
-        return self._linear_elementwise(node, op, args)
+        if linear:
+            return self._linear_elementwise(node, op, [self._of(name) for name in node.inputs])
+        if op.function in COMPARISONS:
+            return self._comparison(node, op)
+        return self._refuse_elementwise(node, op, leaves)
+
+    def _is_number(self, name: str) -> bool:
+        op = self._graph.nodes[name].op
+        return isinstance(op, Constant) and not isinstance(op.value, Ref)
 
     def _is_constant(self, name: str) -> bool:
         return isinstance(self._graph.nodes[name].op, Constant)
@@ -391,15 +418,31 @@ class Lowering:
             accumulate(terms, (source, (*chain, Broadcast(shape))), coefficient)
         return replace(region, terms=terms)
 
+    def _is_function_of(self, node: Node, leaves: tuple[str, ...]) -> bool:
+        """Whether ``node`` is a function of finitely many values that a few gates compute."""
+        sets = [self._sets[leaf].members for leaf in leaves]
+        levels = tuple(len(members) for members in sets if members is not None)
+        size = math.prod(levels)
+        if len(levels) < len(sets) or size > (STEP_LIMIT if len(levels) == 1 else 2**CONE_LIMIT):
+            return False
+        form = realise(self._table(node, leaves), levels)
+        return max(levels, default=0) <= 2 or gates_of(form) <= GATE_LIMIT
+
+    def _table(self, node: Node, leaves: tuple[str, ...]) -> Table:
+        """The values of ``node`` for all values of the leaves."""
+        members = [self._sets[leaf].members or () for leaf in leaves]
+        columns = np.array(list(itertools.product(*members)), dtype=np.float64).T
+        values = dict(zip(leaves, columns.reshape(len(leaves), -1), strict=True))
+        return tuple(float(v) + 0.0 for v in evaluate(self._graph, node.name, values))
+
     def _cone(self, node: Node, leaves: tuple[str, ...]) -> Region:
-        columns = np.array(list(itertools.product((0.0, 1.0), repeat=len(leaves)))).T
-        table = evaluate(self._graph, node.name, dict(zip(leaves, columns, strict=True)))
-        shape = node.signal.shape
+        levels = tuple(len(self._sets[leaf].members or ()) for leaf in leaves)
+        form = realise(self._table(node, leaves), levels)
+        read = used(form)
         parts = [
-            self._widened(self._of(leaf), self._graph.nodes[leaf].signal.shape, shape)
-            for leaf in leaves
+            self._bit(leaves[leaf], j, node.signal.shape) if i in read else Region({})
+            for i, (leaf, j) in enumerate(bits(levels))
         ]
-        form = realise(tuple(float(v) + 0.0 for v in table))
         match form:
             case Affine():
                 return combine(parts, form.weights, form.constant)
@@ -408,7 +451,7 @@ class Lowering:
             case Moebius():
                 total = combine(parts, form.weights, form.constant)
                 for chosen, coefficient in form.products:
-                    name = f"{node.name}.and{''.join(map(str, chosen))}"
+                    name = f"{node.name}.and{'.'.join(map(str, chosen))}"
                     ones = tuple(1 for _ in chosen)
                     both = self._gate(node, name, [parts[i] for i in chosen], ones, len(chosen), "")
                     total = plus(total, both, coefficient)
@@ -416,19 +459,77 @@ class Lowering:
                     return self._gate(node, node.name, [total], (1,), 1)
                 return total
 
+    def _bit(self, name: str, number: int, shape: tuple[int, ...]) -> Region:
+        """[value of ``name`` ≥ its possible value ``number``], broadcast to ``shape``."""
+        values = self._sets[name]
+        own = self._graph.nodes[name].signal.shape
+        region = self._of(name) if values.is_spike else self._level(name, number)
+        return self._widened(region, own, shape)
+
+    def _level(self, name: str, number: int) -> Region:
+        """The same for a value that is no spike: a gate, shared by all that ask."""
+        node, region = self._graph.nodes[name], self._of(name)
+        members = self._sets[name].members or ()
+        bound = members[number]
+        if not all(value == int(value) for value in members):
+            bound = (members[number - 1] + bound) / 2
+        if not region.terms:
+            assert region.offset is not None
+            return Region({}, (region.offset >= bound).double())
+        gate = f"{name}.level{number}"
+        if gate in self._places:
+            return Region({(gate, ()): 1.0})
+        return self._gate(node, gate, [region], (1,), bound, "")
+
+    def _comparison(self, node: Node, op: Elementwise) -> Region:
+        """A current compared with a constant, or with another current: a neuron without memory."""
+        function = op.function
+        left, right = (
+            self._widened(self._of(name), self._graph.nodes[name].signal.shape, node.signal.shape)
+            for name in node.inputs
+        )
+        if function == "heaviside":
+            at_zero = right.offset
+            if right.terms or at_zero is None or not bool(((at_zero == 0) | (at_zero == 1)).all()):
+                return self._refuse_elementwise(node, op, node.inputs)
+            function = "ge" if bool(at_zero.all()) else "gt"
+            right = Region({}, torch.zeros((), dtype=torch.float64))
+        if not left.terms:
+            left, right = right, left
+            function = {"ge": "le", "gt": "lt", "le": "ge", "lt": "gt"}[function]
+        threshold = torch.zeros((), dtype=torch.float64)
+        if right.terms:
+            left = plus(left, right, -1.0)
+        elif right.offset is not None:
+            threshold = right.offset
+        sign = 1.0 if function in ("ge", "gt") else -1.0
+        threshold = threshold * sign
+        if function in ("gt", "lt"):
+            threshold = torch.nextafter(threshold, torch.full_like(threshold, math.inf))
+        region = plus(Region({}), left, sign)
+        neuron = Neuron(
+            decay=0.0,
+            threshold=self._as_number(f"{node.name}.threshold", threshold),
+            bias=self._as_number(f"{node.name}.bias", region.offset),
+        )
+        self._places[node.name] = Population(
+            node.name, node.signal.shape, neuron, "neuron", node.name, node.origin
+        )
+        self._connect(region, node.name)
+        return Region({(node.name, ()): 1.0})
+
     def _wants_spikes(self, node: Node) -> bool:
         """Whether one more population is cheaper than its parts at every reader, or needed."""
         readers = [self._graph.nodes[r] for r in self._graph.readers[node.name]]
         readers = [r for r in readers if r.name in self._needed]
         nonlinear = any(
-            isinstance(r.op, Elementwise) or (isinstance(r.op, Pool) and r.op.kind == "max")
-            for r in readers
+            isinstance(r.op, Elementwise) or is_max_pool(r.op) for r in readers
         )
         return nonlinear or len(readers) > 1
 
     def _gate(
         self, node: Node, name: str, parts: list[Region], weights: tuple[int, ...],
-        threshold: int, stands_for: str | None = None,
+        threshold: float, stands_for: str | None = None,
     ) -> Region:  # fmt: skip
         """A memoryless population [Σ weight·part ≥ threshold]."""
         total = combine(parts, tuple(map(float, weights)), 0.0)
@@ -442,8 +543,10 @@ class Lowering:
         return Region({(name, ()): 1.0})
 
     def _refuse_elementwise(
-        self, node: Node, op: Elementwise, leaves: tuple[str, ...], finite: bool, spikes: bool
+        self, node: Node, op: Elementwise, leaves: tuple[str, ...]
     ) -> Region:
+        finite = all(self._sets[leaf].is_finite for leaf in leaves)
+        spikes = finite and all(self._sets[leaf].is_spike for leaf in leaves)
         if spikes:
             message = f"{node.name} reads {len(leaves)} spikes at once, more than {CONE_LIMIT}"
             return self._find("SNN109", node, message)
@@ -466,51 +569,39 @@ class Lowering:
 
     # -- 3: max pool -------------------------------------------------------------------------
 
-    def _max_pool(self, node: Node, op: Pool) -> Region:
+    def _max_pool(self, node: Node, op: Pool | AdaptivePool) -> Region:
+        """The largest value is the lowest one and, for each level above, a step if any is there."""
         (source,) = node.inputs
         region = self._of(source)
         if region.broken:
             return region
-        values = self._sets[source]
-        if not values.is_spike:
-            if values.is_finite:
-                return self._find(
-                    "SNN111", node, f"{node.name} pools counts {values} by their maximum"
-                )
+        members = self._sets[source].members
+        if members is None:
             return self._find("SNN104", node, f"{node.name} takes the maximum of currents")
-        shape = self._graph.nodes[source].signal.shape
-        chain = self._window_sum(op, shape, node)
-        terms = {(s, (*c, *chain)): k for (s, c), k in region.terms.items()}
-        offset = region.offset
-        if offset is not None:
-            whole = offset.expand(shape)[None]
-            for part in chain:
-                whole = apply(part, [whole], TensorStore(self._tensors, torch.float64))
-            offset = compact(whole[0])
-        return self._gate(node, node.name, [Region(terms, offset)], (1,), 1)
+        if self._sets[source].is_spike:
+            return self._any(node, node.name, region, op)
+        if len(members) - 1 > GATE_LIMIT:
+            return self._find(
+                "SNN111", node, f"{node.name} pools {self._sets[source]} by their maximum"
+            )
+        total = Region({}, torch.tensor(members[0], dtype=torch.float64))
+        for number in range(1, len(members)):
+            level = self._any(node, f"{node.name}.or{number}", self._level(source, number), op, "")
+            total = plus(total, level, members[number] - members[number - 1])
+        return total
 
-    def _window_sum(self, op: Pool, shape: tuple[int, ...], node: Node) -> tuple[Op, ...]:
-        """Linear maps that count the spikes of each window."""
-        rank = len(op.kernel)
-        spatial, out = shape[-rank:], node.signal.shape[-rank:]
-        chain: list[Op] = []
-        padding = op.padding
-        if op.ceil:
-            reach = [
-                (o - 1) * s + d * (k - 1) + 1
-                for o, s, d, k in zip(out, op.stride, op.dilation, op.kernel, strict=True)
-            ]
-            after = [max(r - n - p, 0) for r, n, p in zip(reach, spatial, op.padding, strict=True)]
-            lead = [(0, 0)] * (len(shape) - rank)
-            chain.append(Pad((*lead, *zip(op.padding, after, strict=True))))
-            padding = (0,) * rank
-        if any(d != 1 for d in op.dilation):
-            name = f"{node.name}.window"
-            self._tensors[name] = np.ones((shape[0], 1, *op.kernel))
-            conv = Conv(Ref(name), None, op.stride, padding, op.dilation, shape[0])
-            return (*chain, conv)
-        ones = (1,) * rank
-        return (*chain, Pool("sum", op.kernel, op.stride, padding, ones))
+    def _any(
+        self, node: Node, name: str, spikes: Region, op: Pool | AdaptivePool,
+        stands_for: str | None = None,
+    ) -> Region:  # fmt: skip
+        """A gate that fires when a spike is in the window."""
+        shape = self._graph.nodes[node.inputs[0]].signal.shape
+        count = replace(op, kind="sum")
+        terms: dict[Term, float] = {}
+        for (source, chain), coefficient in spikes.terms.items():
+            accumulate(terms, (source, (*chain, count)), coefficient)
+        offset = self._offset_through(count, spikes.offset, shape)
+        return self._gate(node, name, [Region(terms, offset)], (1,), 1, stands_for)
 
     # -- places ------------------------------------------------------------------------------
 
@@ -542,25 +633,42 @@ class Lowering:
             return
         op = node.op
         leak = self._store.number(op.leak)
-        gain = leak if op.decay_input else torch.ones((), dtype=torch.float64)
+        decay = 1 - leak if op.decay is None else self._store.number(op.decay)
+        scaled = op.decay_input and op.decay is None
+        gain = leak if scaled else torch.ones((), dtype=torch.float64)
         threshold = (
             self._store.number(op.threshold) - (op.v_reset if op.reset == "hard" else 0.0)
         ) / gain
         if op.strict:
             threshold = torch.nextafter(threshold, torch.full_like(threshold, math.inf))
         neuron = Neuron(
-            decay=self._as_number(f"{node.name}.decay", 1 - leak),
+            decay=self._as_number(f"{node.name}.decay", decay),
             threshold=self._as_number(f"{node.name}.threshold", threshold),
             bias=self._as_number(f"{node.name}.bias", region.offset),
             initial=self._as_number(
                 f"{node.name}.initial", (self._store.number(op.initial) - op.v_reset) / gain
             ),
             reset=op.reset,
+            current_decay=self._as_number(
+                f"{node.name}.current_decay", self._store.number(op.current_decay)
+            ),
+            when=self._when(op, decay),
         )
         self._places[node.name] = Population(
             node.name, node.signal.shape, neuron, "neuron", node.name, node.origin
         )
         self._connect(region, node.name)
+
+    def _when(self, op: Spiking, decay: torch.Tensor) -> When:
+        """When spikes reset, in the simplest words that leave every spike as it is.
+
+        Without a leak a soft reset that comes with the next charge, v + x − θ, is one that came
+        with the spike, (v − θ) + x, unless the neuron starts above its threshold.
+        """
+        number = self._store.number
+        rests = bool((number(op.initial) < number(op.threshold)).all())
+        carried = op.reset == "soft" and op.when == "next" and rests and bool((decay == 1).all())
+        return "now" if carried or op.reset == "none" else op.when
 
     # -- 5: the readout ----------------------------------------------------------------------
 
@@ -597,9 +705,9 @@ class Lowering:
 
 
 def dense_macs(graph: Graph, node: Node) -> int:
-    """MACs of one Conv or Dense node on one dense input."""
+    """MACs of one layer with weights on one dense input."""
     op = node.op
     assert isinstance(op, _WEIGHTED)
     weight = graph.tensors[op.weight]
-    per_output = math.prod(weight.shape[1:])
-    return per_output * math.prod(node.signal.shape)
+    across = graph.nodes[node.inputs[0]] if isinstance(op, ConvTranspose) else node
+    return math.prod(weight.shape[1:]) * math.prod(across.signal.shape)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.matrix import compose, matrix
@@ -16,6 +17,7 @@ from snncc.ir.ops import (
     AdaptivePool,
     Broadcast,
     Conv,
+    ConvTranspose,
     Dense,
     Elementwise,
     Identity,
@@ -77,18 +79,45 @@ def test_conv(data, rank):
     check([op], (inside * groups, *sizes), {"w": weight})
 
 
+@given(st.data(), st.integers(1, 3))
+def test_conv_transpose(data, rank):
+    groups = data.draw(st.integers(1, 3))
+    inside, outside = data.draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    kernel, stride, padding = data.draw(windows(rank))
+    dilation = data.draw(st.tuples(*[st.integers(1, 2)] * rank))
+    more = tuple(
+        data.draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True)
+    )
+    sizes = data.draw(st.tuples(*[st.integers(1, 4)] * rank))
+    op = ConvTranspose(Ref("w"), None, stride, padding, more, dilation, groups)
+    tensors = {"w": NUMBERS.standard_normal((inside * groups, outside, *kernel))}
+    shape = (inside * groups, *sizes)
+    assume(min(output_shape(op, (shape,), tensors)) > 0)
+    check([op], shape, tensors)
+
+
 @given(st.data(), st.sampled_from(["average", "sum"]), st.booleans(), st.booleans(), SHAPES)
 def test_pool(data, kind, ceil, count_padding, shape):
     kernel, stride, padding = data.draw(windows(2))
-    assume(all(n + 2 * p >= k for n, k, p in zip(shape[1:], kernel, padding, strict=True)))
-    assume(not (kind == "sum" and ceil and any(padding)))
-    op = Pool(kind, kernel, stride, padding, ceil=ceil, count_padding=count_padding)
+    dilation = data.draw(st.tuples(*[st.integers(1, 2)] * 2)) if kind == "sum" else (1, 1)
+    spans = zip(shape[1:], kernel, padding, dilation, strict=True)
+    assume(all(n + 2 * p > d * (k - 1) for n, k, p, d in spans))
+    op = Pool(kind, kernel, stride, padding, dilation, ceil, count_padding)
     check([op], shape, {})
 
 
-@given(SHAPES, st.tuples(SIZES, SIZES))
-def test_adaptive_pool(shape, size):
-    check([AdaptivePool(size)], shape, {})
+@given(st.data(), st.booleans(), SHAPES)
+def test_a_sum_pool_is_torchs_average_pool_with_divisor_1(data, ceil, shape):
+    kernel, stride, padding = data.draw(windows(2))
+    assume(all(n + 2 * p >= k for n, k, p in zip(shape[1:], kernel, padding, strict=True)))
+    x = torch.from_numpy(NUMBERS.standard_normal((2, *shape)))
+    y = apply(Pool("sum", kernel, stride, padding, ceil=ceil), [x], TensorStore({}, x.dtype))
+    torch.testing.assert_close(y, F.avg_pool2d(x, kernel, stride, padding, ceil, True, 1))
+
+
+@given(SHAPES, st.tuples(SIZES, SIZES), st.sampled_from(["average", "sum"]))
+def test_adaptive_pool(shape, size, kind):
+    check([AdaptivePool(size, kind)], shape, {})
 
 
 @given(st.lists(SIZES, min_size=1, max_size=3), SIZES)

@@ -15,6 +15,7 @@ from snncc.ir.ops import (
     AdaptivePool,
     Broadcast,
     Conv,
+    ConvTranspose,
     Dense,
     Op,
     Pad,
@@ -57,7 +58,7 @@ class Chains:
         draw = self.draw
         small = st.integers(1, 3)
         kind = draw(st.sampled_from(
-            ["conv", "depthwise", "pool", "adaptive", "dense", "reshape", "permute", "pad",
+            ["conv", "depthwise", "up", "up by groups", "pool", "or", "adaptive", "dense", "reshape", "permute", "pad",
              "slice", "upsample", "reduce", "broadcast", "scale", "sparse"]
         ))  # fmt: skip
         match kind:
@@ -71,6 +72,14 @@ class Chains:
                 else:
                     weight, groups = self.weight(2 * shape[0], 1, k, k), shape[0]
                 return Conv(weight, None, (s, s), (p, p), (1, 1), groups)
+            case "up" | "up by groups" if len(shape) == 3:
+                k, s, d = (draw(small) for _ in range(3))
+                groups = shape[0] if kind == "up by groups" else 1
+                weight = self.weight(shape[0], draw(small), k, k)
+                return ConvTranspose(weight, None, (s, s), (0, 0), (s - 1, 0), (d, 1), groups)
+            case "or" if len(shape) == 3 and min(shape[1:]) >= 3:
+                s, ceil = draw(small), draw(st.booleans())
+                return Pool("sum", (2, 3), (s, 1), (1, 1), (2, 1), ceil)
             case "pool" if len(shape) == 3 and min(shape[1:]) >= 2:
                 s, ceil = draw(small), draw(st.booleans())
                 return Pool("average", (2, 2), (s, s), (draw(st.integers(0, 1)),) * 2, ceil=ceil)

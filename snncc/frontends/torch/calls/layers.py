@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from snncc.frontends.torch.axes import MixedAxes, feature_index
+from snncc.frontends.torch.axes import MixedAxes, feature_index, features
 from snncc.frontends.torch.calls.table import emit, need_features, on, optional, sizes
 from snncc.frontends.torch.recorder import Call, Recorder
-from snncc.ir.ops import AdaptivePool, Conv, Dense, Norm, Normalise, Pool
+from snncc.ir.ops import (
+    AdaptivePool,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Elementwise,
+    Norm,
+    Normalise,
+    Pool,
+)  # fmt: skip
 
 
 @on("conv1d conv2d conv3d", "input weight bias stride=1 padding=0 dilation=1 groups=1")
@@ -31,6 +40,23 @@ def _conv(recorder: Recorder, call: Call) -> None:
     op = Conv(
         recorder.ref(weight, "weight"), optional(recorder, call["bias"], "bias"), stride,
         sizes(padding, rank), dilation, int(call["groups"]),
+    )  # fmt: skip
+    emit(recorder, op, x, call.result, "conv")
+
+
+@on("conv_transpose1d conv_transpose2d conv_transpose3d",
+     "input weight bias stride=1 padding=0 output_padding=0 groups=1 dilation=1")  # fmt: skip
+def _conv_transpose(recorder: Recorder, call: Call) -> None:
+    x, weight = call["input"], call["weight"]
+    rank = weight.dim() - 2
+    _, axes = recorder.solid(x)
+    need_features(axes, rank + 1)
+    if len(axes) != rank + 2:
+        raise MixedAxes("a convolution needs one axis of samples")
+    op = ConvTranspose(
+        recorder.ref(weight, "weight"), optional(recorder, call["bias"], "bias"),
+        sizes(call["stride"], rank), sizes(call["padding"], rank),
+        sizes(call["output_padding"], rank), sizes(call["dilation"], rank), int(call["groups"]),
     )  # fmt: skip
     emit(recorder, op, x, call.result, "conv")
 
@@ -100,13 +126,14 @@ def _instance_norm(recorder: Recorder, call: Call) -> None:
 def _pool(
     recorder: Recorder,
     call: Call,
-    kind: Literal["average", "max"],
+    kind: Literal["average", "sum", "max"],
     dilation: int | Sequence[int],
     counting: bool,
+    divisor: int = 1,
 ) -> None:
     rank = int(call.name[-2])
     x = call["input"]
-    _, axes = recorder.solid(x)
+    node, axes = recorder.solid(x)
     need_features(axes, rank)
     if isinstance(call.result, tuple):
         raise recorder.refuse("SNN301", "a max pool with indices is not known here")
@@ -114,7 +141,11 @@ def _pool(
     stride = sizes(call["stride"], rank) if call["stride"] not in (None, [], ()) else kernel
     op = Pool(kind, kernel, stride, sizes(call["padding"], rank), sizes(dilation, rank),
               bool(call["ceil_mode"]), counting)  # fmt: skip
-    emit(recorder, op, x, call.result, "pool")
+    node = recorder.emit(op, [node], features(axes, call.result.shape), axes, what="pool")
+    if divisor != 1:
+        shape, number = recorder.nodes[node].signal.shape, recorder.number(divisor)
+        node = recorder.emit(Elementwise("div"), [node, number], shape, axes, what="div")
+    recorder.bind(call.result, node, axes)
 
 
 @on("max_pool1d max_pool2d max_pool3d",
@@ -129,14 +160,20 @@ def _max_pool(recorder: Recorder, call: Call) -> None:
      "divisor_override")  # fmt: skip
 def _average_pool(recorder: Recorder, call: Call) -> None:
     if call["divisor_override"] is not None:
-        raise recorder.refuse("SNN301", "an average pool with divisor_override is not known here")
-    _pool(recorder, call, "average", 1, bool(call["count_include_pad"]))
+        _pool(recorder, call, "sum", 1, True, int(call["divisor_override"]))
+    else:
+        _pool(recorder, call, "average", 1, bool(call["count_include_pad"]))
 
 
-@on("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d", "input output_size")
+@on("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
+     "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
+     "input output_size return_indices=False")  # fmt: skip
 def _adaptive_pool(recorder: Recorder, call: Call) -> None:
     rank = int(call.name[-2])
+    if isinstance(call.result, tuple):
+        raise recorder.refuse("SNN301", "a max pool with indices is not known here")
     _, axes = recorder.solid(call["input"])
     need_features(axes, rank)
-    op = AdaptivePool(tuple(int(n) for n in call.result.shape[-rank:]))
+    kind: Literal["average", "max"] = "max" if "max" in call.name else "average"
+    op = AdaptivePool(tuple(int(n) for n in call.result.shape[-rank:]), kind)
     emit(recorder, op, call["input"], call.result, "pool")
