@@ -1,7 +1,8 @@
-"""Which line of the user's code is running."""
+"""Which line of the user's code is running: the innermost that is inside the recorded forward."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from functools import cache
@@ -14,18 +15,29 @@ from snncc.diagnostics import Location
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
-_LAYERS = frozenset({"layer.py", "base.py", "neuron.py", "surrogate.py", "functional.py"})
+_OUTSIDE = str(Path(__file__).with_name("tracing.py"))
+_WRAPPERS = {
+    "spikingjelly": frozenset({"layer", "base", "neuron", "surrogate", "functional"}),
+    "snntorch": frozenset({"_neurons", "_layers", "surrogate", "functional"}),
+    "snncc": frozenset({"neurons", "over_time"}),
+}
+"""What libraries put around a user's layers; their networks are code like the user's."""
 
 
 @cache
 def _is_foreign(file: str) -> bool:
-    """Frames that only carry the user's call: torch, this package, SpikingJelly's wrappers."""
-    path = Path(file)
-    wrapper = "spikingjelly" in path.parts and path.name in _LAYERS
-    return file.startswith((_TORCH, _HERE, "<")) or wrapper
+    """Frames that only carry the user's call: torch, this package, wrappers around layers."""
+    return file.startswith((_TORCH, _HERE, "<")) or _is_wrapper(Path(file).with_suffix("").parts)
 
 
-@cache
+def _is_wrapper(parts: tuple[str, ...]) -> bool:
+    for library, names in _WRAPPERS.items():
+        if library in parts:
+            inside = parts[len(parts) - parts[::-1].index(library) :]
+            return not names.isdisjoint(inside[:2])
+    return False
+
+
 def _shown(file: str) -> str:
     """Relative to the current directory where that is shorter."""
     relative = os.path.relpath(file)
@@ -33,13 +45,17 @@ def _shown(file: str) -> str:
 
 
 def here(module: str) -> Location:
-    """The innermost frame that is the user's own, and the module path that runs it."""
+    """The innermost frame that is the user's own, and the module path that runs it.
+
+    A forward of torch's own, as that of ``nn.Sequential``, has no such frame: whoever called the
+    recording is not to blame.
+    """
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_foreign(frame.f_code.co_filename):
+    while frame is not None and frame.f_code.co_filename != _OUTSIDE:
+        if not _is_foreign(frame.f_code.co_filename):
+            return Location(module, _shown(frame.f_code.co_filename), frame.f_lineno)
         frame = frame.f_back
-    if frame is None:
-        return Location(module)
-    return Location(module, _shown(frame.f_code.co_filename), frame.f_lineno)
+    return Location(module)
 
 
 def raised(error: BaseException, module: str) -> Location:
