@@ -104,9 +104,7 @@ def _sums(op: Pool | AdaptivePool | Reduce, counts: ValueSet, shape: Shape) -> V
             after = output_shape(op, (shape,), {})
             windows = (shape, after, op.kernel, op.stride, op.padding, op.dilation)
             rank = len(op.kernel)
-            axes = [
-                window_sizes(*axis) for axis in zip(*(w[-rank:] for w in windows), strict=True)
-            ]
+            axes = [window_sizes(*axis) for axis in zip(*(w[-rank:] for w in windows), strict=True)]
             if not op.count_padding:
                 axes = [[(inside, inside) for inside, _ in axis] for axis in axes]
     top = int(max(counts.members or (0.0,)))

@@ -116,7 +116,7 @@ def _pool(op: Pool, args: list[Value], store: TensorStore) -> Value:
 def _window_sums(op: Pool, x: Value) -> Value:
     """A convolution with ones, what a window has outside counting nothing."""
     settings = zip(x.shape[2:], op.kernel, op.stride, op.padding, op.dilation, strict=True)
-    widths = []
+    widths: list[int] = []
     for size, kernel, stride, before, dilation in settings:
         count = window_count(size, kernel, stride, before, before, dilation, op.ceil)
         reach = (count - 1) * stride + dilation * (kernel - 1) + 1

@@ -119,9 +119,7 @@ def _pool(op: Pool, shape: Shape, tensors: Tensors) -> csr_matrix:
     settings = zip(op.kernel, op.stride, op.padding, op.dilation, strict=True)
     for axis, (kernel, stride, padding, dilation) in enumerate(settings, first):
         size, count = shape[axis], after[axis]
-        windows = sum(
-            _tap(size, count, k * dilation - padding, stride) for k in range(kernel)
-        )
+        windows = sum(_tap(size, count, k * dilation - padding, stride) for k in range(kernel))
         if op.kind == "average":
             sizes = window_sizes(size, count, kernel, stride, padding)
             divisors = [counted if op.count_padding else inside for inside, counted in sizes]

@@ -148,12 +148,12 @@ def _into_weights(network: Network) -> Outcome:
         last = maps[-1] if maps else None
         if scales and isinstance(last, Conv | ConvTranspose | Dense):
             weight = tensors[last.weight]
-            transposed = isinstance(last, ConvTranspose)
-            outputs = weight.shape[1] * last.groups if isinstance(last, ConvTranspose) else weight.shape[0]
+            groups = last.groups if isinstance(last, ConvTranspose) else 0
+            outputs = weight.shape[1] * groups if groups else len(weight)
             per_output = _per_output(factor, outputs, not isinstance(last, Dense))
             if per_output is not None:
                 name = f"{last.weight}.folded:{len(projections)}"
-                tensors[name] = weight * _along_outputs(per_output, weight, transposed)
+                tensors[name] = weight * _along_outputs(per_output, weight, groups)
                 maps = (*maps[:-1], replace(last, weight=Ref(name)))
                 projection = replace(projection, map=maps)
                 folded += 1
@@ -171,11 +171,13 @@ def _per_output(factor: np.ndarray, outputs: int, channel_first: bool) -> np.nda
     return factor.reshape(-1) if fits else None
 
 
-def _along_outputs(factor: np.ndarray, weight: np.ndarray, transposed: bool) -> np.ndarray:
-    """One number an output so that it multiplies a weight (O, I, …), or (I, O/groups, …)."""
+def _along_outputs(factor: np.ndarray, weight: np.ndarray, groups: int) -> np.ndarray:
+    """One number an output so that it multiplies a weight (O, I, …).
+
+    With ``groups`` the weight is (I, O/groups, …), that of a transposed conv.
+    """
     tail = (1,) * (weight.ndim - 2)
-    if not transposed:
+    if not groups:
         return factor.reshape(-1, 1, *tail)
-    groups = factor.size // weight.shape[1]
     repeated = factor.reshape(groups, -1).repeat(len(weight) // groups, 0)
     return repeated.reshape(len(weight), -1, *tail)

@@ -335,16 +335,18 @@ class Lowering:
         if not linear or self._group_is_nonlinear(node, leaves):
             for read in dict.fromkeys((leaves, own)):
                 if self._is_function_of(node, read):
-                    if any([self._of(leaf).broken for leaf in read]):
-                        return Region({}, broken=True)
-                    return self._cone(node, read)
-        if any([self._of(name).broken for name in own]):
+                    return self._cone(node, read) if self._sound(read) else Region({}, broken=True)
+        if not self._sound(own):
             return Region({}, broken=True)
         if linear:
             return self._linear_elementwise(node, op, [self._of(name) for name in node.inputs])
         if op.function in COMPARISONS:
             return self._comparison(node, op)
         return self._refuse_elementwise(node, op, leaves)
+
+    def _sound(self, names: tuple[str, ...]) -> bool:
+        """Whether nothing in any of these values was refused; all are looked at."""
+        return not sum(self._of(name).broken for name in names)
 
     def _is_number(self, name: str) -> bool:
         op = self._graph.nodes[name].op
@@ -522,9 +524,7 @@ class Lowering:
         """Whether one more population is cheaper than its parts at every reader, or needed."""
         readers = [self._graph.nodes[r] for r in self._graph.readers[node.name]]
         readers = [r for r in readers if r.name in self._needed]
-        nonlinear = any(
-            isinstance(r.op, Elementwise) or is_max_pool(r.op) for r in readers
-        )
+        nonlinear = any(isinstance(r.op, Elementwise) or is_max_pool(r.op) for r in readers)
         return nonlinear or len(readers) > 1
 
     def _gate(
@@ -542,30 +542,25 @@ class Lowering:
         self._connect(total, name)
         return Region({(name, ()): 1.0})
 
-    def _refuse_elementwise(
-        self, node: Node, op: Elementwise, leaves: tuple[str, ...]
-    ) -> Region:
+    def _refuse_elementwise(self, node: Node, op: Elementwise, leaves: tuple[str, ...]) -> Region:
         finite = all(self._sets[leaf].is_finite for leaf in leaves)
         spikes = finite and all(self._sets[leaf].is_spike for leaf in leaves)
         if spikes:
             message = f"{node.name} reads {len(leaves)} spikes at once, more than {CONE_LIMIT}"
             return self._find("SNN109", node, message)
-        if op.function in ("mul", "div", "pow", "square"):
+        factors = [name for name in node.inputs if not self._is_constant(name)]
+        if op.function in ("mul", "div") and len(factors) > 1:
             message = f"{node.name} multiplies values that are not spikes"
             return self._find("SNN103", node, message)
-        if finite and op.function not in ACTIVATIONS:
-            return self._find(
-                "SNN111", node, f"{node.name} ({op.function}) reads counts, not spikes"
-            )
-        if op.function in ACTIVATIONS:
-            return self._find(
-                "SNN105",
-                node,
-                f"{node.name} is a {op.function} on {self._sets[node.inputs[0]]} values",
-            )
-        return self._find(
-            "SNN108", node, f"{node.name} ({op.function}) reads values that are not spikes"
-        )
+        if finite:
+            levels = max(len(self._sets[leaf].members or ()) for leaf in leaves)
+            message = f"{node.name} applies {op.function} to a value with {levels} levels"
+            return self._find("SNN111", node, message)
+        if op.function in ("div", "pow", "square"):
+            message = f"{node.name} applies {op.function} to a current, which is no linear function"
+            return self._find("SNN103", node, message)
+        code = "SNN105" if op.function in ACTIVATIONS else "SNN108"
+        return self._find(code, node, f"{node.name} applies {op.function} to real values")
 
     # -- 3: max pool -------------------------------------------------------------------------
 
@@ -581,9 +576,8 @@ class Lowering:
         if self._sets[source].is_spike:
             return self._any(node, node.name, region, op)
         if len(members) - 1 > GATE_LIMIT:
-            return self._find(
-                "SNN111", node, f"{node.name} pools {self._sets[source]} by their maximum"
-            )
+            message = f"{node.name} takes the maximum of values with {len(members)} levels"
+            return self._find("SNN111", node, message)
         total = Region({}, torch.tensor(members[0], dtype=torch.float64))
         for number in range(1, len(members)):
             level = self._any(node, f"{node.name}.or{number}", self._level(source, number), op, "")

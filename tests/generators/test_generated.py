@@ -1,0 +1,88 @@
+"""Random networks: PyTorch, Graph and every form of the Network agree, spike for spike.
+
+``SNNCC_GRAPHS`` says how many networks are drawn, 2,000 unless told otherwise; for the result of a
+longer run see ``benchmarks/generated_networks.py``.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from agreement import Parted, Tally, check, check_all, compare
+from random_networks import draw
+
+from snncc.passes import regions
+
+GRAPHS = int(os.environ.get("SNNCC_GRAPHS", "2000"))
+BLOCK = 100
+SIZE = 8
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors are slower on more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def block(first: int) -> Tally:
+    return check_all(range(first, min(first + BLOCK, GRAPHS)), SIZE)
+
+
+def test_the_first_networks_agree():
+    tally = block(0)
+    assert tally.graphs == min(BLOCK, GRAPHS)
+    # They are worth comparing: several populations each, gates among them, few that never fire.
+    assert tally.populations > 3 * tally.graphs
+    assert tally.gates > tally.graphs / 3
+    assert tally.silent < tally.populations / 3
+    assert tally.ties <= tally.graphs / 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(BLOCK, GRAPHS, BLOCK))
+def test_more_networks_agree(first):
+    assert block(first).graphs > 0
+
+
+@pytest.mark.parametrize("size", [12, 16])
+def test_larger_networks_agree(size):
+    assert check_all(range(10_000, 10_010), size).graphs == 10
+
+
+def test_the_same_seed_draws_the_same_network():
+    one, two = draw(7), draw(7)
+    assert str(one) == str(two)
+    assert torch.equal(one.inputs, two.inputs)
+    assert str(draw(7, 4)).splitlines()[1:4] == str(one).splitlines()[1:4]
+
+
+def test_a_wrong_lowering_is_found_and_made_small(monkeypatch):
+    """Every norm's constant part, and nothing else, gets lost."""
+    right = regions.Lowering._norm_parts
+
+    def wrong(self, op, rank):
+        scale, shift = right(self, op, rank)
+        return scale, shift * 0
+
+    monkeypatch.setattr(regions.Lowering, "_norm_parts", wrong)
+    found = [seed for seed in range(20) if _parts(seed)]
+    assert found
+    with pytest.raises(Parted) as problem:
+        check(found[0], SIZE)
+    program = str(problem.value)
+    assert "spikes differ" in program or "is off by" in program
+    assert "batch norm" in program
+    assert len(program.splitlines()) < len(str(draw(found[0], SIZE)).splitlines()) + 2
+
+
+def _parts(seed: int) -> bool:
+    try:
+        compare(draw(seed, SIZE))
+    except Parted:
+        return True
+    return False
