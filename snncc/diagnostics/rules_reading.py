@@ -320,4 +320,26 @@ READING = (
             """,
         help="install what is named, or choose another backend",
     ),
+    Rule(
+        "SNN318",
+        "steps-differ",
+        Severity.ERROR,
+        what="""
+            Reports a loop in forward that is no loop over time: one whose steps do not all do the
+            same, that leaves steps out, or that joins them in another order.
+            """,
+        why="""
+            A Python loop is recorded step by step, and it is one network only if each step is the
+            same ops on the same values, one step later. Then it is written down once. An op that
+            the first step does not do is taken to come after the loop.
+            """,
+        example="""
+            for t in range(10):
+                h = self.fc(x[t])
+                if t == 5:
+                    h = h + self.kick  # SNN318: step 5 runs add, and step 0 does not
+                out.append(self.sn(h))
+            """,
+        help="do the same in every step, on x[t], and stack or add up all steps",
+    ),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from snncc.diagnostics import Location, refuse
 from snncc.ir.graph import Tensors
-from snncc.ir.ops import Spiking
+from snncc.ir.ops import Membrane, Op, Spiking
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,13 +22,21 @@ class NeuronModule:
 
     ``multi_step``: its forward takes (T, N, …), else one step (N, …). ``keeps_state``: its
     membrane outlives a call, so that a second call in one forward goes on where the first ended.
-    ``tensors``: those that ``spiking`` names.
+    ``tensors``: those that the ops below name, under names within the module.
+
+    ``states``: the attributes that hold its state; its forward may take them too, in this order,
+    after the input. ``shown``: what they mean when they are read as values. ``before`` and
+    ``after``: what it does to its input and to its spikes.
     """
 
     spiking: Spiking
     multi_step: bool
     keeps_state: bool
     tensors: Tensors = field(default_factory=dict)
+    states: tuple[str, ...] = ()
+    shown: Mapping[str, Membrane] = field(default_factory=dict)
+    before: tuple[Op, ...] = ()
+    after: tuple[Op, ...] = ()
 
 
 Convert = Callable[["nn.Module"], NeuronModule]

@@ -23,7 +23,7 @@ def _read(module: Any, leak: float, decay_input: bool) -> NeuronModule:
         leak, decay_input, float(module.v_threshold), "soft" if soft else "hard", rest, rest
     )
     multi_step = type(module).__name__.startswith("MultiStep") or _mode(module) == "m"
-    return NeuronModule(spiking, multi_step, keeps_state=True)
+    return NeuronModule(spiking, multi_step, keeps_state=True, states=("v",))
 
 
 def _mode(module: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 from snncc.diagnostics import refuse
 from snncc.frontends.neurons import converter
 from snncc.frontends.torch.axes import Axes
-from snncc.frontends.torch.tracing import named_outputs, private_copy
+from snncc.frontends.torch.tracing import named_outputs, private_copy, undisturbed
 from snncc.ir.graph import Graph
 
 
@@ -73,18 +75,26 @@ def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) 
     seen: dict[str, list[torch.Tensor]] = {}
     calls: dict[str, int] = {}
     hooks = []
+    stepwise: set[str] = set()
     for path, part in twin.named_modules():
-        if converter(part) is not None:
+        if (convert := converter(part)) is not None:
+            reading, base = convert(part), path or "network"
+            alone = reading.keeps_state and not reading.multi_step
+            if alone:
+                stepwise.add(base)
 
-            def note(m: nn.Module, i: object, y: torch.Tensor, path: str = path) -> None:
-                count = calls[path] = calls.get(path, 0) + 1
-                base = path or "network"
-                seen.setdefault(base if count == 1 else f"{base}:{count}", []).append(y.clone())
+            def note(
+                m: nn.Module, i: object, y: Any, base: str = base, alone: bool = alone
+            ) -> None:
+                spikes = (y[0] if isinstance(y, tuple) else y) != 0
+                count = calls[base] = calls.get(base, 0) + 1
+                name = base if alone or count == 1 else f"{base}:{count}"
+                seen.setdefault(name, []).append(spikes.to(torch.float64))
 
             hooks.append(part.register_forward_hook(note))
     outputs: dict[str, list[torch.Tensor]] = {}
     try:
-        with torch.no_grad():
+        with undisturbed(twin, torch.float64):
             for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
                 calls.clear()
                 for name, value in named_outputs(twin(step)):
@@ -93,12 +103,16 @@ def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) 
         for hook in hooks:
             hook.remove()
     axes = {n.name: n.signal.axes for n in graph.nodes.values()}
+    timed = "T" in node.signal.axes
+    steps = tensor.shape[node.signal.axes.index("T")] if timed else graph.time_steps or 1
+    whole = partial(_whole, single=single, steps=steps)
     return Observation(
-        {name: _whole(values, axes[name], single) for name, values in seen.items() if name in axes},
         {
-            head: _whole(outputs[head], axes[node_name], single)
-            for head, node_name in graph.heads.items()
+            name: _stacked(values, axes[name]) if name in stepwise else whole(values, axes[name])
+            for name, values in seen.items()
+            if name in axes
         },
+        {head: whole(outputs[head], axes[name]) for head, name in graph.heads.items()},
     )
 
 
@@ -110,7 +124,18 @@ def _calls(tensor: torch.Tensor, axes: Axes, single: bool, steps: int | None) ->
     return [tensor] * (steps or 1)
 
 
-def _whole(values: list[torch.Tensor], axes: Axes, single: bool) -> torch.Tensor:
+def _stacked(values: list[torch.Tensor], axes: Axes) -> torch.Tensor:
+    """The spikes of one call a step as (T, N, …)."""
+    return torch.stack([_batch_first(value, axes[axes[:1] == ("T",) :]) for value in values])
+
+
+def _whole(values: list[torch.Tensor], axes: Axes, single: bool, steps: int) -> torch.Tensor:
     if single:
         return torch.stack(values)
-    return _batch_first(values[0], axes)
+    (value,) = values
+    for place, role in enumerate(axes):
+        if role in ("TN", "NT"):
+            value = value.unflatten(place, (steps, -1) if role == "TN" else (-1, steps))
+            axes = (*axes[:place], *role, *axes[place + 1 :])
+            break
+    return _batch_first(value, axes)

@@ -13,9 +13,11 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from snncc.diagnostics import Location, SnnccError, refuse
-from snncc.frontends.neurons import NeuronModule, converter, refuse_unknown
+from snncc.frontends.neurons import converter, refuse_unknown
 from snncc.frontends.torch import source
 from snncc.frontends.torch.axes import Axes, Extent, MixedAxes, features
+from snncc.frontends.torch.loops import Loop, together
+from snncc.frontends.torch.neurons import Neurons, joined
 from snncc.ir.graph import Node, Rate, Signal
 from snncc.ir.ops import Constant, Input, Number, Op, Ref, Reshape
 
@@ -25,13 +27,16 @@ class Tracked:
     """A tensor of the run that depends on the input: the node it is, and its axes.
 
     ``version`` is the tensor's write counter when it was last seen; ``through_data``: it came
-    from ``.data``, whose writes nobody counts.
+    from ``.data``, whose writes nobody counts. ``at``: the one step of the node it is, or with
+    ``summed`` the sum over the steps up to this one (see ``loops``).
     """
 
     node: str
     axes: Axes
     version: int
     through_data: bool = False
+    at: int | None = None
+    summed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ HARMLESS = frozenset({
     "retain_grad", "_version", "data_ptr", "is_mps", "is_xpu", "is_cpu",
 })  # fmt: skip
 """Calls that look at a tensor's form and never at its data."""
+
+FORM_ONLY = frozenset({
+    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
+})  # fmt: skip
+"""Calls whose result depends on a tensor's form and never on its data."""
 
 WRITES = frozenset({
     "__setitem__", "copy_", "fill_", "zero_", "masked_fill_", "index_put_", "index_add_",
@@ -98,14 +108,25 @@ class Recorder(TorchFunctionMode):
         self._alive: list[torch.Tensor] = []
         self._stack: list[str] = [""]
         self._counts: dict[str, int] = {}
-        self._calls: dict[int, int] = {}
         self._leaves: frozenset[str] = frozenset()
+        self._contents: dict[tuple[tuple[int, ...], bytes], str] = {}
+        self.loop = Loop(self)
+        self.neurons = Neurons(self)
 
     # -- where we are ----------------------------------------------------------------------
 
     @property
     def module(self) -> str:
         return self._stack[-1]
+
+    @contextmanager
+    def within(self, module: str) -> Iterator[None]:
+        """While this runs, ``module`` is the one that runs."""
+        self._stack.append(module)
+        try:
+            yield
+        finally:
+            self._stack.pop()
 
     @property
     def extent(self) -> Extent:
@@ -124,10 +145,14 @@ class Recorder(TorchFunctionMode):
     # -- tensors ---------------------------------------------------------------------------
 
     def is_tracked(self, value: object) -> bool:
-        return isinstance(value, torch.Tensor) and id(value) in self._tracked
+        return isinstance(value, torch.Tensor) and (
+            id(value) in self._tracked or self.neurons.left(value)
+        )
 
     def tracked(self, tensor: torch.Tensor) -> Tracked:
         """What ``tensor`` is; refuses one written to behind the recording's back."""
+        if self.neurons.left(tensor):
+            self.neurons.show(tensor)
         entry = self._tracked[id(tensor)]
         if entry.version != tensor._version:
             raise self.refuse("SNN310", "a tensor was written to through another view of it")
@@ -136,12 +161,24 @@ class Recorder(TorchFunctionMode):
     def signal(self, tensor: torch.Tensor) -> Signal:
         return self.nodes[self.tracked(tensor).node].signal
 
+    def keep_alive(self, *tensors: torch.Tensor) -> None:
+        """Keep their ids from being given to others."""
+        self._alive.extend(tensors)
+
     def bind(self, tensor: torch.Tensor, node: str, axes: Axes, through_data: bool = False) -> None:
-        """From now on ``tensor`` is ``node``."""
+        """From now on ``tensor`` is ``node``, at the step of this call if it is in a loop."""
+        at = self.loop.at if self.nodes[node].signal.rate == "step" else None
+        self.place(tensor, node, axes, at, through_data)
+
+    def place(
+        self, tensor: torch.Tensor, node: str, axes: Axes, at: int | None = None,
+        through_data: bool = False, summed: bool = False,
+    ) -> None:  # fmt: skip
+        """From now on ``tensor`` is ``node``: all of it, one step, or the sum up to one."""
         if len(axes) != tensor.dim():
             raise self.refuse("SNN301", f"axes {axes} do not describe shape {tuple(tensor.shape)}")
         self._alive.append(tensor)
-        self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data)
+        self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data, at, summed)
 
     def is_known(self, tensor: torch.Tensor) -> bool:
         return id(tensor) in self._known
@@ -166,9 +203,12 @@ class Recorder(TorchFunctionMode):
 
     def array(self, array: np.ndarray, what: str, name: str = "") -> Ref:
         """``array`` in float64 under ``name``, or under the next free name for ``what``."""
-        name = name or self._unique(_joined(self.module, what))
+        whole = np.array(array, dtype=np.float64)
+        if not name:
+            content = whole.shape, whole.tobytes()
+            name = self._contents.get(content) or self._unique(joined(self.module, what))
+            self._contents[content] = name
         if name not in self.tensors:
-            whole = np.array(array, dtype=np.float64)
             if not np.isfinite(whole).all():
                 raise self.refuse("SNN307", f"tensor {name} has a NaN or infinite value")
             self.tensors[name] = whole
@@ -202,16 +242,30 @@ class Recorder(TorchFunctionMode):
         axes: Axes = (),
         rate: Rate | None = None,
         what: str = "",
+        suffix: str = "",
     ) -> str:
-        """Add a node; its rate is that of its arguments unless given."""
+        """Add a node; its rate is that of its arguments unless given.
+
+        Its name is that of the module if that has no parts, else with ``what`` behind; then
+        ``suffix``.
+        """
+        own = isinstance(op, Constant | Input)
+        if not own:
+            inputs = self.loop.arguments(op, inputs, rate)
         if rate is None:
             rate = self._joint_rate([self.nodes[name].signal.rate for name in inputs])
-        own = isinstance(op, Constant | Input)
-        name = what if own else self._unique(_joined(self.module, "" if self._is_leaf() else what))
+        if not own and (found := self.loop.find(op, tuple(inputs), rate)):
+            return found
+        base = joined(self.module, "" if self._is_leaf() else what) + suffix
+        name = what if own else self._unique(base)
         if name not in self.nodes:
-            signal = Signal(tuple(int(n) for n in shape), rate, axes=axes)
+            stepwise = rate == "step" and self.loop.at is not None and not own
+            signal_axes = ("T", *axes) if stepwise and axes else axes
+            signal = Signal(tuple(int(n) for n in shape), rate, axes=signal_axes)
             origin = Location() if own else self.here()
             self.nodes[name] = Node(name, op, tuple(inputs), signal, origin)
+            if not own:
+                self.loop.made(op, tuple(inputs), name, rate)
         return name
 
     def _joint_rate(self, rates: Sequence[Rate]) -> Rate:
@@ -249,11 +303,16 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         name = _name(func)
         inputs = list(_tensors_in([*args, *kwargs.values()]))
+        if _base(name) in FORM_ONLY:
+            result = func(*args, **kwargs)
+            self.remember(result)
+            return result
         reads = [t for t in inputs if self.is_tracked(t)]
         self._check(name, reads)
         for tensor in inputs:
             if not self.is_tracked(tensor) and id(tensor) not in self._unusable:
                 self._name_of(tensor)
+        read = self._before_write(name, args)
         result = func(*args, **kwargs)
         if self._lost(name, inputs, result):
             return result
@@ -270,13 +329,35 @@ class Recorder(TorchFunctionMode):
         parameters, handler = self.handlers[base]
         if name == "__get__":
             args = args[:1]
-        call = Call(base, _by_name(parameters, args, kwargs), result)
+        call = Call(base, _by_name(parameters, read or args, kwargs), result)
         try:
             written = self._written(name, call, args)
-            answer = handler(self, call)
+            answer = None if together(self, call) else self._handled(handler, call, reads)
             return result if written or answer is None else answer
         except MixedAxes as error:
             raise self.refuse("SNN112", f"{base}: {error}") from None
+
+    def _before_write(self, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments with a copy of a constant that the call writes to; else nothing."""
+        in_place = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
+        target = args[0] if args else None
+        if not in_place or not isinstance(target, torch.Tensor) or self.is_tracked(target):
+            return ()
+        with torch._C.DisableTorchFunction():
+            copy = target.clone()
+        self.remember(copy)
+        return (copy, *args[1:])
+
+    def _handled(self, handler: Handler, call: Call, reads: Sequence[torch.Tensor]) -> Any:
+        for tensor in reads:
+            self.settle(tensor)
+        with self.loop.call([self.tracked(tensor) for tensor in reads]):
+            return handler(self, call)
+
+    def settle(self, tensor: torch.Tensor) -> None:
+        """A sum over the steps of a loop is read, so that it is complete."""
+        if self.tracked(tensor).summed:
+            self.loop.total(tensor)
 
     def _check(self, name: str, reads: Sequence[torch.Tensor]) -> None:
         if not reads:
@@ -333,7 +414,8 @@ class Recorder(TorchFunctionMode):
                     reading = convert(module)
                 except SnnccError as error:
                     raise SnnccError(f.at(Location(path)) for f in error.findings) from None
-                object.__setattr__(module, "forward", self._leaf(module, path, reading))
+                object.__setattr__(module, "forward", self.neurons.leaf(module, path, reading))
+                self._leaves |= {path}
                 changed.append(module)
             yield
         finally:
@@ -342,54 +424,10 @@ class Recorder(TorchFunctionMode):
             for hook in hooks:
                 hook.remove()
 
-    def _leaf(
-        self, module: nn.Module, path: str, reading: NeuronModule
-    ) -> Callable[[torch.Tensor], torch.Tensor]:
-        original = module.forward
-
-        def forward(x: torch.Tensor) -> torch.Tensor:
-            calls = self._calls[id(module)] = self._calls.get(id(module), 0) + 1
-            if calls > 1 and reading.keeps_state:
-                raise self.refuse(
-                    "SNN309", f"neuron {path} is called again before its state is reset"
-                )
-            if not self.is_tracked(x):
-                raise self.refuse("SNN311", f"neuron {path} reads nothing of the input")
-            with torch._C.DisableTorchFunction():
-                y = original(x)
-                self._spike(x, y, path, reading)
-            return y  # type: ignore[no-any-return]
-
-        return forward
-
-    def _spike(self, x: torch.Tensor, y: torch.Tensor, path: str, reading: NeuronModule) -> None:
-        node, axes = self.solid(x)
-        expects_time = reading.multi_step
-        has_time = bool(axes) and axes[0] == "T"
-        if expects_time and not has_time:
-            raise self.refuse(
-                "SNN306", f"neuron {path} is multi-step, but its input has no time axis in front"
-            )
-        if not expects_time and (any("T" in role for role in axes) or not self.single_step):
-            raise self.refuse(
-                "SNN306", f"neuron {path} is single-step: pass time_steps and an input of one step"
-            )
-        for ref, array in reading.tensors.items():
-            self.tensors.setdefault(ref, np.asarray(array, dtype=np.float64))
-        name = self.emit(
-            reading.spiking, [node], features(axes, y.shape), axes, rate="step", what=""
-        )
-        self.bind(y, name, axes)
-        self.spikes[name] = y
-
 
 def constant_number(recorder: Recorder, value: torch.Tensor, what: str) -> Number:
     """A constant tensor as a plain number where it is one."""
     return float(value) if value.numel() == 1 else recorder.ref(value, what)
-
-
-def _joined(module: str, what: str) -> str:
-    return ".".join(part for part in (module, what) if part) or "network"
 
 
 def _tensors_in(value: object) -> Iterator[torch.Tensor]:

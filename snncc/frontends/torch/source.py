@@ -15,6 +15,7 @@ from snncc.diagnostics import Location
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
+_CARRIERS = (_TORCH, _HERE, contextlib.__file__, "<")
 _OUTSIDE = str(Path(__file__).with_name("tracing.py"))
 _WRAPPERS = {
     "spikingjelly": frozenset({"layer", "base", "neuron", "surrogate", "functional"}),
@@ -27,7 +28,7 @@ _WRAPPERS = {
 @cache
 def _is_foreign(file: str) -> bool:
     """Frames that only carry the user's call: torch, this package, wrappers around layers."""
-    return file.startswith((_TORCH, _HERE, "<")) or _is_wrapper(Path(file).with_suffix("").parts)
+    return file.startswith(_CARRIERS) or _is_wrapper(Path(file).with_suffix("").parts)
 
 
 def _is_wrapper(parts: tuple[str, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import Location, SnnccError, refuse
+from snncc.frontends import snntorch
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
 from snncc.frontends.torch.recorder import Recorder
@@ -94,12 +96,27 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         reset = getattr(part, "reset", None)
         if callable(reset) and "spikingjelly" in type(part).__module__:
             reset()
+        elif "snntorch" in type(part).__module__:
+            snntorch.at_rest(part)
     return twin.to(device="cpu", dtype=dtype)
+
+
+@contextmanager
+def undisturbed(twin: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Run a private copy in here: new tensors have its dtype, and no gradients."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with snntorch.registered(twin), torch.no_grad():
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _stray_tensors(part: nn.Module) -> Iterator[torch.Tensor]:
     """Tensors a module holds that are neither parameters nor buffers (states, closures)."""
-    for value in [*vars(part).values(), *getattr(part, "_memories", {}).values()]:
+    held = (vars(part), part._buffers, getattr(part, "_memories", {}))
+    for value in [value for table in held for value in table.values()]:
         for item in value if isinstance(value, list | tuple) else [value]:
             if isinstance(item, torch.Tensor) and not isinstance(item, nn.Parameter):
                 yield item
@@ -173,7 +190,7 @@ def _record(
     data = data.clone()
     recorder.bind(data, name, axes)
     try:
-        with recorder.attached(twin), torch.no_grad(), warnings.catch_warnings():
+        with recorder.attached(twin), undisturbed(twin, data.dtype), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with recorder:
                 output = twin(data)
@@ -183,6 +200,7 @@ def _record(
         message = f"{type(error).__name__} in forward: {_first_line(error)}"
         raise refuse("SNN314", message, recorder.here_or(error)) from None
     heads = _heads(recorder, output)
+    recorder.loop.finish(heads.values())
     total = time_steps if single else recorder.steps
     return Graph.build(
         recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
@@ -198,6 +216,7 @@ def _heads(recorder: Recorder, output: object) -> dict[str, str]:
     heads: dict[str, str] = {}
     for name, tensor in named_outputs(output):
         if recorder.is_tracked(tensor):
+            recorder.loop.final(tensor)
             node, axes = recorder.solid(tensor)
             if recorder.nodes[node].signal.axes != axes:
                 shape = features(axes, tensor.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,11 +25,10 @@ from snncc.frontends.torch.calls.table import (
     shape_before,
     sizes,
 )  # fmt: skip
-from snncc.frontends.torch.recorder import Call, Recorder
+from snncc.frontends.torch.recorder import Call, Recorder, Tracked
 from snncc.ir.ops import (
     Broadcast,
     Concat,
-    OverTime,
     Pad,
     Permute,
     Repeat,
@@ -121,9 +121,10 @@ def _expand(recorder: Recorder, call: Call) -> None:
     first_sample = next((d for d, role in enumerate(axes) if "N" in role), 0)
     node, roles = entry.node, list(axes)
     for dim, (role, before, after) in enumerate(zip(axes, shape, result.shape, strict=True)):
-        if before == after:
-            continue
         static = recorder.nodes[entry.node].signal.rate == "static"
+        once = role == "1" and after == 1 and dim < first_sample and static
+        if before == after and not (once and "T" not in roles):
+            continue
         in_front = dim <= first_sample or (dim == first_sample + 1 and role == "1")
         if role in ("1", "F") and before == 1 and static and in_front and "T" not in roles:
             _set_steps(recorder, after)
@@ -167,8 +168,26 @@ def _getitem(recorder: Recorder, call: Call) -> None:
         place = items.index(Ellipsis)
         items[place : place + 1] = [slice(None)] * (len(entry.axes) - named)
     items += [slice(None)] * (len(entry.axes) - sum(i is not None for i in items))
-    node, axes = entry.node, []
-    rate, dim = None, 0
+    at = _step(recorder, x, items)
+    with recorder.loop.call([entry if at is None else replace(entry, at=at)]):
+        _take(recorder, entry, items, x, result)
+
+
+def _step(recorder: Recorder, x: torch.Tensor, items: Sequence[Any]) -> int | None:
+    """The time step that an index picks."""
+    place = 0
+    for item in items:
+        if item is None:
+            continue
+        if recorder.tracked(x).axes[place] == "T" and isinstance(item, int):
+            return item % x.shape[place]
+        place += 1
+    return None
+
+
+def _take(recorder: Recorder, entry: Tracked, items: Sequence[Any], x: torch.Tensor,
+          result: torch.Tensor) -> None:  # fmt: skip
+    node, axes, dim = entry.node, [], 0
     for item in items:
         if item is None:
             axes.append("1")
@@ -178,8 +197,6 @@ def _getitem(recorder: Recorder, call: Call) -> None:
         dim += 1
         if item == slice(None):
             axes.append(role)
-        elif role == "T" and item in (-1, size - 1):
-            rate = "final"
         elif role == "F":
             node = _cut(recorder, node, rank, size, item)
             if not isinstance(item, int):
@@ -187,19 +204,31 @@ def _getitem(recorder: Recorder, call: Call) -> None:
         elif role == "1":
             if not isinstance(item, int):
                 axes.append("1")
-        else:
-            raise recorder.refuse(
-                "SNN301", "single time steps or samples are picked out, as in a loop over time"
-            )
-    if rate is not None:
-        shape = recorder.nodes[node].signal.shape
-        node = recorder.emit(
-            OverTime("last"), [node], shape, tuple(axes), rate="final", what="last"
-        )
+        elif role != "T" or not isinstance(item, int):
+            raise recorder.refuse("SNN301", f"part of {describe(role)} is picked out")
     shape = features(tuple(axes), result.shape)
     if shape != recorder.nodes[node].signal.shape:
         node = recorder.emit(Reshape(shape), [node], shape, tuple(axes), what="reshape")
     recorder.bind(result, node, tuple(axes))
+
+
+@on("narrow", "input dim start length")
+def _narrow(recorder: Recorder, call: Call) -> None:
+    size, start = call["input"].shape[call["dim"]], int(call["start"])
+    start += size if start < 0 else 0
+    _along(recorder, call, slice(start, start + call["length"]))
+
+
+@on("select", "input dim index")
+def _select(recorder: Recorder, call: Call) -> None:
+    _along(recorder, call, int(call["index"]))
+
+
+def _along(recorder: Recorder, call: Call, item: int | slice) -> None:
+    """Part of one axis, as indexing by a tuple would take it."""
+    place = call["dim"] % call["input"].dim()
+    index = (*[slice(None)] * place, item)
+    _getitem(recorder, Call("getitem", {"input": call["input"], "index": index}, call.result))
 
 
 def _cut(recorder: Recorder, node: str, axis: int, size: int, item: Any) -> str:
@@ -216,17 +245,28 @@ def _cut(recorder: Recorder, node: str, axis: int, size: int, item: Any) -> str:
 
 
 @on("split chunk unbind tensor_split unsafe_chunk iter", "input size dim=0")
-def _split(recorder: Recorder, call: Call) -> None:
-    x, pieces = call["input"], call.result
-    if call.name == "iter":
-        raise recorder.refuse("SNN301", "a loop runs over a tensor's first axis")
+def _split(recorder: Recorder, call: Call) -> Any:
+    x = call["input"]
+    pieces = list(call.result)
+    entry = recorder.tracked(x)
     dim = call["size"] if call.name == "unbind" and call["size"] is not None else call["dim"]
+    dim = 0 if call.name == "iter" else int(dim) % len(entry.axes)
+    gone = call.name in ("unbind", "iter")
+    if entry.axes[dim] == "T" and len(pieces) == x.shape[dim]:
+        axes = (*entry.axes[:dim], *(() if gone else ("1",)), *entry.axes[dim + 1 :])
+        for at, piece in enumerate(pieces):
+            recorder.place(piece, entry.node, axes, at)
+    else:
+        _cut_up(recorder, x, pieces, dim, gone)
+    return iter(pieces) if call.name == "iter" else None
+
+
+def _cut_up(recorder: Recorder, x: torch.Tensor, pieces: Sequence[torch.Tensor], dim: int,
+            gone: bool) -> None:  # fmt: skip
     node, axes = recorder.solid(x)
-    dim %= len(axes)
     axis = feature_index(axes, dim)
     start = 0
     for piece in pieces:
-        gone = call.name == "unbind"
         size = 1 if gone else piece.shape[dim]
         own = axes[:dim] + axes[dim + 1 :] if gone else axes
         cut = _cut(recorder, node, axis, x.shape[dim], slice(start, start + size))

@@ -1,0 +1,308 @@
+"""Loops over time, re-rolled while they are recorded.
+
+A tensor of a loop is a node and a step: ``x[t]`` is the node of ``x`` at step t. An op on step 0
+makes a node; the op that does the same to the same nodes at step t is that node at step t (value
+numbering), so that iterations are the same by construction. A neuron called the t-th time must read
+the node it read at first. All steps of a node, stacked, are the node with its time axis; the sum of
+its steps so far, once complete, is its sum over time. An op that step 0 did not do comes after the
+loop, where a tensor of the last step is the last value of its node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from snncc.frontends.torch.neurons import single_step
+from snncc.ir.graph import Node, Rate
+from snncc.ir.ops import Constant, Elementwise, Membrane, Op, OverTime, Ref, Spiking
+
+if TYPE_CHECKING:
+    from snncc.frontends.torch.recorder import Call, Recorder, Tracked
+
+
+class Loop:
+    """What a recording knows of its loops, and the step of the call it is in."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._given = recorder.steps is not None
+        self._numbers: dict[tuple[Op, tuple[str, ...]], str] = {}
+        self._visits: dict[str, int] = {}
+        self._neurons: dict[str, tuple[str, str]] = {}
+        self._at: int | None = None
+        self._here: set[str] = set()
+        self._over = False
+        self._ended = ""
+
+    # -- the call at hand ----------------------------------------------------------------------
+
+    @property
+    def at(self) -> int | None:
+        """The step of the call at hand; None outside of a loop and after it."""
+        return None if self._over else self._at
+
+    @contextmanager
+    def call(self, entries: Iterable[Tracked], at: int | None = None) -> Iterator[None]:
+        """While this runs, what is made belongs to the step of ``entries``, or to ``at``."""
+        before = self._at, self._here, self._over
+        steps = {entry.at: entry.node for entry in entries if entry.at is not None}
+        nodes = {entry.node for entry in entries if entry.at is not None}
+        if len(steps) > 1:
+            said = " and ".join(f"{steps[step]} of step {step}" for step in sorted(steps))
+            raise self._recorder.refuse("SNN112", f"{said} meet")
+        self._at, self._here, self._over = next(iter(steps), at), nodes, False
+        try:
+            yield
+        finally:
+            self._at, self._here, self._over = before
+
+    # -- ops -----------------------------------------------------------------------------------
+
+    def arguments(self, op: Op, inputs: Sequence[str], rate: Rate | None) -> tuple[str, ...]:
+        """``inputs`` of a new op, or their last values where it comes after the loop."""
+        nodes = self._recorder.nodes
+        stepwise = [name for name in inputs if nodes[name].signal.rate == "step"]
+        if self.at is not None and stepwise and rate != "final":
+            if not self._here.issuperset(stepwise):
+                raise self._recorder.refuse("SNN112", "one step of a value meets all its steps")
+            new = self.at > 0 and (op, tuple(inputs)) not in self._numbers
+            if new or any(nodes[name].signal.rate == "final" for name in inputs):
+                self._end(self.at, f"{_words(op)} on {' and '.join(stepwise)}")
+        if self._over and rate != "final":
+            return tuple(self._last(name) if name in self._here else name for name in inputs)
+        return tuple(inputs)
+
+    def find(self, op: Op, inputs: tuple[str, ...], rate: Rate) -> str | None:
+        """The node that does this already: once for all steps, or at this step of the loop."""
+        if isinstance(op, Spiking) or (rate == "step" and self.at is None):
+            return None
+        name = self._numbers.get((op, inputs))
+        if name is not None and rate == "step":
+            self._visit(name)
+        return name
+
+    def made(self, op: Op, inputs: tuple[str, ...], name: str, rate: Rate) -> None:
+        """``name`` is a new node."""
+        if rate != "step" or self.at is not None:
+            self._numbers.setdefault((op, inputs), name)
+        if rate == "step" and self.at is not None:
+            self._visit(name)
+
+    def _visit(self, name: str) -> None:
+        """The call at hand is ``name`` at its step."""
+        visits, at = self._visits.get(name, 0), self.at
+        assert at is not None
+        if at > visits:
+            said = f"step {at} runs {name}, and step {visits} does not"
+            raise self._recorder.refuse("SNN318", said)
+        self._visits[name] = max(visits, at + 1)
+        self._here.add(name)
+
+    def _end(self, at: int, what: str) -> None:
+        """``what``, which no step before did, comes after the loop, or the steps differ."""
+        steps = self._recorder.steps
+        if steps is not None and at + 1 < steps:
+            said = f"step {at} runs {what}, and step 0 does not"
+            raise self._recorder.refuse("SNN318", said)
+        self._fix(at + 1, what)
+        self._over = True
+
+    def _fix(self, steps: int, what: str) -> None:
+        """The loop has so many steps, as ``what`` shows."""
+        known = self._recorder.steps
+        if known not in (None, steps):
+            said = f"{what} makes {steps} steps of {known}{self._why()}"
+            raise self._recorder.refuse("SNN318", said)
+        if known is None:
+            self._recorder.steps, self._ended = steps, what
+
+    def _why(self) -> str:
+        return f"; {self._ended} was taken for the end of the loop" if self._ended else ""
+
+    def _last(self, name: str) -> str:
+        signal = self._recorder.nodes[name].signal
+        return self._recorder.emit(
+            OverTime("last"), [name], signal.shape, signal.axes[1:], "final", "last"
+        )
+
+    # -- neurons -------------------------------------------------------------------------------
+
+    def neuron(self, path: str, entry: Tracked, node: str, at: int) -> str | None:
+        """The node of the neuron, None for its first call; refuses a call that is no next step."""
+        recorder = self._recorder
+        known, source = self._neurons.get(path, (None, node))
+        if recorder.nodes[node].signal.rate == "final":
+            said = f"in step {at} neuron {path} reads {node}, a value of the whole loop"
+            raise recorder.refuse("SNN318", said + self._why())
+        if recorder.steps is not None and at >= recorder.steps:
+            said = f"neuron {path} has a step {at} of {recorder.steps}{self._why()}"
+            raise recorder.refuse("SNN318", said)
+        if entry.at is not None and entry.at < at:
+            said = f"neuron {path} is called again in step {entry.at}: on {source}, then on {node}"
+            raise recorder.refuse("SNN309", said)
+        if entry.at is not None and entry.at > at:
+            said = f"step {entry.at} runs neuron {path}, and step {at} does not"
+            raise recorder.refuse("SNN318", said)
+        if node != source:
+            said = f"neuron {path} reads {node} in step {at}, and {source} in step 0"
+            raise recorder.refuse("SNN318", said)
+        if known is not None:
+            self._visit(known)
+        return known
+
+    def made_neuron(self, path: str, name: str, source: str) -> None:
+        """``name``, a new node, is the neuron, and reads ``source``."""
+        self._neurons[path] = (name, source)
+        self._visit(name)
+
+    # -- all steps -------------------------------------------------------------------------------
+
+    def stacked(self, tensors: Sequence[torch.Tensor]) -> Tracked | None:
+        """The entry of step 0 when ``tensors`` are all steps of one node, in order."""
+        recorder = self._recorder
+        if not all(map(recorder.is_tracked, tensors)):
+            return None
+        entries = [recorder.tracked(tensor) for tensor in tensors]
+        steps = [entry.at for entry in entries]
+        whole = len(steps) > 1 or recorder.steps == 1
+        if None in steps or (len(steps) > 1 and len(set(steps)) == 1) or not whole:
+            return None
+        first, said = entries[0], ", ".join(f"{e.node} of step {e.at}" for e in entries[:4])
+        same = all(e.node == first.node and e.axes == first.axes for e in entries)
+        if not same or steps != list(range(len(steps))) or any(e.summed for e in entries):
+            raise recorder.refuse("SNN318", f"{said}, … are joined: not each step of one value")
+        self._fix(len(steps), f"a list of {len(steps)} steps of {first.node}")
+        return first
+
+    def total(self, tensor: torch.Tensor) -> None:
+        """``tensor``, a sum of steps, is read: it must be of all steps."""
+        recorder, entry = self._recorder, self._recorder.tracked(tensor)
+        assert entry.at is not None
+        steps = recorder.steps
+        if steps is not None and entry.at + 1 < steps:
+            said = f"the sum of {entry.node} over steps 0 to {entry.at} is read before the last one"
+            raise recorder.refuse("SNN112", said)
+        self._fix(entry.at + 1, f"reading the sum of {entry.node} over steps 0 to {entry.at}")
+        shape = recorder.nodes[entry.node].signal.shape
+        with self.call(()):
+            node = recorder.emit(OverTime("sum"), [entry.node], shape, entry.axes, "final", "sum")
+            recorder.bind(tensor, node, entry.axes)
+
+    def adds_up(self, x: object, y: object) -> Tracked | None:
+        """The next partial sum, when ``x`` + ``y`` is one: of steps 0 to t − 1, and step t."""
+        recorder = self._recorder
+        if not (recorder.is_tracked(x) and recorder.is_tracked(y)):
+            return None
+        assert isinstance(x, torch.Tensor)
+        assert isinstance(y, torch.Tensor)
+        pair = recorder.tracked(x), recorder.tracked(y)
+        for so_far, now in (pair, pair[::-1]):
+            if so_far.at is None or now.at != so_far.at + 1 or now.summed:
+                continue
+            partial = so_far.node if so_far.summed else self._bare(so_far.node)
+            if (so_far.summed or so_far.at == 0) and partial == now.node:
+                return now
+        return None
+
+    def _bare(self, name: str) -> str:
+        """Without the zero that a sum starts from."""
+        recorder = self._recorder
+        node = recorder.nodes[name]
+        if not isinstance(node.op, Elementwise) or node.op.function != "add":
+            return name
+        zeros = [n for n in node.inputs if _is_zero(recorder.nodes[n], recorder.tensors)]
+        others = [n for n in node.inputs if n not in zeros]
+        same = others and recorder.nodes[others[0]].signal.shape == node.signal.shape
+        return others[0] if zeros and same else name
+
+    def final(self, tensor: torch.Tensor) -> None:
+        """``tensor`` leaves forward: a sum of all steps, or the last one."""
+        recorder, entry = self._recorder, self._recorder.tracked(tensor)
+        if entry.summed:
+            self.total(tensor)
+        elif entry.at is not None:
+            self._fix(entry.at + 1, f"returning step {entry.at} of {entry.node}")
+            shape = recorder.nodes[entry.node].signal.shape
+            with self.call(()):
+                node = recorder.emit(
+                    OverTime("last"), [entry.node], shape, entry.axes, "final", "last"
+                )
+                recorder.bind(tensor, node, entry.axes)
+
+    def finish(self, heads: Iterable[str]) -> None:
+        """Every step did everything that ``heads`` need; drop what they do not and no step ended.
+
+        Raises SnnccError: SNN306 for a neuron of one step that was called once, SNN318.
+        """
+        recorder, visits = self._recorder, self._visits
+        for path, (name, _) in self._neurons.items():
+            if visits[name] == 1 and not self._given:
+                raise recorder.refuse("SNN306", single_step(path))
+        steps = recorder.steps or max(visits.values(), default=0)
+        if visits:
+            recorder.steps = steps
+        needed = _ancestors(recorder.nodes, heads)
+        for name in recorder.nodes:
+            if name in needed and visits.get(name, steps) < steps:
+                said = f"{name} runs in the first {visits[name]} steps of {steps}"
+                raise recorder.refuse("SNN318", said + self._why())
+        gone: set[str] = set()
+        for node in list(recorder.nodes.values()):
+            partial = visits.get(node.name, steps) < steps or isinstance(node.op, Membrane)
+            if node.name not in needed and (partial or not gone.isdisjoint(node.inputs)):
+                gone.add(node.name)
+                del recorder.nodes[node.name]
+
+
+def together(recorder: Recorder, call: Call) -> bool:
+    """Whether ``call`` joined several steps into one value, which then is bound."""
+    loop = recorder.loop
+    match call.name:
+        case "stack" | "cat" | "concat" | "concatenate":
+            entry = loop.stacked(list(call["tensors"]))
+            if entry is None:
+                return False
+            axes = list(entry.axes)
+            dim = int(call["dim"] or 0) % call.result.dim()
+            if call.name == "stack":
+                axes.insert(dim, "T")
+            elif axes[dim] in ("1", "N"):
+                axes[dim] = "T" if axes[dim] == "1" else "TN"
+            else:
+                raise recorder.refuse("SNN112", "steps are joined along a feature")
+            recorder.place(call.result, entry.node, tuple(axes))
+            return True
+        case "add" | "radd":
+            entry = loop.adds_up(call["input"], call["other"])
+            if entry is None or call.arguments.get("alpha", 1) != 1:
+                return False
+            recorder.place(call.result, entry.node, entry.axes, entry.at, summed=True)
+            return True
+    return False
+
+
+def _words(op: Op) -> str:
+    return op.function if isinstance(op, Elementwise) else type(op).__name__.lower()
+
+
+def _is_zero(node: Node, tensors: Mapping[str, np.ndarray]) -> bool:
+    if not isinstance(node.op, Constant):
+        return False
+    value = node.op.value
+    return not tensors[value].any() if isinstance(value, Ref) else value == 0
+
+
+def _ancestors(nodes: Mapping[str, Node], names: Iterable[str]) -> Collection[str]:
+    seen: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending.extend(nodes[name].inputs)
+    return seen

@@ -1,0 +1,189 @@
+"""Neurons as leaves of a recording: their forward runs unseen, and what it means is in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from snncc.frontends.neurons import NeuronModule
+from snncc.frontends.torch.axes import Axes, features
+from snncc.ir.ops import Membrane, Op, Ref
+
+if TYPE_CHECKING:
+    from snncc.frontends.torch.recorder import Recorder
+
+OpType = TypeVar("OpType", bound=Op)
+
+
+@dataclass(frozen=True)
+class State:
+    """The membrane of neuron ``path`` after step ``at``: ``op`` on ``current``, if it is read."""
+
+    path: str
+    op: Membrane
+    current: str
+    axes: Axes
+    at: int | None
+
+
+class Neurons:
+    """The calls of neurons in one recording, and the states they leave."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._calls: dict[int, int] = {}
+        self._held: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._left: dict[int, State] = {}
+
+    def leaf(self, module: nn.Module, path: str, reading: NeuronModule) -> Callable[..., Any]:
+        """The forward that takes the place of the module's own."""
+        original, recorder = module.forward, self._recorder
+        in_loop = reading.keeps_state and not reading.multi_step and not recorder.single_step
+
+        def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+            if not recorder.is_tracked(x):
+                raise recorder.refuse("SNN311", f"neuron {path} reads nothing of the input")
+            call = self._calls.get(id(module), 0)
+            self._calls[id(module)] = call + 1
+            if call and reading.keeps_state and not in_loop:
+                said = f"neuron {path} is called again before its state is reset"
+                raise recorder.refuse("SNN309", said)
+            taken = dict(zip(reading.states, given, strict=False)) | named
+            self._check(module, path, reading, taken, call)
+            recorder.settle(x)
+            at = call if in_loop else None
+            with torch._C.DisableTorchFunction():
+                y = original(x, *given, **named)
+                spikes = y[0] if isinstance(y, tuple) else y
+                current, axes = self._spike(x, spikes, path, reading, at)
+            self._keep(module, path, reading, current, axes, at)
+            return y
+
+        return forward
+
+    def _spike(
+        self, x: torch.Tensor, y: torch.Tensor, path: str, reading: NeuronModule, at: int | None
+    ) -> tuple[str, Axes]:
+        """Bind the spikes of a call, the ``at``-th of a loop; returns the current it took."""
+        recorder, loop = self._recorder, self._recorder.loop
+        entry = recorder.tracked(x)
+        static = recorder.nodes[entry.node].signal.rate != "step"
+        step = at if entry.at is not None or static else None
+        with loop.call([entry], step):
+            node, axes = recorder.solid(x)
+            has_time = axes[:1] == ("T",)
+            if reading.multi_step and not has_time:
+                said = f"neuron {path} is multi-step, but its input has no time axis in front"
+                raise recorder.refuse("SNN306", said)
+            alone = step is not None or recorder.single_step
+            if not reading.multi_step and (not alone or any("T" in role for role in axes)):
+                raise recorder.refuse("SNN306", single_step(path))
+            for ref, array in reading.tensors.items():
+                recorder.array(np.asarray(array), "", joined(path, ref))
+            shape = features(axes, y.shape)
+            for op in reading.before:
+                node = recorder.emit(rooted(op, path), [node], shape, axes, what="in", suffix=".in")
+            name = None if step is None else loop.neuron(path, entry, node, step)
+            if name is None:
+                op = rooted(reading.spiking, path)
+                name = recorder.emit(op, [node], shape, axes, rate="step", what="sn")
+                if step is not None:
+                    loop.made_neuron(path, name, node)
+            for op in reading.after:
+                op = rooted(op, path)
+                name = recorder.emit(op, [name], shape, axes, what="out", suffix=".out")
+            recorder.bind(y, name, axes)
+        return node, axes
+
+    # -- states --------------------------------------------------------------------------------
+
+    def _check(
+        self, module: nn.Module, path: str, reading: NeuronModule, taken: Mapping[str, Any],
+        call: int,
+    ) -> None:  # fmt: skip
+        """A neuron starts at rest, then goes on from the state that its last call left."""
+        held = self._held.get(id(module))
+        for place, name in enumerate(reading.states):
+            state = taken.get(name)
+            state = getattr(module, name, None) if state is None else state
+            if held is not None:
+                kept = _identity(state) == held[place]
+                if not kept and not self._is_copy(state, path, reading.shown.get(name), call):
+                    said = f"neuron {path} does not go on from the {name} its last call left"
+                    raise self._recorder.refuse("SNN309", said)
+            elif isinstance(state, torch.Tensor):
+                with torch._C.DisableTorchFunction():
+                    rests = not self._recorder.is_tracked(state) and not bool(state.any())
+                if not rests:
+                    said = f"neuron {path} starts with a {name} of its own"
+                    raise self._recorder.refuse("SNN110", said)
+
+    def _is_copy(self, state: object, path: str, op: Op | None, call: int) -> bool:
+        """Whether ``state`` is a copy of the membrane that the last call left."""
+        if op is None or not self._recorder.is_tracked(state):
+            return False
+        assert isinstance(state, torch.Tensor)
+        entry = self._recorder.tracked(state)
+        return self._recorder.nodes[entry.node].op == rooted(op, path) and entry.at == call - 1
+
+    def _keep(
+        self, module: nn.Module, path: str, reading: NeuronModule, current: str, axes: Axes,
+        at: int | None,
+    ) -> None:  # fmt: skip
+        """Note the states that a call left, and what they mean in case they are read."""
+        recorder = self._recorder
+        states = [getattr(module, name, None) for name in reading.states]
+        self._held[id(module)] = tuple(map(_identity, states))
+        for name, state in zip(reading.states, states, strict=True):
+            if not isinstance(state, torch.Tensor) or recorder.is_tracked(state):
+                continue
+            recorder.keep_alive(state)
+            if name in reading.shown:
+                op = rooted(reading.shown[name], path)
+                self._left[id(state)] = State(path, op, current, axes, at)
+            else:
+                recorder.lose(state, recorder.refuse("SNN301", f"the {name} of {path} is read"))
+
+    def left(self, value: object) -> bool:
+        """Whether ``value`` is a membrane that a neuron left and nobody read."""
+        return id(value) in self._left
+
+    def show(self, tensor: torch.Tensor) -> None:
+        """A membrane is read: from now on it is a node."""
+        from snncc.frontends.torch.recorder import Tracked
+
+        recorder, state = self._recorder, self._left.pop(id(tensor))
+        signal = recorder.nodes[state.current].signal
+        current = Tracked(state.current, state.axes, 0, at=state.at)
+        entries = [current] if signal.rate == "step" else []
+        with recorder.within(state.path), recorder.loop.call(entries, state.at):
+            node = recorder.emit(
+                state.op, [state.current], signal.shape, state.axes, "step", "mem", suffix=".mem"
+            )
+            recorder.place(tensor, node, state.axes, state.at)
+
+
+def single_step(path: str) -> str:
+    return f"neuron {path} is single-step: pass time_steps and an input of one step"
+
+
+def rooted(op: OpType, path: str) -> OpType:
+    """``op`` with the tensors of a module under their names in the whole."""
+    values = {f.name: getattr(op, f.name) for f in fields(op)}
+    refs = {k: Ref(joined(path, v)) for k, v in values.items() if isinstance(v, Ref)}
+    return replace(op, **refs)
+
+
+def joined(module: str, what: str) -> str:
+    return ".".join(part for part in (module, what) if part) or "network"
+
+
+def _identity(state: object) -> tuple[int, int]:
+    """What tells a state from any other that lives, and from itself once it is written to."""
+    with torch._C.DisableTorchFunction():
+        return id(state), state._version if isinstance(state, torch.Tensor) else 0
