@@ -549,18 +549,17 @@ class Lowering:
             message = f"{node.name} reads {len(leaves)} spikes at once, more than {CONE_LIMIT}"
             return self._find("SNN109", node, message)
         factors = [name for name in node.inputs if not self._is_constant(name)]
+        what = node.name if op.function in node.name else f"{node.name} ({op.function})"
         if op.function in ("mul", "div") and len(factors) > 1:
-            message = f"{node.name} multiplies values that are not spikes"
-            return self._find("SNN103", node, message)
+            return self._find("SNN103", node, f"{what} reads two values that are not spikes")
         if finite:
             levels = max(len(self._sets[leaf].members or ()) for leaf in leaves)
-            message = f"{node.name} applies {op.function} to a value with {levels} levels"
-            return self._find("SNN111", node, message)
+            return self._find("SNN111", node, f"{what} reads a value with {levels} levels")
         if op.function in ("div", "pow", "square"):
-            message = f"{node.name} applies {op.function} to a current, which is no linear function"
-            return self._find("SNN103", node, message)
-        code = "SNN105" if op.function in ACTIVATIONS else "SNN108"
-        return self._find(code, node, f"{node.name} applies {op.function} to real values")
+            code = "SNN103"
+        else:
+            code = "SNN105" if op.function in ACTIVATIONS else "SNN108"
+        return self._find(code, node, f"{what} reads real values")
 
     # -- 3: max pool -------------------------------------------------------------------------
 
