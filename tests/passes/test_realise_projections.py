@@ -15,7 +15,18 @@ from snncc.ir import Population, Projection, Ref, Source
 from snncc.ir.interpreter import TensorStore, project, run_network
 from snncc.ir.network import Network, Neuron, Readout
 from snncc.ir.ops import (
-    AdaptivePool, Conv, Dense, Pad, Permute, Pool, Reduce, Reshape, Scale, Slice, Sparse, Upsample,
+    AdaptivePool,
+    Conv,
+    Dense,
+    Pad,
+    Permute,
+    Pool,
+    Reduce,
+    Reshape,
+    Scale,
+    Slice,
+    Sparse,
+    Upsample,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
 from snncc.ir.text import parse_network, print_network

@@ -15,6 +15,7 @@ from snncc.diagnostics import refuse
 from snncc.frontends.neurons import converter
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.tracing import named_outputs, private_copy, undisturbed
+from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph
 
 
@@ -94,7 +95,7 @@ def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) 
             hooks.append(part.register_forward_hook(note))
     outputs: dict[str, list[torch.Tensor]] = {}
     try:
-        with undisturbed(twin, torch.float64):
+        with undisturbed(twin, torch.float64), Widened():
             for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
                 calls.clear()
                 for name, value in named_outputs(twin(step)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from snncc.frontends import snntorch
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
 from snncc.frontends.torch.recorder import Recorder
+from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
 from snncc.ir.ops import Identity, Input
@@ -186,13 +187,14 @@ def _record(
     )  # fmt: skip
     rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
     shape = features(axes, data.shape)
+    dtype = data.dtype
     name = recorder.emit(Input(kind), (), shape, axes, rate=rate, what=INPUT)
     data = data.clone()
     recorder.bind(data, name, axes)
     try:
         with recorder.attached(twin), undisturbed(twin, data.dtype), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with recorder:
+            with Widened() if dtype == torch.float64 else nullcontext(), recorder:
                 output = twin(data)
     except SnnccError:
         raise
