@@ -57,7 +57,8 @@ class SelectHead(Pass):
             return Outcome(form, tuple(leaked.values()))
         state = "all are" if good else "none is"  # rule 4
         message = f"the network has the heads {', '.join(names)}, and {state} spike-only"
-        return Outcome(form, (Finding("SNN403", message),))
+        node = form.nodes[form.heads[names[0]]]
+        return Outcome(form, (Finding("SNN403", message, node.origin, node.name),))
 
 
 def single(graph: Graph, head: str) -> Graph:
@@ -68,5 +69,6 @@ def single(graph: Graph, head: str) -> Graph:
 def _first(graph: Graph, head: str, why: str) -> Outcome:
     heads = {head: graph.heads[head]} | dict(graph.heads)
     chosen = graph.keep(graph.nodes, heads)
-    findings = (Finding("SNN504", why, node=graph.heads[head]),) if why else ()
+    node = graph.nodes[graph.heads[head]]
+    findings = (Finding("SNN504", why, node.origin, node.name),) if why else ()
     return Outcome(chosen, findings, {"head": head})

@@ -54,7 +54,8 @@ class StripAap(Pass):
             f"{len(removed)} ops and {report['parameters']:,} parameters that head {head} does not "
             f"depend on were stripped; none of them feeds an op that stays"
         )
-        return Outcome(kept, (Finding("SNN404", message),), report)
+        first = removed[0]
+        return Outcome(kept, (Finding("SNN404", message, first.origin, first.name),), report)
 
 
 def _report(graph: Graph, kept: Graph) -> dict[str, object]:

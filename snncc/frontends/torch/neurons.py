@@ -47,7 +47,8 @@ class Neurons:
 
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
             if not recorder.is_tracked(x):
-                raise recorder.refuse("SNN311", f"neuron {path} reads nothing of the input")
+                nothing = recorder.refuse("SNN311", f"neuron {path} reads nothing of the input")
+                raise recorder.why_lost(x) or nothing
             call = self._calls.get(id(module), 0)
             self._calls[id(module)] = call + 1
             if call and reading.keeps_state and not in_loop:
@@ -78,6 +79,9 @@ class Neurons:
             node, axes = recorder.solid(x)
             has_time = axes[:1] == ("T",)
             if reading.multi_step and not has_time:
+                if recorder.nodes[node].signal.rate == "final":
+                    said = f"neuron {path} reads a value of all time steps"
+                    raise recorder.refuse("SNN112", said)
                 said = f"neuron {path} is multi-step, but its input has no time axis in front"
                 raise recorder.refuse("SNN306", said)
             alone = step is not None or recorder.single_step

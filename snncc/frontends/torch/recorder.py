@@ -219,6 +219,10 @@ class Recorder(TorchFunctionMode):
         self._alive.append(tensor)
         self._unusable[id(tensor)] = error
 
+    def why_lost(self, tensor: torch.Tensor) -> SnnccError | None:
+        """Why ``tensor`` has no meaning, if it has none."""
+        return self._unusable.get(id(tensor))
+
     def _lost(self, name: str, inputs: Sequence[torch.Tensor], result: object) -> bool:
         """Whether the call read only tensors without a meaning; then its results have none."""
         errors = [self._unusable[id(t)] for t in inputs if id(t) in self._unusable]
@@ -325,7 +329,11 @@ class Recorder(TorchFunctionMode):
         if base not in self.handlers:
             if not any(True for _ in _tensors_in(result)):
                 raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
-            raise self.refuse("SNN301", f"nobody here knows the op {name}")
+            error = self.refuse("SNN301", f"nobody here knows the op {name}")
+            if not isinstance(result, torch.Tensor) or result.dim():
+                raise error
+            self.lose(result, error)  # one number for all samples: a branch may ask about it
+            return result
         parameters, handler = self.handlers[base]
         if name == "__get__":
             args = args[:1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import sysconfig
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,8 @@ from snncc.diagnostics import Location
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent)
 _CARRIERS = (_TORCH, _HERE, contextlib.__file__, "<")
+_PACKAGE = str(Path(__file__).parents[2])
+_LIBRARIES = frozenset(sysconfig.get_paths()[kind] for kind in ("purelib", "platlib", "stdlib"))
 _OUTSIDE = str(Path(__file__).with_name("tracing.py"))
 _WRAPPERS = {
     "spikingjelly": frozenset({"layer", "base", "neuron", "surrogate", "functional"}),
@@ -40,9 +43,12 @@ def _is_wrapper(parts: tuple[str, ...]) -> bool:
 
 
 def _shown(file: str) -> str:
-    """Relative to the current directory where that is shorter."""
-    relative = os.path.relpath(file)
-    return file if relative.startswith("..") else relative
+    """From a library's name on, else relative to the current directory where it is inside."""
+    roots = [str(Path(_PACKAGE).parent)] if file.startswith(_PACKAGE + os.sep) else []
+    with contextlib.suppress(OSError):  # the current directory may be gone
+        roots += [*_LIBRARIES, str(Path.cwd())]
+    inside = [root for root in roots if file.startswith(root + os.sep)]
+    return os.path.relpath(file, inside[0]) if inside else file
 
 
 def here(module: str) -> Location:

@@ -20,12 +20,14 @@ from snncc.frontends.torch.recorder import Recorder
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
-from snncc.ir.ops import Identity, Input
+from snncc.ir.ops import Constant, Identity, Input
 
 Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
 
 INPUT = "input"
+
+FORWARD = Location("forward")
 
 
 def trace(
@@ -172,7 +174,8 @@ def _known_tensors(twin: nn.Module) -> dict[str, torch.Tensor]:
 def _check_finite(named: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in named.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise refuse("SNN307", f"tensor {name} has a NaN or infinite value")
+            message = f"tensor {name} has a NaN or infinite value"
+            raise refuse("SNN307", message, Location(name.rpartition(".")[0] or name))
 
 
 def _record(
@@ -216,7 +219,9 @@ def _plain(name: str) -> str:
 def _heads(recorder: Recorder, output: object) -> dict[str, str]:
     """Each returned tensor that depends on the input, under its index or key."""
     heads: dict[str, str] = {}
+    lost: SnnccError | None = None
     for name, tensor in named_outputs(output):
+        lost = lost or recorder.why_lost(tensor)
         if recorder.is_tracked(tensor):
             recorder.loop.final(tensor)
             node, axes = recorder.solid(tensor)
@@ -225,7 +230,8 @@ def _heads(recorder: Recorder, output: object) -> dict[str, str]:
                 node = recorder.emit(Identity("output"), [node], shape, axes, what="output")
             heads[name] = node
     if not heads:
-        raise refuse("SNN314", "no output of the module depends on its input", Location("forward"))
+        nothing = refuse("SNN314", "no output of the module depends on its input", FORWARD)
+        raise lost or nothing
     return heads
 
 
@@ -243,17 +249,28 @@ def named_outputs(output: object, prefix: str = "") -> Iterator[tuple[str, torch
 
 def _compare(first: Graph, second: Graph) -> None:
     """Refuse recordings that differ in anything but the data."""
-    if first.heads != second.heads or first.time_steps != second.time_steps:
-        raise refuse("SNN315", "two runs on different data return different outputs")
     for one, two in zip(first.nodes.values(), second.nodes.values(), strict=False):
         if _form(one) != _form(two):
             message = f"two runs on different data part at {one.name} and {two.name}"
-            raise refuse("SNN315", message, one.origin)
+            raise refuse("SNN315", message, _reader(first, one).origin)
+        for ref in one.op.refs():
+            if not np.array_equal(first.tensors[ref], second.tensors[ref]):
+                reader = _reader(first, one)
+                message = f"a constant that {reader.name} reads differs between two runs"
+                raise refuse("SNN315", message, reader.origin)
     if len(first.nodes) != len(second.nodes):
-        raise refuse("SNN315", "two runs on different data do different numbers of ops")
-    for name, tensor in first.tensors.items():
-        if not np.array_equal(tensor, second.tensors[name]):
-            raise refuse("SNN315", f"constant {name} differs between two runs")
+        longer = max(first, second, key=lambda graph: len(graph.nodes))
+        node = list(longer.nodes.values())[min(len(first.nodes), len(second.nodes))]
+        message = "two runs on different data do different numbers of ops"
+        raise refuse("SNN315", message, node.origin)
+    if first.heads != second.heads or first.time_steps != second.time_steps:
+        raise refuse("SNN315", "two runs on different data return different outputs", FORWARD)
+
+
+def _reader(graph: Graph, node: Node) -> Node:
+    """The node itself, or the first that reads it where it is a constant, which no line made."""
+    readers = graph.readers[node.name] if isinstance(node.op, Constant) else ()
+    return graph.nodes[readers[0]] if readers else node
 
 
 def _form(node: Node) -> tuple[object, ...]:

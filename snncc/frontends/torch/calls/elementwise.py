@@ -160,9 +160,22 @@ def _plain(name: str, *parameters: str) -> Handler:
     return handler
 
 
+@on("max min", "input other *rest")
+def _extreme(recorder: Recorder, call: Call) -> None:
+    """Of two tensors; along an axis or of everything they are no function value by value."""
+    if isinstance(call["other"], torch.Tensor):
+        name = "maximum" if call.name == "max" else "minimum"
+        elementwise(recorder, name, (call["input"], call["other"]), call.result)
+        return
+    error = recorder.refuse("SNN301", f"{call.name} along an axis is not known here")
+    if not isinstance(call.result, torch.Tensor):
+        raise error
+    recorder.lose(call.result, error)
+
+
 _SPELLINGS = {
     "mul": "mul multiply", "pow": "pow", "remainder": "remainder fmod mod",
-    "minimum": "minimum min", "maximum": "maximum max", "heaviside": "heaviside",
+    "minimum": "minimum", "maximum": "maximum", "heaviside": "heaviside",
     "and": "logical_and", "or": "logical_or", "xor": "logical_xor",
     "ge": "ge greater_equal", "gt": "gt greater", "le": "le less_equal", "lt": "lt less",
     "eq": "eq", "ne": "ne not_equal", "not": "logical_not", "neg": "neg negative",
