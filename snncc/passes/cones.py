@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -35,10 +35,15 @@ class Affine:
 
 @dataclass(frozen=True)
 class Threshold:
-    """[Σ weights[i]·bit i ≥ threshold], all whole numbers and as small as can be."""
+    """``high`` where Σ weights[i]·bit i ≥ threshold, else ``low``.
+
+    Weights and threshold are whole numbers and as small as can be.
+    """
 
     weights: tuple[int, ...]
     threshold: int
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,12 @@ def realise(table: Table, levels: Levels) -> Affine | Threshold | Moebius:
     expansion = moebius(table, levels)
     if not expansion.products:
         return Affine(expansion.constant, expansion.weights)
-    if set(table) <= {0.0, 1.0}:
-        gate = threshold_gate(table, levels, used(expansion))
+    values = sorted(set(table))
+    if len(values) == 2:
+        fires = tuple(float(value == values[1]) for value in table)
+        gate = threshold_gate(fires, levels, used(expansion))
         if gate is not None:
-            return gate
+            return replace(gate, low=values[0], high=values[1])
     return expansion
 
 

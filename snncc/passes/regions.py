@@ -67,7 +67,7 @@ from snncc.ir.ops import (
     is_linear,
     is_max_pool,
 )  # fmt: skip
-from snncc.ir.shapes import output_shape
+from snncc.ir.shapes import output_shape, window_sizes
 from snncc.ir.values import ValueSet
 from snncc.passes.combination import Region, Term, accumulate, combine, compact, plus
 from snncc.passes.cones import (
@@ -449,7 +449,11 @@ class Lowering:
             case Affine():
                 return combine(parts, form.weights, form.constant)
             case Threshold():
-                return self._gate(node, node.name, parts, form.weights, form.threshold)
+                if (form.low, form.high) == (0.0, 1.0):
+                    return self._gate(node, node.name, parts, form.weights, form.threshold)
+                name = f"{node.name}.gate"
+                gate = self._gate(node, name, parts, form.weights, form.threshold, "")
+                return combine([gate], (form.high - form.low,), form.low)
             case Moebius():
                 total = combine(parts, form.weights, form.constant)
                 for chosen, coefficient in form.products:
@@ -572,6 +576,8 @@ class Lowering:
         members = self._sets[source].members
         if members is None:
             return self._find("SNN104", node, f"{node.name} takes the maximum of currents")
+        if isinstance(op, Pool) and _has_empty_window(op, node, self._graph.nodes[source]):
+            return self._find("SNN104", node, f"{node.name} has a window of padding alone")
         if self._sets[source].is_spike:
             return self._any(node, node.name, region, op)
         if len(members) - 1 > GATE_LIMIT:
@@ -626,20 +632,28 @@ class Lowering:
             return
         op = node.op
         leak = self._store.number(op.leak)
+        as_written = op.decay is None
         decay = 1 - leak if op.decay is None else self._store.number(op.decay)
-        scaled = op.decay_input and op.decay is None
-        gain = leak if scaled else torch.ones((), dtype=torch.float64)
-        threshold = (
-            self._store.number(op.threshold) - (op.v_reset if op.reset == "hard" else 0.0)
-        ) / gain
+        gain = leak if op.decay_input and as_written else torch.ones((), dtype=torch.float64)
+        # h = decay·v + gain·x + pull becomes u = (v − rest)/gain, so that a hard reset is to 0.
+        rest = op.v_reset if op.reset == "hard" else 0.0
+        pull = leak * op.v_reset if as_written else torch.zeros((), dtype=torch.float64)
+        drift = (pull - (1 - decay) * rest) / gain
+        offset = region.offset
+        if op.v_reset and not (as_written and op.reset == "hard"):
+            if op.current_decay != 0:
+                message = f"{node.name} has a synaptic current and a v_reset of {op.v_reset:g}"
+                self._find("SNN110", node, message)
+            offset = drift if offset is None else offset + drift
+        threshold = (self._store.number(op.threshold) - rest) / gain
         if op.strict:
             threshold = torch.nextafter(threshold, torch.full_like(threshold, math.inf))
         neuron = Neuron(
             decay=self._as_number(f"{node.name}.decay", decay),
             threshold=self._as_number(f"{node.name}.threshold", threshold),
-            bias=self._as_number(f"{node.name}.bias", region.offset),
+            bias=self._as_number(f"{node.name}.bias", offset),
             initial=self._as_number(
-                f"{node.name}.initial", (self._store.number(op.initial) - op.v_reset) / gain
+                f"{node.name}.initial", (self._store.number(op.initial) - rest) / gain
             ),
             reset=op.reset,
             current_decay=self._as_number(
@@ -695,6 +709,14 @@ class Lowering:
             name, node.signal.shape, self._as_number(f"{name}.bias", offset), kind, tuple(host)
         )
         self._connect(region, name)
+
+
+def _has_empty_window(op: Pool, node: Node, source: Node) -> bool:
+    """Whether torch would yield −∞ there."""
+    rank = len(op.kernel)
+    sizes = (source.signal.shape[-rank:], node.signal.shape[-rank:])
+    axes = zip(*sizes, op.kernel, op.stride, op.padding, op.dilation, strict=True)
+    return any(inside == 0 for axis in axes for inside, _ in window_sizes(*axis))
 
 
 def dense_macs(graph: Graph, node: Node) -> int:

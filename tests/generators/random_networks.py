@@ -95,6 +95,23 @@ class Drawn(nn.Module):
         return neuron(x)
 
 
+class Standardised(nn.Module):
+    """A conv that standardises its weights whenever it runs (Qiao et al. 2019), as OTTT's does."""
+
+    def __init__(self, conv: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+        self.gain = nn.Parameter(torch.ones(len(conv.weight), 1, 1, 1, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.conv.weight
+        mean = weight.mean(dim=[1, 2, 3], keepdim=True)
+        variance = torch.var(weight, dim=[1, 2, 3], keepdim=True, unbiased=False)
+        weight = (weight - mean) / (variance * weight[0].numel() + 1e-4) ** 0.5 * self.gain
+        conv = self.conv
+        return F.conv2d(x, weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups)
+
+
 @dataclass(frozen=True)
 class Sample:
     """A network, an example to trace it with and other inputs to compare it on."""
@@ -325,6 +342,8 @@ class _Drawing:
         conv = (nn.Conv1d, nn.Conv2d)[rank - 1]
         layer = conv(channels, out, kernel, stride, padding, dilation, groups, self.chance(0.5))
         self.fill(layer)
+        if rank == 2 and not self.dyadic and self.chance(0.15):
+            layer = Standardised(layer)
         return self.named(layer, "conv"), "conv"
 
     def fill(self, layer: nn.Module) -> None:
@@ -359,7 +378,15 @@ class _Drawing:
         return torch.rand(size, generator=self.torch) < share
 
     def fire(self, source: int) -> int:
-        """A neuron on ``source``."""
+        """A neuron on ``source``, now and then one that is called elsewhere too."""
+        known = [name for name in self.module.layers if name.startswith("neuron")]
+        name = self.random.choice(known) if known and self.chance(0.1) else self.neuron()
+        return self.add(
+            f"neuron {name} {self.module.layers[name]}", [source], "spike",
+            self.values[source].shape, lambda network, x: network.neuron(name, x),
+        )  # fmt: skip
+
+    def neuron(self) -> str:
         kinds = ("IF", "LIF") if self.dyadic else ("IF", "LIF", "PLIF")
         kind = self.random.choice(kinds)
         reset = self.random.choice(["hard", "hard", "soft"])
@@ -373,11 +400,7 @@ class _Drawing:
             neuron = LIF(tau, self.chance(0.5), **options)
         else:
             neuron = PLIF(self.number(1.3, 2.0, 5.0), self.chance(0.5), **options)
-        name = self.named(neuron, "neuron")
-        return self.add(
-            f"neuron {neuron}", [source], "spike", self.values[source].shape,
-            lambda network, x: network.neuron(name, x),
-        )  # fmt: skip
+        return self.named(neuron, "neuron")
 
 
 def _repeated(network: Drawn, x: Tensor) -> Tensor:
@@ -456,7 +479,18 @@ def weighted_layer(d: _Drawing, source: int) -> int:
             lambda network, x: x[..., 0], value.top,
         )  # fmt: skip
         value = d.values[source]
-    name, what = d.weighted(value.shape)
+    alike = [
+        name for name, layer in d.module.layers.items()
+        if isinstance(layer, nn.Conv1d | nn.Conv2d)
+        and layer.weight.dim() == len(value.shape) + 1
+        and layer.in_channels == value.shape[0]
+        and all(n + 2 * p > e * (k - 1) for n, p, e, k in zip(
+            value.shape[1:], layer.padding, layer.dilation, layer.kernel_size, strict=True))
+    ]  # fmt: skip
+    if alike and d.chance(0.3):
+        name, what = d.random.choice(alike), "shared"
+    else:
+        name, what = d.weighted(value.shape)
     layer = d.module.layers[name]
     with torch.no_grad():
         after = layer(torch.zeros(1, *value.shape, dtype=torch.float64)).shape[1:]
