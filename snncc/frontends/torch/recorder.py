@@ -414,15 +414,15 @@ class Recorder(TorchFunctionMode):
         changed: list[nn.Module] = []
         try:
             for path, module in root.named_modules():
-                convert = converter(module)
-                if convert is None:
-                    refuse_unknown(module, path)
-                    continue
                 try:
-                    reading = convert(module)
+                    convert = converter(module)
+                    if convert is None:
+                        refuse_unknown(module, path)
+                        continue
+                    forward = self.neurons.leaf(module, path, convert(module))
                 except SnnccError as error:
-                    raise SnnccError(f.at(Location(path)) for f in error.findings) from None
-                object.__setattr__(module, "forward", self.neurons.leaf(module, path, reading))
+                    forward = self._refusing(error)
+                object.__setattr__(module, "forward", forward)
                 self._leaves |= {path}
                 changed.append(module)
             yield
@@ -431,6 +431,14 @@ class Recorder(TorchFunctionMode):
                 del module.__dict__["forward"]
             for hook in hooks:
                 hook.remove()
+
+    def _refusing(self, error: SnnccError) -> Callable[..., Any]:
+        """The forward of a neuron that cannot be read: nobody minds one that is never called."""
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            raise SnnccError(replace(f, location=self.here()) for f in error.findings)
+
+        return forward
 
 
 def constant_number(recorder: Recorder, value: torch.Tensor, what: str) -> Number:
