@@ -229,23 +229,26 @@ class Lowering:
                 return self._concat(node, op)
             case Pool() | AdaptivePool() if is_max_pool(op):
                 return self._max_pool(node, op)
-            case Normalise():
-                return self._find(
-                    "SNN106",
-                    node,
-                    f"{node.name}, a {op.kind} norm, takes its statistics from the data",
-                )
-            case Softmax():
-                return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
-            case MatMul():
-                return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
-            case Membrane():
-                return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
+            case Normalise() | Softmax() | MatMul() | Membrane():
+                return self._never(node, op)
         if is_linear(op):
             return self._linear(node, op)
         return self._find(
             "SNN108", node, f"{node.name} ({type(op).__name__.lower()}) is no spike op"
         )
+
+    def _never(self, node: Node, op: Op) -> Region:
+        """What is no spike op whatever it reads; so is what it reads, perhaps."""
+        self._sound(node.inputs)
+        match op:
+            case Normalise():
+                message = f"{node.name}, of kind {op.kind}, takes its statistics from the data"
+                return self._find("SNN106", node, message)
+            case Softmax():
+                return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
+            case MatMul():
+                return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
+        return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
 
     def _linear(self, node: Node, op: Op) -> Region:
         region = self._of(node.inputs[0])
@@ -265,12 +268,22 @@ class Lowering:
         terms: dict[Term, float] = {}
         for (source, chain), coefficient in region.terms.items():
             if source in self._host and isinstance(op, _WEIGHTED):
-                return self._find(
-                    "SNN102", node,
-                    f"{node.name} is a MAC on {source}, an analog value that joined the spikes",
-                )  # fmt: skip
+                joint = self._joint(node)
+                message = f"{joint.name} brings the analog {source} among the spikes"
+                return self._find("SNN102", joint, f"{message} that {node.name} reads")
             accumulate(terms, (source, (*chain, mapped)), coefficient)
         return Region(terms, offset, region.broken)
+
+    def _joint(self, node: Node) -> Node:
+        """The op before ``node`` where a value of the host meets spikes."""
+        while not any(name in self._host for name in node.inputs):
+            mixed = (
+                name
+                for name in node.inputs
+                if any(source in self._host for source, _ in self._of(name).terms)
+            )
+            node = self._graph.nodes[next(mixed)]
+        return node
 
     def _norm_parts(self, op: Norm, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Factor and constant of an eval-mode norm, both (C, 1, …) over ``rank`` axes."""
@@ -336,17 +349,32 @@ class Lowering:
             for read in dict.fromkeys((leaves, own)):
                 if self._is_function_of(node, read):
                     return self._cone(node, read) if self._sound(read) else Region({}, broken=True)
-        if not self._sound(own):
+        if not self._sound(own) and (linear or not self._is_current(own)):
             return Region({}, broken=True)
         if linear:
             return self._linear_elementwise(node, op, [self._of(name) for name in node.inputs])
-        if op.function in COMPARISONS:
+        if op.function in COMPARISONS and self._sound(own):
             return self._comparison(node, op)
         return self._refuse_elementwise(node, op, leaves)
 
     def _sound(self, names: tuple[str, ...]) -> bool:
         """Whether nothing in any of these values was refused; all are looked at."""
         return not sum(self._of(name).broken for name in names)
+
+    def _is_current(self, names: tuple[str, ...]) -> bool:
+        """Whether a layer with weights made one of these: they stay real, whatever it reads."""
+        pending, seen = list(names), set(names)
+        while pending:
+            node = self._graph.nodes[pending.pop()]
+            if isinstance(node.op, _WEIGHTED):
+                return True
+            additive = isinstance(node.op, Elementwise) and self._is_linear_elementwise(
+                node, node.op
+            )
+            if additive or is_linear(node.op) or isinstance(node.op, Concat | Identity):
+                pending += [name for name in node.inputs if name not in seen]
+                seen.update(node.inputs)
+        return False
 
     def _is_number(self, name: str) -> bool:
         op = self._graph.nodes[name].op
@@ -571,9 +599,9 @@ class Lowering:
         """The largest value is the lowest one and, for each level above, a step if any is there."""
         (source,) = node.inputs
         region = self._of(source)
-        if region.broken:
-            return region
         members = self._sets[source].members
+        if region.broken and (members or not self._is_current((source,))):
+            return region
         if members is None:
             return self._find("SNN104", node, f"{node.name} takes the maximum of currents")
         if isinstance(op, Pool) and _has_empty_window(op, node, self._graph.nodes[source]):
