@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
-from snncc.ir.ops import Constant, Dense, Elementwise, Identity, Norm, Op, OverTime, Ref
+from snncc.ir.ops import Constant, Dense, Elementwise, Identity, Norm, Op, OverTime, Ref, Softmax
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.leaks import leaks
 from snncc.passes.regions import Lowering
@@ -86,7 +86,7 @@ def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
             and len(live) == 2
         ):
             break
-        through = isinstance(node.op, Elementwise | Identity | OverTime | Dense)
+        through = isinstance(node.op, Elementwise | Identity | OverTime | Dense | Softmax)
         if not through or len(live) != 1:
             return None
         node = graph.nodes[live[0]]

@@ -58,7 +58,8 @@ class Chains:
         draw = self.draw
         small = st.integers(1, 3)
         kind = draw(st.sampled_from(
-            ["conv", "depthwise", "up", "up by groups", "pool", "or", "adaptive", "dense", "reshape", "permute", "pad",
+            ["conv", "depthwise", "up", "up by groups", "pool", "or", "adaptive", "dense",
+             "reshape", "permute", "pad",
              "slice", "upsample", "reduce", "broadcast", "scale", "sparse"]
         ))  # fmt: skip
         match kind:
