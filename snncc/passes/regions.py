@@ -182,14 +182,13 @@ class Lowering:
         return name, left
 
     def _report_encoder(self, graph: Graph, node: Node, static: bool) -> None:
-        layers = graph.of_type(*_WEIGHTED)
-        work = sum(dense_macs(graph, layer) for layer in layers)
         often = "sample" if static else "time step"
-        if self._strict and layers:
-            self._find(
-                "SNN101", layers[0], f"{layers[0].name} is {work:,} MACs on the analog input"
-            )
-        else:
+        macs = {layer: dense_macs(graph, layer) for layer in graph.of_type(*_WEIGHTED)}
+        for layer, work in macs.items() if self._strict else ():
+            message = f"{layer.name} is {work:,} MACs a {often} on the analog input"
+            self._find("SNN101", layer, message)
+        if not (self._strict and macs):
+            work = sum(macs.values())
             message = (
                 f"the analog current {node.name} is computed on the host, {work:,} MACs a {often}"
             )
