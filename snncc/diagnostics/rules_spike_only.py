@@ -10,8 +10,10 @@ SPIKE_ONLY = (
         "mac-on-analog",
         Severity.ERROR,
         what="""
-            Reports a layer with weights (convolution, linear) behind the first neurons whose
-            input is neither spikes nor a sum of weighted spikes.
+            Reports a layer with weights (convolution, linear) that reads the analog input, when
+            --strict is given. It runs on the host, in an encoder; without --strict that is a note
+            (SNN501). What makes values real further on has its own rule: an activation SNN105, a
+            norm SNN106, a product SNN103.
             """,
         why="""
             A weight times a spike is the weight or nothing: an accumulate (AC, 0.9 pJ). A weight
@@ -19,11 +21,11 @@ SPIKE_ONLY = (
             no multiplier for it.
             """,
         example="""
-            a = torch.tanh(self.conv1(spikes))  # real values
-            y = self.sn(self.conv2(a))          # SNN101: conv2 multiplies them
+            s = self.sn1(self.conv1(image))  # SNN101 with --strict: conv1 multiplies pixels
+            y = self.sn2(self.conv2(s))      # fine: conv2 adds up weights
             """,
-        help="let a neuron turn the value into spikes first, or move the layer before the first "
-        "neuron",
+        help="declare --input spike if the input is events, or accept MACs on the host and leave "
+        "out --strict",
     ),
     Rule(
         "SNN102",
