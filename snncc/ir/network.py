@@ -156,6 +156,10 @@ class Network:
         """Order the places, drop tensors nobody reads, and check. Raises ValueError."""
         table = {place.name: place for place in places}
         wires = tuple(projections)
+        for p in wires:
+            for name in (p.source, p.target):
+                if name not in table:
+                    raise ValueError(f"projection {p.source} -> {p.target}: no place {name}")
         order = nx.DiGraph()
         order.add_nodes_from(table)
         order.add_edges_from((p.source, p.target) for p in wires if p.delay == 0)
@@ -239,9 +243,6 @@ class Network:
     def verify(self) -> None:
         """Check what the type system cannot. Raises ValueError, naming the culprit."""
         for p in self.projections:
-            for name in (p.source, p.target):
-                if name not in self.places:
-                    raise ValueError(f"projection {p.source} -> {p.target}: no place {name}")
             where = f"projection {p.source} -> {p.target}"
             source, target = self.places[p.source], self.places[p.target]
             if isinstance(source, Readout) or isinstance(target, Source | Encoder):
