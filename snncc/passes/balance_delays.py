@@ -115,14 +115,20 @@ def _notes(network: Network, relays: list[Population]) -> Iterator[Finding]:
     if not relays:
         return
     relayed, neurons = sum(math.prod(relay.shape) for relay in relays), _neurons(network)
-    sources = {relay.name.rpartition("@+")[0] for relay in relays}
+    cost: dict[str, int] = {}
+    for relay in relays:
+        source = relay.name.rpartition("@+")[0]
+        cost[source] = cost.get(source, 0) + math.prod(relay.shape)
+    longest = max(cost, key=lambda name: cost[name])
+    where = next(relay.origin for relay in relays if relay.name.startswith(f"{longest}@+"))
     message = (
         f"{len(relays)} relay populations with {relayed:,} neurons hold back the spikes of "
-        f"{len(sources)} places ({', '.join(sorted(sources))})"
+        f"{len(cost)} places, {cost[longest]:,} of them those of {longest}"
     )
-    yield Finding("SNN503", message)
+    yield Finding("SNN503", message, where, longest)
     if relayed > neurons:
-        yield Finding("SNN505", f"{relayed:,} relay neurons serve {neurons:,} others")
+        message = f"{relayed:,} relay neurons serve {neurons:,} others"
+        yield Finding("SNN505", message, where, longest)
 
 
 def _report(before: Network, after: Network, relays: list[Population]) -> dict[str, object]:
