@@ -74,7 +74,8 @@ def test_what_is_said_about_relays():
     note, warning = outcome.findings
     assert note.code == "SNN503"
     assert "5 relay populations with 10 neurons" in note.message
-    assert "2 places (a, in)" in note.message
+    assert "2 places, 6 of them those of in" in note.message
+    assert note.node == "in"
     assert (warning.code, warning.severity) == ("SNN505", Severity.WARNING)
     assert "10 relay neurons serve 6 others" in warning.message
     assert outcome.report == {
