@@ -20,7 +20,7 @@ def binary(table: tuple[float, ...]) -> tuple[int, ...]:
 def value(form: Affine | Threshold | Moebius, bits: np.ndarray) -> float:
     linear = float(np.dot(form.weights, bits))
     if isinstance(form, Threshold):
-        return float(linear >= form.threshold)
+        return form.high if linear >= form.threshold else form.low
     products = form.products if isinstance(form, Moebius) else ()
     return form.constant + linear + sum(c * np.prod(bits[list(s)]) for s, c in products)
 
