@@ -157,9 +157,9 @@ class Network:
         table = {place.name: place for place in places}
         wires = tuple(projections)
         for p in wires:
-            for name in (p.source, p.target):
-                if name not in table:
-                    raise ValueError(f"projection {p.source} -> {p.target}: no place {name}")
+            for end in (p.source, p.target):
+                if end not in table:
+                    raise ValueError(f"projection {p.source} -> {p.target}: no place {end}")
         order = nx.DiGraph()
         order.add_nodes_from(table)
         order.add_edges_from((p.source, p.target) for p in wires if p.delay == 0)

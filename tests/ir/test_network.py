@@ -56,6 +56,7 @@ def test_a_network_means_what_it_says():
 
 def test_the_text_parses_back():
     once = print_network(parse_network(TEXT))
+    assert once.startswith("network tiny steps=4 {")
     assert print_network(parse_network(once)) == once
 
 
