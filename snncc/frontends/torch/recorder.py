@@ -436,7 +436,8 @@ class Recorder(TorchFunctionMode):
         """The forward of a neuron that cannot be read: nobody minds one that is never called."""
 
         def forward(*args: Any, **kwargs: Any) -> Any:
-            raise SnnccError(replace(f, location=self.here()) for f in error.findings)
+            place = self.here()
+            raise SnnccError(replace(f, location=place) for f in error.findings)
 
         return forward
 
