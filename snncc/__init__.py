@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from snncc.compiler import Report, check, compile
     from snncc.diagnostics import Finding, SnnccError
     from snncc.frontends.checkpoints import save_model
+    from snncc.frontends.neurons import NeuronModule, register_neuron
     from snncc.frontends.torch import trace
+    from snncc.ir.ops import Ref, Spiking
     from snncc.program import Program, Result, load
     from snncc.simulation import Simulation, simulate
     from snncc.verification import Comparison, compare
@@ -21,16 +23,20 @@ if TYPE_CHECKING:
 __all__ = [
     "Comparison",
     "Finding",
+    "NeuronModule",
     "Program",
+    "Ref",
     "Report",
     "Result",
     "Simulation",
     "SnnccError",
+    "Spiking",
     "check",
     "compare",
     "compile",
     "load",
     "nn",
+    "register_neuron",
     "save_model",
     "simulate",
     "trace",
@@ -39,15 +45,19 @@ __all__ = [
 _HOMES = {
     "Comparison": "snncc.verification",
     "Finding": "snncc.diagnostics",
+    "NeuronModule": "snncc.frontends.neurons",
     "Program": "snncc.program",
+    "Ref": "snncc.ir.ops",
     "Report": "snncc.compiler",
     "Result": "snncc.program",
     "Simulation": "snncc.simulation",
     "SnnccError": "snncc.diagnostics",
+    "Spiking": "snncc.ir.ops",
     "check": "snncc.compiler",
     "compare": "snncc.verification",
     "compile": "snncc.compiler",
     "load": "snncc.program",
+    "register_neuron": "snncc.frontends.neurons",
     "save_model": "snncc.frontends.checkpoints",
     "simulate": "snncc.simulation",
     "trace": "snncc.frontends.torch",

@@ -342,4 +342,27 @@ READING = (
             """,
         help="do the same in every step, on x[t], and stack or add up all steps",
     ),
+    Rule(
+        "SNN319",
+        "wrong-reading",
+        Severity.ERROR,
+        what="""
+            Reports a neuron class that was registered with a reading that is not what it does.
+            """,
+        why="""
+            What happens inside a neuron is not recorded: its reading says what it is. So that a
+            wrong one is never believed, each registered neuron runs on random currents beside its
+            reading whenever a network is traced, some of them exactly on the threshold, and no
+            spike may differ.
+            """,
+        example="""
+            class Strict(nn.Module):  # fires where v > 1
+                ...
+            snncc.register_neuron(
+                Strict,
+                lambda m: snncc.NeuronModule(snncc.Spiking(), multi_step=True, keeps_state=False),
+            )  # SNN319: its reading fires where v >= 1, without strict=True
+            """,
+        help="correct what register_neuron was given: the charge, the threshold, strict, the reset",
+    ),
 )

@@ -8,7 +8,7 @@ from snncc.frontends.neurons import NeuronModule
 from snncc.ir.ops import Spiking
 
 if TYPE_CHECKING:
-    from snncc.nn import IF, LIF, PLIF
+    from snncc.nn import IF, LIF, MLF, PLIF
 
 
 def _read(module: IF | LIF | PLIF, leak: float, decay_input: bool) -> NeuronModule:
@@ -29,3 +29,8 @@ def leaky(module: LIF) -> NeuronModule:
 
 def parametric_leaky(module: PLIF) -> NeuronModule:
     return _read(module, float(module.w.detach().sigmoid()), module.decay_input)
+
+
+def multi_level(module: MLF) -> NeuronModule:
+    levels = [Spiking(decay=module.tau, threshold=v, strict=True) for v in module.thresholds]
+    return NeuronModule(levels, multi_step=True, keeps_state=False)

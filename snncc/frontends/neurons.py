@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snncc.diagnostics import Location, refuse
 from snncc.ir.graph import Tensors
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class NeuronModule:
     """What one neuron module is.
 
+    ``spiking``: its neuron, or several that all read its input and whose spikes are added up, each
+    times its number of ``weights`` where those are given (multi-level firing).
+
     ``multi_step``: its forward takes (T, N, …), else one step (N, …). ``keeps_state``: its
     membrane outlives a call, so that a second call in one forward goes on where the first ended.
     ``tensors``: those that the ops below name, under names within the module.
@@ -29,7 +32,7 @@ class NeuronModule:
     ``after``: what it does to its input and to its spikes.
     """
 
-    spiking: Spiking
+    spiking: Spiking | Sequence[Spiking]
     multi_step: bool
     keeps_state: bool
     tensors: Tensors = field(default_factory=dict)
@@ -37,9 +40,20 @@ class NeuronModule:
     shown: Mapping[str, Membrane] = field(default_factory=dict)
     before: tuple[Op, ...] = ()
     after: tuple[Op, ...] = ()
+    weights: Sequence[float] = ()
+
+    @property
+    def levels(self) -> tuple[Spiking, ...]:
+        return (self.spiking,) if isinstance(self.spiking, Spiking) else tuple(self.spiking)
+
+    @property
+    def heights(self) -> tuple[float, ...]:
+        """What a spike of each level counts."""
+        return tuple(map(float, self.weights)) or (1.0,) * len(self.levels)
 
 
-Convert = Callable[["nn.Module"], NeuronModule]
+Convert = Callable[[Any], NeuronModule]
+"""From a module to what it is. Raises SnnccError (SNN110) where it has no exact form."""
 
 _HOMES = ("spikingjelly", "snntorch", "snncc.nn")
 
@@ -53,8 +67,33 @@ def qualified_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+_registered: dict[type, Convert] = {}
+
+
+def register_neuron(cls: type[nn.Module], convert: Convert) -> None:
+    """From now on read modules of exactly the class ``cls`` as ``convert`` says.
+
+    ``convert(module)`` returns a ``NeuronModule``. Whatever happens inside the module's forward is
+    not recorded; instead, each time a network is traced, the module runs on random currents beside
+    what ``convert`` says it is, and a single spike that differs is an error (SNN319).
+
+    Raises SnnccError (SNN316) when ``cls`` is no class of modules.
+    """
+    from torch import nn
+
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise refuse("SNN316", f"register_neuron takes a class of modules, not {cls!r}")
+    _registered[cls] = convert
+
+
+def is_registered(module: nn.Module) -> bool:
+    return type(module) in _registered
+
+
 def converter(module: nn.Module) -> Convert | None:
     """How to read this module if its class is in the table; subclasses are other neurons."""
+    if type(module) in _registered:
+        return _registered[type(module)]
     entry = _table().get(qualified_name(type(module)))
     if entry is None:
         return None

@@ -140,7 +140,7 @@ def _confirm(module: Any, reading: NeuronModule) -> None:
         store = TensorStore(reading.tensors, dtype)
         for op in reading.before:
             current = apply(op, [current.flatten(0, 1)], store).unflatten(0, current.shape[:2])
-        spikes = fire_as_written(reading.spiking, current, store)
+        spikes = fire_as_written(reading.levels[0], current, store)
         for op in reading.after:
             spikes = apply(op, [spikes.flatten(0, 1)], store).unflatten(0, spikes.shape[:2])
         membranes = fire_as_written(reading.shown["mem"], current, store)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,12 +12,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from snncc.frontends.neurons import NeuronModule
+from snncc.frontends.neurons import NeuronModule, is_registered
 from snncc.frontends.torch.axes import Axes, features
-from snncc.ir.ops import Membrane, Op, Ref
+from snncc.ir.interpreter import TensorStore, apply, fire_as_written
+from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale
+from snncc.ir.shapes import Shape
 
 if TYPE_CHECKING:
-    from snncc.frontends.torch.recorder import Recorder
+    from snncc.frontends.torch.recorder import Recorder, Tracked
+
+STEPS = 12
+"""So many steps a neuron of one step runs to see whether its reading is right."""
 
 OpType = TypeVar("OpType", bound=Op)
 
@@ -39,13 +46,17 @@ class Neurons:
         self._calls: dict[int, int] = {}
         self._held: dict[int, tuple[tuple[int, int], ...]] = {}
         self._left: dict[int, State] = {}
+        self._inside = False
 
     def leaf(self, module: nn.Module, path: str, reading: NeuronModule) -> Callable[..., Any]:
         """The forward that takes the place of the module's own."""
         original, recorder = module.forward, self._recorder
+        twin = copy.deepcopy(module) if is_registered(module) else None
         in_loop = reading.keeps_state and not reading.multi_step and not recorder.single_step
 
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+            if self._inside:
+                return original(x, *given, **named)
             if not recorder.is_tracked(x):
                 nothing = recorder.refuse("SNN311", f"neuron {path} reads nothing of the input")
                 raise recorder.why_lost(x) or nothing
@@ -58,10 +69,11 @@ class Neurons:
             self._check(module, path, reading, taken, call)
             recorder.settle(x)
             at = call if in_loop else None
-            with torch._C.DisableTorchFunction():
+            with torch._C.DisableTorchFunction(), self._within():
+                if twin is not None and not call:
+                    self._believe(twin, x, path, reading)
                 y = original(x, *given, **named)
-                spikes = y[0] if isinstance(y, tuple) else y
-                current, axes = self._spike(x, spikes, path, reading, at)
+                current, axes = self._spike(x, spikes_of(y), path, reading, at)
             self._keep(module, path, reading, current, axes, at)
             return y
 
@@ -92,17 +104,82 @@ class Neurons:
             shape = features(axes, y.shape)
             for op in reading.before:
                 node = recorder.emit(rooted(op, path), [node], shape, axes, what="in", suffix=".in")
-            name = None if step is None else loop.neuron(path, entry, node, step)
-            if name is None:
-                op = rooted(reading.spiking, path)
-                name = recorder.emit(op, [node], shape, axes, rate="step", what="sn")
-                if step is not None:
-                    loop.made_neuron(path, name, node)
+            name = self._levels(reading, path, entry, node, shape, axes, step)
             for op in reading.after:
                 op = rooted(op, path)
                 name = recorder.emit(op, [name], shape, axes, what="out", suffix=".out")
             recorder.bind(y, name, axes)
         return node, axes
+
+    def _levels(
+        self, reading: NeuronModule, path: str, entry: Tracked, node: str, shape: Shape,
+        axes: Axes, step: int | None,
+    ) -> str:  # fmt: skip
+        """The node of the neuron's spikes, or of the sum of its levels'."""
+        recorder, loop = self._recorder, self._recorder.loop
+        total: str | None = None
+        for number, (level, height) in enumerate(
+            zip(reading.levels, reading.heights, strict=True), 1
+        ):
+            suffix = f".level{number}" if len(reading.levels) > 1 else ""
+            name = None if step is None else loop.neuron(path + suffix, entry, node, step)
+            if name is None:
+                op = rooted(level, path)
+                name = recorder.emit(
+                    op, [node], shape, axes, rate="step", what="sn", suffix=suffix
+                )
+                if step is not None:
+                    loop.made_neuron(path + suffix, name, node)
+            if height != 1:
+                name = recorder.emit(
+                    Scale(height), [name], shape, axes, what="height", suffix=f"{suffix}.height"
+                )
+            total = name if total is None else recorder.emit(
+                Elementwise("add"), [total, name], shape, axes, what="sum", suffix=".sum"
+            )  # fmt: skip
+        assert total is not None
+        return total
+
+    @contextmanager
+    def _within(self) -> Iterator[None]:
+        """Neurons inside of a neuron are its own business."""
+        self._inside = True
+        try:
+            yield
+        finally:
+            self._inside = False
+
+    def _believe(self, twin: nn.Module, x: torch.Tensor, path: str, reading: NeuronModule) -> None:
+        """Raise SnnccError (SNN319) unless ``twin`` spikes as its reading says, on random currents.
+
+        Step 0 of a sample lies exactly on the threshold of one level, where > and ≥ differ.
+        """
+        steps = x.shape[:1] if reading.multi_step else (STEPS,)
+        size = x.shape[1:] if reading.multi_step else x.shape
+        store = TensorStore(reading.tensors, x.dtype)
+        source = torch.Generator().manual_seed(0)
+        noise = torch.rand((*steps, *size), generator=source, dtype=torch.float64).to(x.dtype)
+        bounds = [store.number(level.threshold).expand(size[1:]) for level in reading.levels]
+        current = (4 * noise - 1) * torch.stack([b.abs() for b in bounds]).amax(0)
+        for sample in range(size[0] // 2):
+            current[0, sample] = bounds[sample % len(bounds)]
+        with torch.no_grad():
+            if reading.multi_step:
+                given = spikes_of(twin(current.clone()))
+            else:
+                given = torch.stack([spikes_of(twin(step.clone())) for step in current])
+            expected = fire_in_levels(reading, current, store)
+        if given.shape != expected.shape:
+            said = f"yields shape {tuple(given.shape[1:])} for {tuple(expected.shape[1:])}"
+            raise self._recorder.refuse("SNN319", f"neuron {path} {said}")
+        differing = (given.to(expected.dtype) != expected).nonzero()
+        if len(differing):
+            step, sample, *neuron = index = tuple(differing[0].tolist())
+            said = (
+                f"neuron {path} yields {float(given[index]):g} and its reading "
+                f"{float(expected[index]):g} in step {step}, neuron ({', '.join(map(str, neuron))})"
+            )
+            raise self._recorder.refuse("SNN319", said)
 
     # -- states --------------------------------------------------------------------------------
 
@@ -170,6 +247,30 @@ class Neurons:
                 state.op, [state.current], signal.shape, state.axes, "step", "mem", suffix=".mem"
             )
             recorder.place(tensor, node, state.axes, state.at)
+
+
+def spikes_of(output: Any) -> torch.Tensor:
+    """What a neuron yields, without the states it may return behind."""
+    spikes: torch.Tensor = output[0] if isinstance(output, tuple) else output
+    return spikes
+
+
+def fire_in_levels(
+    reading: NeuronModule, x: torch.Tensor, store: TensorStore
+) -> torch.Tensor:
+    """What a neuron that reads so yields for (T, N, …)."""
+    current = each_step(reading.before, x, store)
+    total = torch.zeros_like(current)
+    for level, height in zip(reading.levels, reading.heights, strict=True):
+        total = total + height * fire_as_written(level, current, store)
+    return each_step(reading.after, total, store)
+
+
+def each_step(ops: Sequence[Op], x: torch.Tensor, store: TensorStore) -> torch.Tensor:
+    """``ops``, one after the other, on every step of (T, N, …)."""
+    for op in ops:
+        x = apply(op, [x.flatten(0, 1)], store).unflatten(0, x.shape[:2])
+    return x
 
 
 def single_step(path: str) -> str:

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import refuse
-from snncc.frontends.neurons import converter
+from snncc.frontends.neurons import NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
+from snncc.frontends.torch.neurons import each_step, spikes_of
 from snncc.frontends.torch.tracing import named_outputs, private_copy, undisturbed
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph
@@ -85,12 +86,20 @@ def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) 
                 stepwise.add(base)
 
             def note(
-                m: nn.Module, i: object, y: Any, base: str = base, alone: bool = alone
-            ) -> None:
-                spikes = (y[0] if isinstance(y, tuple) else y) != 0
+                m: nn.Module, x: tuple[torch.Tensor, ...], y: Any, base: str = base,
+                alone: bool = alone, levels: Levels | None = levels,
+            ) -> None:  # fmt: skip
+            levels = Levels(reading) if len(reading.levels) > 1 else None
+            if levels is not None and alone:
+                stepwise.update(base + suffix for suffix in levels.suffixes)
+
                 count = calls[base] = calls.get(base, 0) + 1
-                name = base if alone or count == 1 else f"{base}:{count}"
-                seen.setdefault(name, []).append(spikes.to(torch.float64))
+                call = "" if alone or count == 1 else f":{count}"
+                if levels is None:
+                    seen.setdefault(base + call, []).append((spikes_of(y) != 0).to(torch.float64))
+                    return
+                for suffix, spikes in levels(x[0]).items():
+                    seen.setdefault(base + suffix + call, []).append(spikes)
 
             hooks.append(part.register_forward_hook(note))
     outputs: dict[str, list[torch.Tensor]] = {}
@@ -121,6 +130,30 @@ def _calls(tensor: torch.Tensor, axes: Axes, single: bool, steps: int | None) ->
     if not single:
         return [tensor]
     if tensor.dim() == len(axes) + 1:
+class Levels:
+    """The spikes of each level of a neuron, whose module shows but their sum."""
+
+    def __init__(self, reading: NeuronModule) -> None:
+        self._reading = reading
+        self.suffixes = tuple(f".level{number}" for number in range(1, len(reading.levels) + 1))
+        self._store = TensorStore(reading.tensors, torch.float64)
+        self._cells: tuple[Written, ...] = ()
+
+    def __call__(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """By suffix, for the input of one call."""
+        reading = self._reading
+        current = each_step(reading.before, x if reading.multi_step else x[None], self._store)
+        if not (self._cells and reading.keeps_state):
+            shape = current.shape[1:]
+            self._cells = tuple(Written(level, shape, self._store) for level in reading.levels)
+        spikes = [
+            torch.stack([cell(step)[0].to(torch.float64) for step in current])
+            for cell in self._cells
+        ]
+        whole = spikes if reading.multi_step else [s[0] for s in spikes]
+        return dict(zip(self.suffixes, whole, strict=True))
+
+
         return list(tensor)
     return [tensor] * (steps or 1)
 
