@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from snncc.diagnostics import Finding
+from snncc.diagnostics import Finding, Location
 from snncc.ir.network import Encoder, Network, Neuron, Place, Population, Projection, Source
 from snncc.passes.base import Form, Outcome, Pass
 
@@ -86,25 +86,28 @@ def _relay(place: Place, step: int) -> Population:
 def _delays(network: Network) -> Iterator[Finding]:
     for p in network.projections:
         if p.delay:
-            yield Finding(
-                "SNN202",
+            message = (
                 f"the projection {p.source} -> {p.target} has a delay of {p.delay}, and only "
-                "projections without one can be balanced",
-                node=p.target,
+                "projections without one can be balanced"
             )
+            yield Finding("SNN202", message, _origin(network, p), p.target)
 
 
 def _waiting_counts(network: Network, levels: Mapping[str, int]) -> Iterator[Finding]:
     for p in network.projections:
         place, wait = network.places[p.source], levels[p.target] - levels[p.source] - 1
         if isinstance(place, Source) and place.kind == "count" and wait > 0:
-            yield Finding(
-                "SNN202",
+            message = (
                 f"the counts of {p.source} would have to wait {wait} steps for {p.target}, and "
-                "relays copy spikes only",
-                node=p.target,
-                help="feed counts to the first layer only, or make the input binary",
+                "relays copy spikes only"
             )
+            help = "feed counts to the first layer only, or make the input binary"
+            yield Finding("SNN202", message, _origin(network, p), p.target, help)
+
+
+def _origin(network: Network, projection: Projection) -> Location:
+    target = network.places[projection.target]
+    return target.origin if isinstance(target, Population) else Location()
 
 
 def _neurons(network: Network) -> int:
@@ -123,7 +126,8 @@ def _notes(network: Network, relays: list[Population]) -> Iterator[Finding]:
     where = next(relay.origin for relay in relays if relay.name.startswith(f"{longest}@+"))
     message = (
         f"{len(relays)} relay populations with {relayed:,} neurons hold back the spikes of "
-        f"{len(cost)} places, {cost[longest]:,} of them those of {longest}"
+        f"{len(cost)} place{'s' if len(cost) > 1 else ''}, {cost[longest]:,} of them those of "
+        f"{longest}"
     )
     yield Finding("SNN503", message, where, longest)
     if relayed > neurons:
