@@ -242,9 +242,9 @@ def run_graph(
 ) -> dict[str, Value]:
     """Run every node; return the values of the heads' nodes and of the nodes in ``keep``.
 
-    ``inputs`` holds one tensor for each Input node, (N, *features) where its rate is static, else
-    (T, N, *features). ``forced`` replaces the values of the nodes it names. Without any step
-    input, T comes from ``graph.time_steps``.
+    ``inputs`` holds one tensor for each Input node, (T, N, *features), or (N, *features) where its
+    rate is static. ``forced`` replaces the values of the nodes it names. Without any step input, T
+    comes from ``graph.time_steps``.
     """
     forced = forced or {}
     store = TensorStore(graph.tensors, dtype)
@@ -263,7 +263,7 @@ def run_graph(
         if node.name not in needed:
             continue
         if node.name in forced:
-            values[node.name] = forced[node.name].to(dtype)
+            values[node.name] = _given(node, forced[node.name], dtype)
             continue
         values[node.name] = _run_node(graph, node, values, inputs, store, steps, dtype)
         for source in dict.fromkeys(node.inputs):
@@ -299,7 +299,7 @@ def _run_node(
     rates = [graph.nodes[name].signal.rate for name in node.inputs]
     match op:
         case Input():
-            return inputs[node.name].to(dtype)
+            return _given(node, inputs[node.name], dtype)
         case Constant():
             return store.number(op.value)
         case Repeat():
@@ -324,6 +324,12 @@ def _run_node(
     ]
     together: Value = apply(op, flat, store).unflatten(0, lead)
     return together
+
+
+def _given(node: Node, value: Value, dtype: torch.dtype) -> Value:
+    """A value from outside; a static one may come once for every step."""
+    repeated = node.signal.rate == "static" and value.dim() == len(node.signal.shape) + 2
+    return (value[0] if repeated else value).to(dtype)
 
 
 def _known(steps: int | None, node: Node) -> int:

@@ -46,6 +46,7 @@ from snncc.ir.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Dynamics,
     Elementwise,
     Identity,
     Input,
@@ -141,12 +142,12 @@ class Lowering:
     # -- 4: what stays on the host -----------------------------------------------------------
 
     def _host_nodes(self) -> frozenset[str]:
-        """Nodes that depend on the analog input and on no spike."""
+        """Nodes that depend on the analog input and on no neuron."""
         analog: set[str] = set()
         spiking: set[str] = set()
         for node in self._graph.nodes.values():
             if (
-                isinstance(node.op, Spiking)
+                isinstance(node.op, Dynamics)
                 or (isinstance(node.op, Input) and node.op.kind != "analog")
                 or any(source in spiking for source in node.inputs)
             ):

@@ -182,12 +182,17 @@ class _Writer:
         n, shape = place.neuron, channel_last(place.shape)
         fields = {
             key: self._number(getattr(n, key), place, key)
-            for key in ("decay", "threshold", "bias", "initial")
+            for key in ("decay", "threshold", "bias", "initial", "current_decay")
         }
         reset = {"reset_interval": "time_steps", "reset_offset": str(1 + level)}
-        forgets = not isinstance(n.decay, Ref) and n.decay == 0
-        if not forgets and (n.reset == "soft" or fields["initial"] != "0.0"):
-            arguments = {**fields, "soft": str(n.reset == "soft"), **reset}
+        forgets = n.is_memoryless
+        plain = n.reset == "hard" and not n.variant and fields["initial"] == "0.0"
+        if not forgets and not plain:
+            words = {"reset": f'"{n.reset}"', "when": f'"{n.when}"'}
+            arguments = {**fields, **words, **reset}
+            for key, usual in (("current_decay", "0.0"), ("reset", '"hard"'), ("when", '"now"')):
+                if arguments[key] == usual:
+                    del arguments[key]
             kind = "NormalFormLIF"
         else:
             vth = f"just_below({fields['threshold']})"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -65,6 +65,8 @@ class Loop:
 
     def arguments(self, op: Op, inputs: Sequence[str], rate: Rate | None) -> tuple[str, ...]:
         """``inputs`` of a new op, or their last values where it comes after the loop."""
+        if isinstance(op, Membrane):  # there are as many steps of it as of its neuron
+            return tuple(inputs)
         nodes = self._recorder.nodes
         stepwise = [name for name in inputs if nodes[name].signal.rate == "step"]
         if self.at is not None and stepwise and rate != "final":
@@ -74,7 +76,8 @@ class Loop:
             if new or any(nodes[name].signal.rate == "final" for name in inputs):
                 self._end(self.at, f"{_words(op)} on {' and '.join(stepwise)}")
         if self._over and rate != "final":
-            return tuple(self._last(name) if name in self._here else name for name in inputs)
+            here = self._here
+            return tuple(self._over_time("last", n) if n in here else n for n in inputs)
         return tuple(inputs)
 
     def find(self, op: Op, inputs: tuple[str, ...], rate: Rate) -> str | None:
@@ -82,7 +85,7 @@ class Loop:
         if isinstance(op, Spiking) or (rate == "step" and self.at is None):
             return None
         name = self._numbers.get((op, inputs))
-        if name is not None and rate == "step":
+        if name is not None and rate == "step" and not isinstance(op, Membrane):
             self._visit(name)
         return name
 
@@ -90,7 +93,7 @@ class Loop:
         """``name`` is a new node."""
         if rate != "step" or self.at is not None:
             self._numbers.setdefault((op, inputs), name)
-        if rate == "step" and self.at is not None:
+        if rate == "step" and self.at is not None and not isinstance(op, Membrane):
             self._visit(name)
 
     def _visit(self, name: str) -> None:
@@ -116,19 +119,18 @@ class Loop:
         """The loop has so many steps, as ``what`` shows."""
         known = self._recorder.steps
         if known not in (None, steps):
-            said = f"{what} makes {steps} steps of {known}{self._why()}"
+            said = f"{what} takes {steps} of {known} steps{self._why()}"
             raise self._recorder.refuse("SNN318", said)
-        if known is None:
-            self._recorder.steps, self._ended = steps, what
+        self._recorder.steps, self._ended = steps, self._ended or what
 
     def _why(self) -> str:
         return f"; {self._ended} was taken for the end of the loop" if self._ended else ""
 
-    def _last(self, name: str) -> str:
+    def _over_time(self, kind: Literal["last", "sum"], name: str) -> str:
         signal = self._recorder.nodes[name].signal
-        return self._recorder.emit(
-            OverTime("last"), [name], signal.shape, signal.axes[1:], "final", "last"
-        )
+        with self._recorder.within(name):
+            op, axes = OverTime(kind), signal.axes[1:]
+            return self._recorder.emit(op, [name], signal.shape, axes, "final", suffix=f".{kind}")
 
     # -- neurons -------------------------------------------------------------------------------
 
@@ -136,6 +138,8 @@ class Loop:
         """The node of the neuron, None for its first call; refuses a call that is no next step."""
         recorder = self._recorder
         known, source = self._neurons.get(path, (None, node))
+        if recorder.nodes[node].signal.rate == "final" and not self._ended:
+            raise recorder.refuse("SNN112", f"neuron {path} reads a value of all time steps")
         if recorder.nodes[node].signal.rate == "final":
             said = f"in step {at} neuron {path} reads {node}, a value of the whole loop"
             raise recorder.refuse("SNN318", said + self._why())
@@ -188,10 +192,8 @@ class Loop:
             said = f"the sum of {entry.node} over steps 0 to {entry.at} is read before the last one"
             raise recorder.refuse("SNN112", said)
         self._fix(entry.at + 1, f"reading the sum of {entry.node} over steps 0 to {entry.at}")
-        shape = recorder.nodes[entry.node].signal.shape
         with self.call(()):
-            node = recorder.emit(OverTime("sum"), [entry.node], shape, entry.axes, "final", "sum")
-            recorder.bind(tensor, node, entry.axes)
+            recorder.bind(tensor, self._over_time("sum", entry.node), entry.axes)
 
     def adds_up(self, x: object, y: object) -> Tracked | None:
         """The next partial sum, when ``x`` + ``y`` is one: of steps 0 to t − 1, and step t."""
@@ -227,12 +229,8 @@ class Loop:
             self.total(tensor)
         elif entry.at is not None:
             self._fix(entry.at + 1, f"returning step {entry.at} of {entry.node}")
-            shape = recorder.nodes[entry.node].signal.shape
             with self.call(()):
-                node = recorder.emit(
-                    OverTime("last"), [entry.node], shape, entry.axes, "final", "last"
-                )
-                recorder.bind(tensor, node, entry.axes)
+                recorder.bind(tensor, self._over_time("last", entry.node), entry.axes)
 
     def finish(self, heads: Iterable[str]) -> None:
         """Every step did everything that ``heads`` need; drop what they do not and no step ended.
@@ -248,12 +246,12 @@ class Loop:
             recorder.steps = steps
         needed = _ancestors(recorder.nodes, heads)
         for name in recorder.nodes:
-            if name in needed and visits.get(name, steps) < steps:
-                said = f"{name} runs in the first {visits[name]} steps of {steps}"
+            if name in needed and visits.get(name, steps) != steps:
+                said = f"{name} runs in {visits[name]} steps, and what is returned is of {steps}"
                 raise recorder.refuse("SNN318", said + self._why())
         gone: set[str] = set()
         for node in list(recorder.nodes.values()):
-            partial = visits.get(node.name, steps) < steps or isinstance(node.op, Membrane)
+            partial = visits.get(node.name, steps) != steps or isinstance(node.op, Membrane)
             if node.name not in needed and (partial or not gone.isdisjoint(node.inputs)):
                 gone.add(node.name)
                 del recorder.nodes[node.name]

@@ -18,6 +18,8 @@ from snncc.frontends.torch.neurons import each_step, spikes_of
 from snncc.frontends.torch.tracing import named_outputs, private_copy, undisturbed
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph
+from snncc.ir.interpreter import TensorStore, Written
+from snncc.ir.ops import Input
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Observation:
 def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.Tensor]:
     """User data in the module's layout as the interpreter takes it.
 
-    (T, N, …) where the input changes from step to step, (N, …) where it is static. For a module
-    of one step, (N, …) repeats over time. Raises SnnccError (SNN306).
+    (T, N, …) where the input changes from step to step, (N, …) where it is static and analog.
+    Static spikes, and (N, …) for a module of one step, repeat over time. Raises SnnccError (SNN306).
     """
     (node,) = graph.inputs
     tensor = torch.as_tensor(inputs)
@@ -56,6 +58,8 @@ def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.
     if lead != expected or tuple(arranged.shape[lead:]) != shape or 0 in arranged.shape:
         wanted = "(" + ", ".join([*axes[: rank - len(shape)], *map(str, shape)]) + ")"
         raise refuse("SNN306", f"inputs of shape {tuple(tensor.shape)} do not fit {wanted}")
+    if node.signal.rate != "step" and node.op != Input("analog"):
+        arranged = arranged.expand(graph.time_steps or 1, *arranged.shape)
     return {node.name: arranged.to(torch.float64)}
 
 
@@ -85,14 +89,14 @@ def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) 
             if alone:
                 stepwise.add(base)
 
-            def note(
-                m: nn.Module, x: tuple[torch.Tensor, ...], y: Any, base: str = base,
-                alone: bool = alone, levels: Levels | None = levels,
-            ) -> None:  # fmt: skip
             levels = Levels(reading) if len(reading.levels) > 1 else None
             if levels is not None and alone:
                 stepwise.update(base + suffix for suffix in levels.suffixes)
 
+            def note(
+                m: nn.Module, x: tuple[torch.Tensor, ...], y: Any, base: str = base,
+                alone: bool = alone, levels: Levels | None = levels,
+            ) -> None:  # fmt: skip
                 count = calls[base] = calls.get(base, 0) + 1
                 call = "" if alone or count == 1 else f":{count}"
                 if levels is None:
@@ -126,10 +130,6 @@ def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) 
     )
 
 
-def _calls(tensor: torch.Tensor, axes: Axes, single: bool, steps: int | None) -> list[torch.Tensor]:
-    if not single:
-        return [tensor]
-    if tensor.dim() == len(axes) + 1:
 class Levels:
     """The spikes of each level of a neuron, whose module shows but their sum."""
 
@@ -154,6 +154,10 @@ class Levels:
         return dict(zip(self.suffixes, whole, strict=True))
 
 
+def _calls(tensor: torch.Tensor, axes: Axes, single: bool, steps: int | None) -> list[torch.Tensor]:
+    if not single:
+        return [tensor]
+    if tensor.dim() == len(axes) + 1:
         return list(tensor)
     return [tensor] * (steps or 1)
 

@@ -86,7 +86,7 @@ def test_a_population_and_a_projection_are_one_statement_each(folder):
             threshold=1.0,
             bias=0.0,
             initial=0.0,
-            soft=True,
+            reset="soft",
             reset_interval=time_steps,
             reset_offset=3,
         )

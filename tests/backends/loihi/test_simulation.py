@@ -218,6 +218,28 @@ def test_trained_numbers_need_no_rounding(lava, tmp_path):
     assert all(0.01 < found.spikes[name].mean() < 0.9 for name in ("a", "b", "iand"))
 
 
+VARIANTS = [
+    Neuron(0.75, 1.0, 0.125, 0.5, "none"),
+    Neuron(0.75, 0.5, 0.0, 0.0, "hard", 0.5),
+    *[Neuron(d, 0.75, 0.125, 1.0, r, c, "next") for d in (0, 0.5) for r in ("hard", "soft")
+      for c in (0, 0.25)],
+    Neuron(0.5, 0.25, 0.0, 0.5, "soft", 0.0, "both"),
+    Neuron(1.0, 0.5, -0.25, 0.0, "soft", 0.5, "both"),
+]  # fmt: skip
+
+
+def test_neurons_with_a_name_of_their_own(lava, tmp_path):
+    random = np.random.default_rng(0)
+    weight = random.integers(-4, 8, (6, 5)) / 8
+    places = [Source("in", (5,)), *[Population(f"n{i}", (6,), n) for i, n in enumerate(VARIANTS)]]
+    wires = [Projection("in", place.name, (Dense(Ref("w")),)) for place in places[1:]]
+    wires += [Projection(place.name, "sum") for place in places[1:]]
+    network = scheduled(Network.build([*places, Readout("sum", (6,))], wires, {"w": weight}))
+    inputs = {"in": torch.from_numpy(random.random((7, 5, 5)) < 0.4)}
+    found = agree(network, inputs, tmp_path / "loihi")
+    assert all(0.05 < found.spikes[p.name].mean() < 0.95 for p in places[1:])
+
+
 def test_counts_many_groups_and_other_ranks(lava, tmp_path):
     """An input of counts, more groups than 8 bits hold, and convolutions over 1 and 3 axes."""
     b = Builder(7)

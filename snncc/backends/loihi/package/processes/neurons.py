@@ -1,4 +1,4 @@
-"""A neuron that Lava's own LIF cannot express: soft reset, or a membrane that starts above 0."""
+"""Neurons that Lava's own LIF cannot express: their resets, currents and initial membranes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 
 class NormalFormLIF(AbstractProcess):
-    """v ← decay·v + a_in + bias;  s = [v ≥ threshold];  v ← 0 where s, or v − threshold·s if soft.
+    """v ← decay·v + a_in + bias;  s = [v ≥ threshold];  hard: v ← 0 where s, soft: v ← v −
+    threshold·s, none: v stays.
+
+    With ``current_decay``, c ← current_decay·c + a_in + bias takes the place of a_in + bias. With
+    ``when`` "next" a spike resets the membrane of the next step before it fires (hard: to 0, its
+    input lost); with "both" (soft) it does so too, and what it differs by resets after it fires.
 
     Numbers are one for all neurons or arrays of ``shape``. Like LIFReset, it starts anew, here at
     v = ``initial``, before each step t (from 1) with t ≡ reset_offset modulo reset_interval.
@@ -31,12 +36,17 @@ class NormalFormLIF(AbstractProcess):
         threshold: Any,
         bias: Any,
         initial: Any,
-        soft: bool,
+        current_decay: Any = 0.0,
+        reset: str = "hard",
+        when: str = "now",
         reset_interval: int,
         reset_offset: int,
     ) -> None:
         super().__init__(
-            soft=soft, reset_interval=reset_interval, reset_offset=reset_offset % reset_interval
+            reset=reset,
+            when=when,
+            reset_interval=reset_interval,
+            reset_offset=reset_offset % reset_interval,
         )
         self.a_in = InPort(shape=shape)
         self.s_out = OutPort(shape=shape)
@@ -45,6 +55,8 @@ class NormalFormLIF(AbstractProcess):
         self.threshold = Var(shape=shape, init=threshold)
         self.bias = Var(shape=shape, init=bias)
         self.initial = Var(shape=shape, init=initial)
+        self.current_decay = Var(shape=shape, init=current_decay)
+        self.c = Var(shape=shape, init=0)
 
 
 @implements(proc=NormalFormLIF, protocol=LoihiProtocol)
@@ -58,15 +70,27 @@ class NormalFormLIFModel(PyLoihiProcessModel):
     threshold: np.ndarray = LavaPyType(np.ndarray, float)
     bias: np.ndarray = LavaPyType(np.ndarray, float)
     initial: np.ndarray = LavaPyType(np.ndarray, float)
+    current_decay: np.ndarray = LavaPyType(np.ndarray, float)
+    c: np.ndarray = LavaPyType(np.ndarray, float)
 
     def run_spk(self) -> None:
+        reset, when = self.proc_params["reset"], self.proc_params["when"]
         current = self.a_in.recv() + self.bias
         if self.time_step % self.proc_params["reset_interval"] == self.proc_params["reset_offset"]:
             self.v[:] = self.initial
-        self.v[:] = self.decay * self.v + current
+            self.c[:] = 0
+        late = self.v >= self.threshold
+        self.c[:] = self.current_decay * self.c + current
+        self.v[:] = self.decay * self.v + self.c
+        if when != "now" and reset == "hard":
+            self.v[late] = 0
+        elif when != "now" and reset == "soft":
+            self.v -= self.threshold * late
         spikes = self.v >= self.threshold
-        if self.proc_params["soft"]:
-            self.v -= self.threshold * spikes
-        else:
+        if when == "both":
+            self.v -= self.threshold * (spikes * 1.0 - late)
+        elif when == "now" and reset == "hard":
             self.v[spikes] = 0
+        elif when == "now" and reset == "soft":
+            self.v -= self.threshold * spikes
         self.s_out.send(spikes)
