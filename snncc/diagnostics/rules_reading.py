@@ -347,7 +347,8 @@ READING = (
         "wrong-reading",
         Severity.ERROR,
         what="""
-            Reports a neuron class that was registered with a reading that is not what it does.
+            Reports a neuron whose reading, one that was registered or one for another version of
+            its library, is not what it does.
             """,
         why="""
             What happens inside a neuron is not recorded: its reading says what it is. So that a

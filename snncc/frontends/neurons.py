@@ -29,7 +29,8 @@ class NeuronModule:
 
     ``states``: the attributes that hold its state; its forward may take them too, in this order,
     after the input. ``shown``: what they mean when they are read as values. ``before`` and
-    ``after``: what it does to its input and to its spikes.
+    ``after``: what it does to its input and to its spikes. ``doubtful``: versions of the class
+    differ, so that the reading is held against the module whenever it is recorded.
     """
 
     spiking: Spiking | Sequence[Spiking]
@@ -41,6 +42,7 @@ class NeuronModule:
     before: tuple[Op, ...] = ()
     after: tuple[Op, ...] = ()
     weights: Sequence[float] = ()
+    doubtful: bool = False
 
     @property
     def levels(self) -> tuple[Spiking, ...]:

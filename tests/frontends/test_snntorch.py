@@ -244,8 +244,6 @@ def refused(net: nn.Module, code: str, said: str) -> None:
         (lambda: snntorch.Leaky(0.9, inhibition=True), "Leaky with inhibition"),
         (lambda: snntorch.Leaky(0.9, state_quant=torch.round), "Leaky with state_quant"),
         (lambda: snntorch.Leaky(0.9, graded_spikes_factor=0.0), "yields no spikes"),
-        (lambda: snntorch.Leaky(0.9, spike_grad=torch.sigmoid), "does not compute what is known"),
-        (lambda: snntorch.Leaky(0.9, spike_grad=lambda x: (x >= 0).float()), "does not compute"),
         (lambda: snntorch.Alpha(0.9, 0.8), "Alpha has no exact form"),
         (lambda: snntorch.RSynaptic(0.9, 0.8, linear_features=20), "RSynaptic has no exact form"),
     ],
@@ -255,15 +253,20 @@ def test_neurons_without_exact_form(neuron, said) -> None:
     refused(Net(neuron(), snntorch.Leaky(0.9), counts), "SNN110", said)
 
 
-def test_a_version_that_resets_otherwise_is_not_believed(monkeypatch) -> None:
+def test_a_version_that_resets_otherwise_is_not_believed() -> None:
     def late(self: Any, input_: torch.Tensor) -> torch.Tensor:
         return self._base_state_function(input_) * (1 - self.reset)
 
     neuron = snntorch.Leaky(0.9, reset_mechanism="zero")
-    assert converter(neuron)(neuron).spiking.reset == "hard"
+    trace(Net(neuron, snntorch.Leaky(0.9), counts), MOVING)
     neuron.state_function = late.__get__(neuron)
-    with pytest.raises(SnnccError, match=r"SNN110.*Leaky of snnTorch \d.*does not compute"):
-        converter(neuron)(neuron)
+    refused(Net(neuron, snntorch.Leaky(0.9), counts), "SNN319", "neuron lif1 yields|leaves another")
+
+
+@pytest.mark.parametrize("spike", [torch.sigmoid, lambda x: (x >= 0).float()])
+def test_a_spike_function_that_is_none(spike) -> None:
+    net = Net(snntorch.Leaky(0.9, spike_grad=spike), snntorch.Leaky(0.9), counts)
+    refused(net, "SNN319", "neuron lif1 ")
 
 
 def lif1_only(state: Callable[[Any, int], Any]) -> Callable[[Net, torch.Tensor], torch.Tensor]:

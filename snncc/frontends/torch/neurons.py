@@ -51,7 +51,8 @@ class Neurons:
     def leaf(self, module: nn.Module, path: str, reading: NeuronModule) -> Callable[..., Any]:
         """The forward that takes the place of the module's own."""
         original, recorder = module.forward, self._recorder
-        twin = copy.deepcopy(module) if is_registered(module) else None
+        doubtful = reading.doubtful or is_registered(module)
+        twin = copy.deepcopy(module) if doubtful else None
         in_loop = reading.keeps_state and not reading.multi_step and not recorder.single_step
 
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
@@ -125,9 +126,7 @@ class Neurons:
             name = None if step is None else loop.neuron(path + suffix, entry, node, step)
             if name is None:
                 op = rooted(level, path)
-                name = recorder.emit(
-                    op, [node], shape, axes, rate="step", what="sn", suffix=suffix
-                )
+                name = recorder.emit(op, [node], shape, axes, rate="step", what="sn", suffix=suffix)
                 if step is not None:
                     loop.made_neuron(path + suffix, name, node)
             if height != 1:
@@ -167,7 +166,7 @@ class Neurons:
             if reading.multi_step:
                 given = spikes_of(twin(current.clone()))
             else:
-                given = torch.stack([spikes_of(twin(step.clone())) for step in current])
+                given = self._step_by_step(twin, current, path, reading, store)
             expected = fire_in_levels(reading, current, store)
         if given.shape != expected.shape:
             said = f"yields shape {tuple(given.shape[1:])} for {tuple(expected.shape[1:])}"
@@ -180,6 +179,25 @@ class Neurons:
                 f"{float(expected[index]):g} in step {step}, neuron ({', '.join(map(str, neuron))})"
             )
             raise self._recorder.refuse("SNN319", said)
+
+    def _step_by_step(
+        self, twin: nn.Module, current: torch.Tensor, path: str, reading: NeuronModule,
+        store: TensorStore,
+    ) -> torch.Tensor:  # fmt: skip
+        """The spikes of a neuron of one step; raises SNN319 where it shows another membrane."""
+        states: dict[str, list[Any]] = {name: [] for name in reading.shown}
+        given = []
+        for step in current:
+            given.append(spikes_of(twin(step.clone())))
+            for name, values in states.items():
+                values.append(getattr(twin, name))
+        taken = each_step(reading.before, current, store)
+        for name, op in reading.shown.items():
+            seen = torch.stack(states[name])
+            if not torch.allclose(seen, fire_as_written(op, taken, store), atol=1e-5):
+                said = f"neuron {path} leaves another {name} than its reading"
+                raise self._recorder.refuse("SNN319", said)
+        return torch.stack(given)
 
     # -- states --------------------------------------------------------------------------------
 
@@ -255,9 +273,7 @@ def spikes_of(output: Any) -> torch.Tensor:
     return spikes
 
 
-def fire_in_levels(
-    reading: NeuronModule, x: torch.Tensor, store: TensorStore
-) -> torch.Tensor:
+def fire_in_levels(reading: NeuronModule, x: torch.Tensor, store: TensorStore) -> torch.Tensor:
     """What a neuron that reads so yields for (T, N, …)."""
     current = each_step(reading.before, x, store)
     total = torch.zeros_like(current)

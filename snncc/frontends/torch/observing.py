@@ -37,8 +37,9 @@ class Observation:
 def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.Tensor]:
     """User data in the module's layout as the interpreter takes it.
 
-    (T, N, …) where the input changes from step to step, (N, …) where it is static and analog.
-    Static spikes, and (N, …) for a module of one step, repeat over time. Raises SnnccError (SNN306).
+    (T, N, …) where the input changes from step to step, (N, …) where it is static and analog;
+    static spikes, and (N, …) for a module of one step, repeat over time. Raises SnnccError
+    (SNN306).
     """
     (node,) = graph.inputs
     tensor = torch.as_tensor(inputs)
