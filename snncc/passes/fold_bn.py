@@ -11,6 +11,7 @@ q = |f| (design, *BN into thresholds*):
    ones goes
 5. into=weights: f is multiplied into the weights of the conv or dense map before it
 6. gates keep their whole numbers
+7. so does a population all of whose diagonals are whole numbers: to divide by 3 would not be exact
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class FoldBn(Pass):
                 projections += incoming
                 continue
             factors = [_diagonal(p, tensors) for p in incoming]
-            if all(f.size == 1 and float(f.reshape(-1)[0]) == 1 for f in factors):
+            if all(_is_whole(f) for f in factors):  # rule 7
                 projections += incoming
                 continue
             q = _common(incoming, factors, tensors)
@@ -81,6 +82,12 @@ def _diagonal(projection: Projection, tensors: dict[str, np.ndarray]) -> np.ndar
     for scale in _split(projection.map)[1]:
         factor = factor * _value(scale.factor, tensors)
     return factor
+
+
+def _is_whole(factor: np.ndarray) -> bool:
+    """One whole number for all, and not 0."""
+    number = float(factor.reshape(-1)[0])
+    return factor.size == 1 and number != 0 and number == int(number)
 
 
 def _common(

@@ -1,4 +1,4 @@
-"""fold-bn: rules 1 to 6 on small networks, and the spikes on random ones."""
+"""fold-bn: rules 1 to 7 on small networks, and the spikes on random ones."""
 
 from __future__ import annotations
 
@@ -108,6 +108,21 @@ def test_gates_keep_their_whole_numbers():  # rule 6
 }"""
     before = parse_network(text)
     assert print_network(FoldBn()(before).form) == print_network(before)
+
+
+@pytest.mark.parametrize(("factor", "folded"), [(3.0, False), (-2.0, False), (0.7, True)])
+def test_whole_numbers_are_left(factor, folded):  # rule 7
+    text = f"""network sums steps=4 {{
+  source %x [3] spike
+  neuron %a [3] {{threshold=1.75, reset='soft'}}
+    %x -> %a > scale{{factor={factor}}}
+    %x -> %a
+  readout %0 [3] {{over_time='none'}}
+    %a -> %0
+}}"""
+    before = parse_network(text, {})
+    after = FoldBn()(before).form
+    assert (after.places["a"].neuron.threshold != 1.75) == folded
 
 
 @pytest.mark.parametrize("into", ["threshold", "weights"])

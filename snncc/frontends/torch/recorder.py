@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -106,6 +107,7 @@ class Recorder(TorchFunctionMode):
         self._unusable: dict[int, SnnccError] = {}
         self._tracked: dict[int, Tracked] = {}
         self._alive: list[torch.Tensor] = []
+        self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
         self._stack: list[str] = [""]
         self._counts: dict[str, int] = {}
         self._leaves: frozenset[str] = frozenset()
@@ -165,6 +167,16 @@ class Recorder(TorchFunctionMode):
         """Keep their ids from being given to others."""
         self._alive.extend(tensors)
 
+    def _watch(self, tensor: torch.Tensor) -> None:
+        """Forget ``tensor`` as soon as nobody has it: another may then get its id."""
+        key = id(tensor)
+        if key not in self._watched:
+            self._watched[key] = weakref.ref(tensor, lambda _: self._forget(key))
+
+    def _forget(self, key: int) -> None:
+        for table in (self._watched, self._tracked, self._known, self._unusable):
+            table.pop(key, None)
+
     def bind(self, tensor: torch.Tensor, node: str, axes: Axes, through_data: bool = False) -> None:
         """From now on ``tensor`` is ``node``, at the step of this call if it is in a loop."""
         at = self.loop.at if self.nodes[node].signal.rate == "step" else None
@@ -177,7 +189,7 @@ class Recorder(TorchFunctionMode):
         """From now on ``tensor`` is ``node``: all of it, one step, or the sum up to one."""
         if len(axes) != tensor.dim():
             raise self.refuse("SNN301", f"axes {axes} do not describe shape {tuple(tensor.shape)}")
-        self._alive.append(tensor)
+        self._watch(tensor)
         self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data, at, summed)
 
     def is_known(self, tensor: torch.Tensor) -> bool:
@@ -187,7 +199,7 @@ class Recorder(TorchFunctionMode):
         """Tensors a call returned without reading the input are constants of the run."""
         for tensor in _tensors_in(value):
             if not self.is_known(tensor):
-                self._alive.append(tensor)
+                self._watch(tensor)
                 self._known[id(tensor)] = ""
 
     def ref(self, tensor: torch.Tensor, what: str = "constant") -> Ref:
@@ -203,6 +215,10 @@ class Recorder(TorchFunctionMode):
 
     def array(self, array: np.ndarray, what: str, name: str = "") -> Ref:
         """``array`` in float64 under ``name``, or under the next free name for ``what``."""
+        if name in self.tensors:
+            if not np.array_equal(self.tensors[name], array):
+                raise self.refuse("SNN310", f"tensor {name} is written to while forward runs")
+            return Ref(name)
         whole = np.array(array, dtype=np.float64)
         if not name:
             content = whole.shape, whole.tobytes()
@@ -216,7 +232,7 @@ class Recorder(TorchFunctionMode):
 
     def lose(self, tensor: torch.Tensor, error: SnnccError) -> None:
         """``tensor`` has no meaning in a Graph: ``error`` where it joins the rest of the run."""
-        self._alive.append(tensor)
+        self._watch(tensor)
         self._unusable[id(tensor)] = error
 
     def why_lost(self, tensor: torch.Tensor) -> SnnccError | None:

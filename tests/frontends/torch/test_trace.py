@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import weakref
 
 import numpy as np
 import pytest
@@ -378,3 +379,26 @@ def test_data_of_another_shape(shape):
     with pytest.raises(SnnccError) as caught:
         arrange(np.zeros(shape), graph)
     assert caught.value.findings[0].code == "SNN306"
+
+
+def test_a_recording_keeps_no_more_alive_than_forward_does():
+    """Else a deep network takes the memory of all its activations at once."""
+    alive = []
+
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(30))
+            self.fire = IF()
+
+        def forward(self, x):
+            seen = []
+            for layer in self.layers:
+                x = self.fire(layer(x))
+                seen.append(weakref.ref(x))
+                alive.append(sum(each() is not None for each in seen))
+            return x
+
+    graph = trace(Deep(), (torch.rand(3, 2, 4) < 0.5).double(), input="spike", layout="TN")
+    assert max(alive) <= 2
+    assert len({node.name for node in graph.neurons}) == 30
