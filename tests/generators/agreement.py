@@ -67,53 +67,83 @@ def check(seed: int, size: int = 10) -> Tally:
 
 
 def compare(sample: Sample) -> Tally:
+    """All forms of a drawn network. Raises Parted."""
+    ways = [
+        name
+        for name in WAYS  # the slowest pass: one way a network
+        if not name.startswith("realised") or sample.seed % 2 != ("folded" in name)
+    ]
     graph = trace(sample.module, sample.example, input=sample.kind, layout=sample.layout)
-    assert print_graph(parse_graph(print_graph(graph), graph.tensors)) == print_graph(graph)
-    inputs = arrange(sample.inputs, graph)
-    seen = observe(sample.module, sample.inputs, graph)
-    tally = _graph(graph, inputs, seen.spikes)
-    for head, node in graph.heads.items():
-        own = run_graph(graph, inputs, forced=seen.spikes, keep=[node])[node]
-        _outputs("the Graph", head, seen.heads[head], own)
+    return agree(sample.module, graph, [sample.inputs], ways, exact=sample.dyadic)
 
+
+def agree(
+    module: torch.nn.Module,
+    graph: Graph,
+    batches: Iterable[torch.Tensor],
+    ways: Iterable[str],
+    exact: bool = False,
+) -> Tally:
+    """``module``, its trace and its Network made in each of ``ways``, on each of ``batches``.
+
+    Every neuron and gate, every step and sample, on the inputs it has in PyTorch, and once more
+    free. With ``exact`` not even a tie is allowed. Raises Parted.
+    """
+    assert print_graph(parse_graph(print_graph(graph), graph.tensors)) == print_graph(graph)
     stripped = _through(graph, SelectHead(), StripAap(), DropIdentity())
     assert isinstance(stripped, Graph)
-    head = next(iter(stripped.heads))
-    _bit_for_bit(graph, stripped, inputs)
-
     lowered = _through(stripped, Lower())
     assert isinstance(lowered, Network)
-    wanted = {p.stands_for for p in lowered.populations} & stripped.nodes.keys()
-    values = run_graph(stripped, inputs, forced=_known(seen.spikes, stripped), keep=wanted)
-    values = {name: values[name] for name in wanted}
-    for name, passes in _WAYS.items():
-        if name.startswith("realised") and sample.seed % 2 == ("folded" in name):
-            continue  # the slowest pass: one way a network
-        network = _through(lowered, *passes)
-        assert isinstance(network, Network)
-        _check_text(network)
-        run = run_network(network, inputs, forced=values)
-        if run.mismatches or (run.ties and sample.dyadic):
-            raise Parted(f"{name}: {run.mismatches} spikes differ, {run.disagreements[0]}")
-        _outputs(name, head, seen.heads[head], run.logits[next(iter(run.logits))])
-        tally += Tally(compared=run.compared, ties=run.ties)
-        free = run_network(network, inputs)
-        differing = sum(int((free.spikes[p.name] != values[p.stands_for]).sum())
-                        for p in network.populations if p.stands_for in values)  # fmt: skip
-        if differing and not run.ties:
-            raise Parted(f"{name}: {differing} spikes differ when run freely, none when forced")
-    if sample.dyadic and tally.ties:
-        raise Parted(f"{tally.ties} ties although every sum is exact")
+    networks = {}
+    for name in ways:
+        networks[name] = _through(lowered, *WAYS[name])
+        _check_text(networks[name])
     roles = [p.role for p in lowered.populations]
-    silent = sum(not bool(values[p.stands_for].any()) for p in lowered.populations
-                 if p.role == "neuron")  # fmt: skip
-    return tally + Tally(
-        graphs=1, populations=len(roles), gates=roles.count("gate"), silent=silent,
-        neurons=sum(s[0, 0].numel() for s in values.values()),
-    )  # fmt: skip
+    tally = Tally(graphs=1, populations=len(roles), gates=roles.count("gate"))
+    for number, batch in enumerate(batches):
+        inputs = arrange(batch, graph)
+        seen = observe(module, batch, graph)
+        tally += _graph(graph, inputs, seen.spikes)
+        for head, node in graph.heads.items():
+            own = run_graph(graph, inputs, forced=seen.spikes, keep=[node])[node]
+            _outputs("the Graph", head, seen.heads[head], own)
+        _bit_for_bit(graph, stripped, inputs)
+        wanted = {p.stands_for for p in lowered.populations} & stripped.nodes.keys()
+        values = run_graph(stripped, inputs, forced=_known(seen.spikes, stripped), keep=wanted)
+        values = {name: values[name] for name in wanted}
+        for name, network in networks.items():
+            head = next(iter(stripped.heads))
+            tally += _network(name, network, inputs, values, seen.heads[head], exact)
+        if not number:
+            neurons = [p.stands_for for p in lowered.populations if p.role == "neuron"]
+            silent = sum(not bool(values[name].any()) for name in neurons)
+            size = sum(s[0, 0].numel() for s in values.values())
+            tally += Tally(silent=silent, neurons=size)
+    if exact and tally.ties:
+        raise Parted(f"{tally.ties} ties although every sum is exact")
+    return tally
 
 
-_WAYS: dict[str, tuple[Pass, ...]] = {
+def _network(
+    name: str, network: Network, inputs: Mapping[str, torch.Tensor], values: Spikes,
+    head: torch.Tensor, exact: bool,
+) -> Tally:  # fmt: skip
+    run = run_network(network, inputs, forced=values)
+    if run.mismatches or (run.ties and exact):
+        raise Parted(f"{name}: {run.mismatches} spikes differ, {run.disagreements[0]}")
+    _outputs(name, "0", head, next(iter(run.logits.values())))
+    free = run_network(network, inputs)
+    differing = sum(
+        int((free.spikes[p.name] != values[p.stands_for]).sum())
+        for p in network.populations
+        if p.stands_for in values
+    )
+    if differing and not run.ties:
+        raise Parted(f"{name}: {differing} spikes differ when run freely, none when forced")
+    return Tally(compared=run.compared, ties=run.ties)
+
+
+WAYS: dict[str, tuple[Pass, ...]] = {
     "lowered": (),
     "norms folded into thresholds": (FoldBn(),),
     "norms folded into weights": (FoldBn("weights"),),

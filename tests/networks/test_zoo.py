@@ -1,0 +1,99 @@
+"""SpikingJelly's model zoo, unmodified: 0 differing spikes, all populations, T = 4, two batches."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from snncc.frontends.torch import trace
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
+from agreement import agree
+from zoo import PLIF, RESNET, SEW, STEPS, VGG, Zoo, shape
+
+FIRST = not os.environ.get("SNNCC_SPIKINGJELLY")
+"""The version tested most; under the others one model of each family is enough."""
+
+CNF = ["ADD", "AND", "IAND"]
+FOLDED = ["norms folded into thresholds"]
+ALL = ["lowered", *FOLDED, "norms folded into weights", "realised after norms were folded"]
+
+
+@pytest.fixture
+def zoo(spikingjelly):
+    torch.manual_seed(0)
+    return Zoo(spikingjelly)
+
+
+def batches(name, size=32):
+    """Two batches of one step: an image, or events where the model has two channels."""
+    source = torch.Generator().manual_seed(1)
+    values = (torch.rand(2, *shape(name, size), generator=source) for _ in range(2))
+    return [(x < 0.1).float() if x.shape[1] == 2 else x for x in values]
+
+
+def agreed(zoo, name, kind="IF", ways=ALL, size=32, multi_step=True, **options):
+    net = zoo(name, kind, multi_step, **options)
+    first, second = batches(name, size)
+    if multi_step:
+        first, second = (x.repeat(STEPS, *[1] * x.dim()) for x in (first, second))
+    zoo.lively(net, first, 1 if multi_step else STEPS)
+    given = {"layout": "TN"} if multi_step else {"time_steps": STEPS}
+    tally = agree(net, trace(net, first, **given), [first, second], ways)
+    assert tally.neurons > 1000
+    assert tally.silent <= tally.populations / 20, "silent neurons prove little"
+    assert tally.ties == 0
+    return tally
+
+
+@pytest.mark.parametrize("cnf", CNF)
+@pytest.mark.parametrize("kind", ["IF", "LIF"])
+def test_sew_resnet18(zoo, cnf, kind):
+    agreed(zoo, "sew_resnet18", kind, cnf=cnf)
+
+
+@pytest.mark.parametrize("kind", ["IF", "ParametricLIF"])
+def test_spiking_resnet18(zoo, kind):
+    agreed(zoo, "spiking_resnet18", kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cnf", CNF)
+@pytest.mark.parametrize("name", SEW[1:] if FIRST else ["sew_resnet50"])
+def test_deeper_sew_resnets(zoo, name, cnf):
+    agreed(zoo, name, ways=FOLDED, cnf=cnf)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RESNET[1:] if FIRST else ["spiking_resnet50"])
+def test_deeper_spiking_resnets(zoo, name):
+    agreed(zoo, name, ways=FOLDED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VGG if FIRST else ["spiking_vgg11", "spiking_vgg11_bn"])
+def test_spiking_vgg(zoo, name):
+    agreed(zoo, name, "LIF" if name.endswith("bn") else "IF", ways=FOLDED)
+
+
+@pytest.mark.parametrize("name", [n for n in PLIF if "DVS" not in n])
+def test_parametric_lif_nets(zoo, name, spikingjelly):
+    """0.0.0.0.12 has the models of one step in the same form as later versions."""
+    agreed(zoo, name, "ParametricLIF", multi_step=spikingjelly.package != "clock_driven")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in PLIF if "DVS" in n])
+def test_parametric_lif_nets_for_events(zoo, name, spikingjelly):
+    agreed(zoo, name, "ParametricLIF", multi_step=spikingjelly.package != "clock_driven")
+
+
+@pytest.mark.parametrize("name", ["sew_resnet18", "spiking_resnet18"])
+def test_a_model_of_one_step_is_called_t_times(zoo, name):
+    options = {"cnf": "ADD"} if name in SEW else {}
+    agreed(zoo, name, "LIF", FOLDED, multi_step=False, **options)
