@@ -6,6 +6,7 @@
 4. the analog prefix becomes encoders
 5. what follows the last spikes becomes the readout
 6. anything else is a finding; all are collected in one run
+7. sums of spikes go to their readers term by term, and a note says what that costs
 
 Neurons are brought to the normal form: an input gain and v_reset ≠ 0 are scaled and shifted away,
 a strict threshold becomes ≥ the next float.
@@ -20,6 +21,7 @@ from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.regions import Lowering
+from snncc.passes.sums import sums_of_spikes
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,14 @@ class Lower(Pass):
             return Outcome(form, lowering.findings)
         network = lowering.network
         roles = [population.role for population in network.populations]
-        report = {
+        report: dict[str, object] = {
             "populations": roles.count("neuron"),
             "gates": roles.count("gate"),
             "projections": len(network.projections),
             "encoders": len(network.encoders),
         }
-        return Outcome(network, lowering.findings, report)
+        findings = lowering.findings
+        if (sums := sums_of_spikes(form, lowering.regions, network)) is not None:  # rule 7
+            findings += (sums.finding(form.nodes[sums.names[0]]),)
+            report["sums of spikes"] = sums.report
+        return Outcome(network, findings, report)

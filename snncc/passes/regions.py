@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -125,6 +126,11 @@ class Lowering:
     @property
     def broken(self) -> frozenset[str]:
         """Nodes whose value is not linear in spikes because of some finding."""
+    @property
+    def regions(self) -> Mapping[str, Region]:
+        """What every value that was asked for is made of."""
+        return self._regions
+
         return frozenset(name for name, region in self._regions.items() if region.broken)
 
     def _network(self) -> Network | None:

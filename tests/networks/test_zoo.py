@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from snncc.frontends.torch import trace
+from snncc.ir.synapses import synapses
+from snncc.pipeline import frontend_passes, run
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
@@ -97,3 +100,35 @@ def test_parametric_lif_nets_for_events(zoo, name, spikingjelly):
 def test_a_model_of_one_step_is_called_t_times(zoo, name):
     options = {"cnf": "ADD"} if name in SEW else {}
     agreed(zoo, name, "LIF", FOLDED, multi_step=False, **options)
+
+
+def test_a_sum_says_what_it_costs_beside_a_gate(zoo):
+    """SNN502's two sides, on the same network with ADD and with IAND."""
+    (x, _), networks, notes = batches("sew_resnet18"), {}, {}
+    x = x.repeat(STEPS, 1, 1, 1, 1)
+    for cnf in ("ADD", "IAND"):
+        net = zoo("sew_resnet18", cnf=cnf).eval()
+        result = run(trace(net, x, layout="TN"), frontend_passes())
+        networks[cnf] = result.form
+        notes[cnf] = [f for f in result.findings if f.code == "SNN502"]
+        reports = result.reports
+        if cnf == "ADD":
+            sums = reports["lower"]["sums of spikes"]
+        else:
+            assert "sums of spikes" not in reports["lower"]
+    (note,) = notes["ADD"]
+    assert not notes["IAND"]
+    assert "8 sums of spikes" in note.message
+    assert f"{sums['term by term']['axons']:,} axons" in note.message
+
+    def cost(network):
+        """Axons and synapses of all projections."""
+        on_chip = [p for p in network.projections if not p.source.startswith("bn1")]
+        axons = sum(math.prod(network.places[p.source].shape) for p in on_chip)
+        paths = (synapses(p.map, network.places[p.source].shape, network.tensors) for p in on_chip)
+        return axons, sum(paths)
+
+    for index, kind in enumerate(("axons", "synapses")):
+        more = cost(networks["ADD"])[index] - cost(networks["IAND"])[index]
+        assert more == sums["term by term"][kind] - sums["with gates"][kind]
+        assert more > 0

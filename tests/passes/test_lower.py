@@ -410,3 +410,35 @@ def test_the_maps_that_lower_makes_are_those_of_the_network():
     kinds = {type(op) for p in network.projections for op in p.map}
     assert not kinds & {Conv, ConvTranspose}
     assert Pool in kinds
+
+
+# -- 7: what sums of spikes cost -------------------------------------------------------------------
+
+
+def test_sums_of_spikes_are_noted_with_their_cost():
+    """One sum read by two layers, another that has the first in it read by one."""
+
+    def function(m, x):
+        a, b = m.one(x), m.two(x)
+        first = a + b
+        left, right = each_step(m.left, first), each_step(m.right, first)
+        return left + right + each_step(m.third, first + x)
+
+    net = Net(function, one=IF(0.5), two=LIF(1.5, threshold=0.5), left=nn.Linear(5, 4),
+              right=nn.Linear(5, 4), third=nn.Linear(5, 4))  # fmt: skip
+    outcome = Lower()(trace(net.double().eval(), spikes(5), input="spike", layout="TN"))
+    (note,) = [f for f in outcome.findings if f.code == "SNN502"]
+    assert "2 sums of spikes" in note.message
+    sums = outcome.report["sums of spikes"]
+    # Two layers from both terms, and the third from all three.
+    assert sums["term by term"] == {"axons": 4 * 5 + 3 * 5, "synapses": 7 * 5 * 4}
+    # The same three maps from two gates, each of which reads two populations of 5.
+    assert sums["with gates"] == {"axons": 3 * 5 + 2 * 10, "synapses": 3 * 5 * 4 + 2 * 10}
+
+
+def test_a_current_is_no_sum_of_spikes_and_a_gate_neither():
+    net = Net(lambda m, x: each_step(m.fc, m.one(x) + x - m.one(x) * x) + x,
+              one=IF(0.5), fc=nn.Linear(5, 5))  # fmt: skip
+    outcome = Lower()(trace(net.double().eval(), spikes(5), input="spike", layout="TN"))
+    assert not [f for f in outcome.findings if f.code == "SNN502"]
+    assert "sums of spikes" not in outcome.report
