@@ -12,7 +12,7 @@ from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.diagnostics.rules import Severity
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
-from snncc.ir.ops import Spiking
+from snncc.ir.ops import Delay, Spiking
 from snncc.ir.text import print_graph, print_network
 from snncc.passes.base import Form, Outcome, Pass, find
 from snncc.targets import target as find_target
@@ -200,7 +200,7 @@ def _check(form: Form) -> None:
     seen: set[str] = set()
     for node in form.nodes.values():
         for name in node.inputs:
-            if name not in seen:
+            if name not in (form.nodes if isinstance(node.op, Delay) else seen):
                 raise ValueError(f"node {node.name} reads {name}, which does not come before it")
         for ref in node.op.refs():
             if ref not in form.tensors:

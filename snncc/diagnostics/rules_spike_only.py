@@ -218,10 +218,10 @@ SPIKE_ONLY = (
         Severity.ERROR,
         what="""
             Reports an op before the last spikes that lets one time step read another, other than
-            through a neuron's membrane.
+            through a neuron's membrane or by its spikes of the step before.
             """,
         why="""
-            The chip runs one step after the other and keeps nothing but membranes. A mean, a norm
+            The chip runs one step after the other and keeps membranes and spikes. A mean, a norm
             or an attention over T needs all steps at once. Behind the last spikes a reduction over
             T is part of the readout and is fine.
             """,

@@ -29,7 +29,8 @@ class NeuronModule:
 
     ``states``: the attributes that hold its state; its forward may take them too, in this order,
     after the input. ``shown``: what they mean when they are read as values. ``before`` and
-    ``after``: what it does to its input and to its spikes. ``doubtful``: versions of the class
+    ``after``: what it does to its input and to its spikes. ``recurrent``: linear ops from what it
+    yielded in the step before to a part of its input. ``doubtful``: versions of the class
     differ, so that the reading is held against the module whenever it is recorded.
     """
 
@@ -42,6 +43,7 @@ class NeuronModule:
     before: tuple[Op, ...] = ()
     after: tuple[Op, ...] = ()
     weights: Sequence[float] = ()
+    recurrent: tuple[Op, ...] = ()
     doubtful: bool = False
 
     @property

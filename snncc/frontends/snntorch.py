@@ -1,10 +1,11 @@
-"""Readings of snnTorch's neurons: Leaky, Lapicque, Synaptic.
+"""Readings of snnTorch's neurons: Leaky, Lapicque, Synaptic, RLeaky, RSynaptic.
 
 With r = [mem > threshold] of the membrane that the step before left (so r is the last spike), and
 mem = 0 at first, snnTorch 1.0 computes
 
     Leaky, Lapicque   mem ← β·mem + x − r·threshold          "subtract"
     Synaptic          syn ← α·syn + x, and syn in place of x
+    RLeaky, RSynaptic x + recurrent(last spk) in place of x
     Leaky             mem ← β·(1 − r)·mem + x                "zero"
     the others        mem ← (1 − r)·(β·mem + x)
     spk = [mem > threshold]
@@ -24,6 +25,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ from torch import nn
 
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.neurons import NeuronModule, qualified_name
-from snncc.ir.ops import Membrane, Number, Op, Ref, Reset, Scale, Spiking, When
+from snncc.ir.ops import Conv, Dense, Membrane, Number, Op, Ref, Reset, Scale, Spiking, When
 
 _STATES = ("spk", "syn", "mem")
 
@@ -61,6 +63,37 @@ def synaptic(module: Any) -> NeuronModule:
     decay = _number(module, "beta", module.beta.clamp(0, 1), tensors)
     current_decay = _number(module, "alpha", module.alpha.clamp(0, 1), tensors)
     return _read(module, decay, current_decay, tensors, ("syn", "mem"), module.reset_delay)
+
+
+def recurrent_leaky(module: Any) -> NeuronModule:
+    tensors: dict[str, np.ndarray] = {}
+    decay = _number(module, "beta", module.beta.clamp(0, 1), tensors)
+    reading = _read(module, decay, 0.0, tensors, ("spk", "mem"), module.reset_delay)
+    return replace(reading, recurrent=_recurrent(module, tensors))
+
+
+def recurrent_synaptic(module: Any) -> NeuronModule:
+    if not module.reset_delay:
+        raise _without_form(module, "does not run with reset_delay=False")
+    reading = synaptic(module)
+    tensors = dict(reading.tensors)
+    recurrent = _recurrent(module, tensors)
+    return replace(reading, tensors=tensors, states=("spk", "syn", "mem"), recurrent=recurrent)
+
+
+def _recurrent(module: Any, tensors: dict[str, np.ndarray]) -> tuple[Op, ...]:
+    """From the last spikes: a linear layer, a convolution, or each neuron to itself."""
+    layer = module.recurrent
+    if not isinstance(layer, nn.Linear | nn.Conv2d):
+        return (Scale(_number(module, "V", layer.V, tensors)),)
+    weight, bias = Ref("recurrent.weight"), None
+    tensors[weight] = layer.weight.detach().double().cpu().numpy()
+    if layer.bias is not None:
+        bias = Ref("recurrent.bias")
+        tensors[bias] = layer.bias.detach().double().cpu().numpy()
+    if isinstance(layer, nn.Linear):
+        return (Dense(weight, bias),)
+    return (Conv(weight, bias, padding=tuple(map(int, layer.padding))),)
 
 
 def _read(

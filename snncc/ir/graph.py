@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 
 from snncc.diagnostics import Location
-from snncc.ir.ops import Input, Op, Spiking
+from snncc.ir.ops import Delay, Input, Op, Spiking
 from snncc.ir.values import REAL, ValueSet
 
 Rate = Literal["static", "step", "final"]
@@ -46,9 +46,21 @@ class Node:
     origin: Location = Location()
 
 
+def loops_together(digraph: nx.DiGraph, place: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+    """The strongly connected parts in topological order, near ``place``, each in that order."""
+    parts = nx.condensation(digraph)
+    members = {number: sorted(parts.nodes[number]["members"], key=place.__getitem__)
+               for number in parts}  # fmt: skip
+    first = {number: place[names[0]] for number, names in members.items()}
+    for number in nx.lexicographical_topological_sort(parts, key=first.__getitem__):
+        yield tuple(members[number])
+
+
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in an order in which arguments come first, their tensors, and the named heads.
+    """Nodes, their tensors, and the named heads.
+
+    Arguments come first, but for that of a ``Delay``, which may follow and closes a loop.
 
     ``heads`` maps each output of the network to the node that yields it. ``time_steps`` is T where
     the network fixes it, else None.
@@ -95,6 +107,24 @@ class Graph:
             for source in node.inputs:
                 readers[source][node.name] = None
         return {name: tuple(names) for name, names in readers.items()}
+
+    def groups(self, names: Collection[str]) -> Iterator[tuple[str, ...]]:
+        """``names`` in an order of computation: one by one, the nodes of a loop together.
+
+        Only a ``Delay`` in a group reads a node behind itself.
+        """
+        chosen = [name for name in self.nodes if name in names]
+        if not any(isinstance(self.nodes[name].op, Delay) for name in chosen):
+            yield from ((name,) for name in chosen)
+            return
+        place = {name: index for index, name in enumerate(chosen)}
+        whole = nx.DiGraph()
+        whole.add_nodes_from(chosen)
+        whole.add_edges_from(
+            (source, name) for name in chosen for source in self.nodes[name].inputs
+            if source in place
+        )  # fmt: skip
+        yield from loops_together(whole, place)
 
     def ancestors(self, *names: str) -> frozenset[str]:
         """The backward slice of ``names``, themselves included."""

@@ -16,6 +16,7 @@ from snncc.ir.ops import (
     Broadcast,
     Concat,
     Constant,
+    Delay,
     Elementwise,
     Identity,
     Input,
@@ -48,16 +49,31 @@ AVERAGE_LIMIT = 64
 
 
 def with_values(graph: Graph) -> Graph:
-    """The same Graph with every signal's value set inferred."""
-    sets: dict[str, ValueSet] = {}
-    nodes: list[Node] = []
-    for node in graph.nodes.values():
-        sets[node.name] = _values(graph, node, sets)
-        nodes.append(replace(node, signal=replace(node.signal, values=sets[node.name])))
+    """The same Graph with every signal's value set inferred.
+
+    In a loop each round knows what the round before made of the nodes that come later, at first
+    that they may be anything: every round is sound, and the second is enough for spikes.
+    """
+    later: dict[str, ValueSet] = {}
+    for _ in range(2 if graph.of_type(Delay) else 1):
+        sets: dict[str, ValueSet] = {}
+        for group in graph.groups(graph.nodes):
+            for name in group:
+                sets[name] = _values(graph, graph.nodes[name], sets, later)
+        later = sets
+    nodes = (
+        replace(node, signal=replace(node.signal, values=sets[node.name]))
+        for node in graph.nodes.values()
+    )
     return Graph.build(nodes, graph.tensors, graph.heads, graph.name, graph.time_steps)
 
 
-def _values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
+def _values(
+    graph: Graph, node: Node, sets: Mapping[str, ValueSet], later: Mapping[str, ValueSet]
+) -> ValueSet:
+    if isinstance(node.op, Delay):
+        (source,) = node.inputs
+        return _delayed(graph, node.op, sets.get(source, later.get(source, REAL)))
     args = [sets[name] for name in node.inputs]
     match node.op:
         case Input(kind="spike") | Spiking():
@@ -88,6 +104,14 @@ def _values(graph: Graph, node: Node, sets: Mapping[str, ValueSet]) -> ValueSet:
         case Pool() | AdaptivePool() | Reduce() if args[0].is_count:
             return _sums(node.op, args[0], graph.nodes[node.inputs[0]].signal.shape)
     return REAL
+
+
+def _delayed(graph: Graph, op: Delay, values: ValueSet) -> ValueSet:
+    """A value and what comes before its first step."""
+    if values.members is None:
+        return REAL
+    initial = graph.tensors[op.initial] if isinstance(op.initial, Ref) else op.initial
+    return ValueSet.of((*values.members, *np.unique(initial)))
 
 
 def _sums(op: Pool | AdaptivePool | Reduce, counts: ValueSet, shape: Shape) -> ValueSet:

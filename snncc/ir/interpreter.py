@@ -26,6 +26,7 @@ from snncc.ir.ops import (
     Constant,
     Conv,
     ConvTranspose,
+    Delay,
     Dense,
     Dynamics,
     Elementwise,
@@ -259,18 +260,55 @@ def run_graph(
     needed = _needed(graph, wanted, set(forced))
     readers = {n: sum(r in needed for r in graph.readers[n]) for n in needed}
     values: dict[str, Value] = {}
-    for node in graph.nodes.values():
-        if node.name not in needed:
-            continue
-        if node.name in forced:
-            values[node.name] = _given(node, forced[node.name], dtype)
-            continue
-        values[node.name] = _run_node(graph, node, values, inputs, store, steps, dtype)
-        for source in dict.fromkeys(node.inputs):
-            readers[source] -= 1
-            if not readers[source] and source not in wanted:
-                del values[source]
+    for name in forced.keys() & needed:
+        values[name] = _given(graph.nodes[name], forced[name], dtype)
+    for group in graph.groups(needed - forced.keys()):
+        if len(group) > 1:
+            values |= _run_loop(graph, group, values, store, _known(steps, graph.nodes[group[0]]))
+        else:
+            node = graph.nodes[group[0]]
+            values[node.name] = _run_node(graph, node, values, inputs, store, steps, dtype)
+        for name in group:
+            for source in dict.fromkeys(graph.nodes[name].inputs):
+                readers[source] -= 1
+                if not readers[source] and source not in wanted:
+                    del values[source]
     return {name: values[name] for name in wanted}
+
+
+def _run_loop(
+    graph: Graph, names: Sequence[str], values: Mapping[str, Value], store: TensorStore, steps: int
+) -> dict[str, Value]:
+    """The nodes of a loop, step after step; only a Delay reads one behind itself."""
+    outside = {s: graph.nodes[s] for n in names for s in graph.nodes[n].inputs if s not in names}
+    samples = next(
+        values[name].shape[node.signal.rate == "step"]
+        for name, node in outside.items()
+        if not isinstance(node.op, Constant)
+    )
+    cells: dict[str, Written] = {}
+    past: dict[str, list[Value]] = {name: [] for name in names}
+
+    def argument(name: str, t: int) -> Value:
+        if name in past:
+            return past[name][t]
+        return values[name][t] if outside[name].signal.rate == "step" else values[name]
+
+    for t in range(steps):
+        for name in names:
+            node = graph.nodes[name]
+            op = node.op
+            if isinstance(op, Delay):
+                first = store.number(op.initial).expand(samples, *node.signal.shape)
+                value = argument(node.inputs[0], t - 1) if t else first
+            elif isinstance(op, Dynamics):
+                current = argument(node.inputs[0], t)
+                cell = cells.setdefault(name, Written(op, current.shape, store))
+                value = cell.value(current)
+            else:
+                value = apply(op, [argument(source, t) for source in node.inputs], store)
+            past[name].append(value)
+    return {name: torch.stack(steps) for name, steps in past.items()}
 
 
 def _needed(graph: Graph, wanted: set[str], forced: set[str]) -> set[str]:
@@ -313,6 +351,12 @@ def _run_node(
             if rates[0] != "step":
                 current = current.expand(_known(steps, node), *current.shape)
             return fire_as_written(op, current, store)
+        case Delay():
+            whole = args[0]
+            if rates[0] != "step":
+                whole = whole.expand(_known(steps, node), *whole.shape)
+            first = store.number(op.initial).expand(whole.shape[1:])
+            return torch.cat([first[None].to(dtype), whole[:-1]])
         case Elementwise():
             return apply(op, args, store)
     if "step" not in rates:
@@ -388,17 +432,20 @@ class Written:
             self.v = h - self._threshold * s.to(h.dtype)
         return s, h
 
+    def value(self, x: Value) -> Value:
+        """The spikes of a step, or the membrane that a ``Membrane`` shows."""
+        s, h = self(x)
+        if isinstance(self._op, Membrane):
+            return h if self._op.before else self.v
+        return s.to(x.dtype)
+
 
 def fire_as_written(op: Dynamics, current: Value, store: TensorStore) -> Value:
     """The spikes or membranes of ``op`` for currents (T, N, *features)."""
     neuron = Written(op, current.shape[1:], store)
     values = torch.empty_like(current)
     for t, x in enumerate(current):
-        s, h = neuron(x)
-        if isinstance(op, Membrane):
-            values[t] = h if op.before else neuron.v
-        else:
-            values[t] = s
+        values[t] = neuron.value(x)
     return values
 
 
@@ -466,39 +513,89 @@ def run_network(
     logits: dict[str, Value] = {}
     found: list[Disagreement] = []
     ties = mismatches = compared = 0
-    for place in network.places.values():
-        match place:
-            case Source():
-                spikes[place.name] = inputs[place.name].to(dtype)
-            case Encoder():
-                head = place.graph.heads["current"]
-                names = [node.name for node in place.graph.inputs]
-                given = {name: inputs[name] for name in names}
-                current = run_graph(place.graph, given, dtype=dtype)[head]
-                static = place.graph.nodes[head].signal.rate != "step"
-                currents[place.name] = current.expand(steps, *current.shape) if static else current
-            case Population():
-                x = gather(network, place.name, spikes, currents, store)
-                teacher = forced.get(place.stands_for, forced.get(place.name))
-                teacher = None if teacher is None else teacher.to(dtype)
-                s, h = fire(place.neuron, x, store, teacher)
-                if teacher is not None:
-                    theta = store.number(place.neuron.threshold).expand(s.shape)
-                    compared += s.numel()
-                    for index in (s != teacher).nonzero().tolist():
-                        at = tuple(index)
-                        one = Disagreement(place.name, at, float(h[at]), float(theta[at]))
-                        ties += one.is_tie
-                        mismatches += not one.is_tie
-                        if len(found) < limit:
-                            found.append(one)
-                    s = teacher
-                spikes[place.name] = s
-            case Readout():
-                y = gather(network, place.name, spikes, currents, store) + store.number(place.bias)
-                outputs[place.name] = y
-                logits[place.name] = read_out(place, y, store)
+    teachers = {
+        place.name: forced[known].to(dtype)
+        for place in network.populations
+        for known in (place.stands_for, place.name)[::-1]
+        if known in forced
+    }
+    for group in network.groups:
+        looped: dict[str, tuple[Value, Value]] = {}
+        if any(p.source in group for p in network.incoming[group[0]]):
+            looped = _fire_loop(network, group, spikes, currents, store, teachers)
+        for place in map(network.places.__getitem__, group):
+            match place:
+                case Source():
+                    spikes[place.name] = inputs[place.name].to(dtype)
+                case Encoder():
+                    currents[place.name] = _encoded(place, inputs, steps, dtype)
+                case Population():
+                    teacher = teachers.get(place.name)
+                    if looped:
+                        s, h = looped[place.name]
+                    else:
+                        x = gather(network, place.name, spikes, currents, store)
+                        s, h = fire(place.neuron, x, store, teacher)
+                    if teacher is not None:
+                        theta = store.number(place.neuron.threshold).expand(s.shape)
+                        compared += s.numel()
+                        for index in (s != teacher).nonzero().tolist():
+                            at = tuple(index)
+                            one = Disagreement(place.name, at, float(h[at]), float(theta[at]))
+                            ties += one.is_tie
+                            mismatches += not one.is_tie
+                            if len(found) < limit:
+                                found.append(one)
+                        s = teacher
+                    spikes[place.name] = s
+                case Readout():
+                    y = gather(network, place.name, spikes, currents, store)
+                    outputs[place.name] = y = y + store.number(place.bias)
+                    logits[place.name] = read_out(place, y, store)
     return Run(spikes, outputs, logits, tuple(found), ties, mismatches, compared)
+
+
+def _encoded(place: Encoder, inputs: Mapping[str, Value], steps: int, dtype: torch.dtype) -> Value:
+    """The currents (T, N, *shape) of an encoder."""
+    head = place.graph.heads["current"]
+    given = {node.name: inputs[node.name] for node in place.graph.inputs}
+    current = run_graph(place.graph, given, dtype=dtype)[head]
+    static = place.graph.nodes[head].signal.rate != "step"
+    return current.expand(steps, *current.shape) if static else current
+
+
+def _fire_loop(
+    network: Network,
+    names: Sequence[str],
+    spikes: Mapping[str, Value],
+    currents: Mapping[str, Value],
+    store: TensorStore,
+    teachers: Mapping[str, Value],
+) -> dict[str, tuple[Value, Value]]:
+    """Spikes and membranes of populations that feed back, step after step."""
+    given = {name: gather(network, name, spikes, currents, store, names) for name in names}
+    cells: dict[str, Cell] = {}
+    past: dict[str, list[Value]] = {name: [] for name in names}
+    seen: dict[str, list[tuple[Value, Value]]] = {name: [] for name in names}
+    for t in range(len(given[names[0]])):
+        for name in names:
+            place = network.places[name]
+            assert isinstance(place, Population)
+            x = given[name][t]
+            for projection in network.incoming[name]:
+                if projection.source in past and projection.delay <= t:
+                    y = past[projection.source][t - projection.delay]
+                    for op in projection.map:
+                        y = apply(op, [y], store)
+                    x = x + y
+            cell = cells.setdefault(name, Cell(place.neuron, x.shape, store))
+            teacher = teachers[name][t] if name in teachers else None
+            seen[name].append(cell(x, teacher))
+            past[name].append(seen[name][t][0] if teacher is None else teacher)
+    return {
+        name: (torch.stack([s for s, _ in steps]), torch.stack([h for _, h in steps]))
+        for name, steps in seen.items()
+    }
 
 
 def read_out(readout: Readout, y: Value, store: TensorStore) -> Value:
@@ -548,10 +645,13 @@ def gather(
     spikes: Mapping[str, Value],
     currents: Mapping[str, Value],
     store: TensorStore,
+    apart_from: Collection[str] = (),
 ) -> Value:
-    """The sum (T, N, *shape) of all projections into ``target``."""
+    """The sum (T, N, *shape) of all projections into ``target``, those ``apart_from`` left out."""
     total: Value | None = None
     for projection in network.incoming[target]:
+        if projection.source in apart_from:
+            continue
         x = spikes.get(projection.source)
         y = project(projection, currents[projection.source] if x is None else x, store)
         total = y if total is None else total + y

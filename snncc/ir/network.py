@@ -6,7 +6,7 @@ Network reaches a backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Literal
 import networkx as nx
 
 from snncc.diagnostics import Location
-from snncc.ir.graph import Graph, Tensors
+from snncc.ir.graph import Graph, Tensors, loops_together
 from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, is_linear
 from snncc.ir.shapes import output_shape
 
@@ -233,6 +233,14 @@ class Network:
     @cached_property
     def outgoing(self) -> Mapping[str, tuple[Projection, ...]]:
         return self._by(lambda p: p.source)
+
+    @property
+    def groups(self) -> Iterator[tuple[str, ...]]:
+        """The places in an order of computation: one by one, those of a loop together."""
+        place = {name: index for index, name in enumerate(self.places)}
+        whole = nx.DiGraph((p.source, p.target) for p in self.projections)
+        whole.add_nodes_from(self.places)
+        return loops_together(whole, place)
 
     def _by(self, end: Callable[[Projection], str]) -> Mapping[str, tuple[Projection, ...]]:
         table: dict[str, list[Projection]] = {name: [] for name in self.places}

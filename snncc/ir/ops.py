@@ -239,6 +239,16 @@ class OverTime(Op):
     kind: Literal["mean", "sum", "last"]
 
 
+@dataclass(frozen=True)
+class Delay(Op):
+    """What its argument was one step before, and ``initial`` at first.
+
+    The one op of a Graph whose argument may come later: it closes a loop.
+    """
+
+    initial: Number = 0.0
+
+
 Reset = Literal["hard", "soft", "none"]
 When = Literal["now", "next", "both"]
 
@@ -325,8 +335,7 @@ OPS: dict[str, type[Op]] = {
     for cls in (
         Input, Constant, Conv, ConvTranspose, Dense, Sparse, Pool, AdaptivePool, Norm, Scale,
         Reshape, Permute, Broadcast, Pad, Slice, Concat, Reduce, Upsample, Elementwise, Identity,
-        Repeat, OverTime,
-        Spiking, Membrane, Normalise, Softmax, MatMul, Argmax,
+        Repeat, OverTime, Delay, Spiking, Membrane, Normalise, Softmax, MatMul, Argmax,
     )
 }  # fmt: skip
 

@@ -4,7 +4,8 @@ Numbered as in ``lower``:
 
 1. linear regions: conv, dense, average pool, norm, scale, add, reshape, concat, slice, … between
    spikes and the next neuron become chains of linear maps; adds become several projections,
-   concat becomes zeros around; the constant part is the region at zero input
+   concat becomes zeros around; the constant part is the region at zero input; spikes of the step
+   before (``Delay``) are projections with a delay
 2. elementwise groups over spikes become affine parts, one gate, or AND gates and an affine part
 3. max pool on spikes is OR over the window: a gate
 4. what depends on nothing but the analog input stays on the host: an encoder
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -46,6 +47,7 @@ from snncc.ir.ops import (
     Constant,
     Conv,
     ConvTranspose,
+    Delay,
     Dense,
     Dynamics,
     Elementwise,
@@ -105,6 +107,7 @@ class Lowering:
         self._store = TensorStore(graph.tensors, torch.float64)
         self._sets: dict[str, ValueSet] = {n.name: n.signal.values for n in graph.nodes.values()}
         self._regions: dict[str, Region] = {}
+        self._open: set[str] = set()
         self._places: dict[str, Place] = {}
         self._projections: list[Projection] = []
         self._tensors: dict[str, np.ndarray] = dict(graph.tensors)
@@ -124,13 +127,13 @@ class Lowering:
         return tuple(sorted(self._found.values(), key=lambda f: order.get(f.node, -1)))
 
     @property
-    def broken(self) -> frozenset[str]:
-        """Nodes whose value is not linear in spikes because of some finding."""
-    @property
     def regions(self) -> Mapping[str, Region]:
         """What every value that was asked for is made of."""
         return self._regions
 
+    @property
+    def broken(self) -> frozenset[str]:
+        """Nodes whose value is not linear in spikes because of some finding."""
         return frozenset(name for name, region in self._regions.items() if region.broken)
 
     def _network(self) -> Network | None:
@@ -151,11 +154,13 @@ class Lowering:
         """Nodes that depend on the analog input and on no neuron."""
         analog: set[str] = set()
         spiking: set[str] = set()
-        for node in self._graph.nodes.values():
+        order = (name for group in self._graph.groups(self._graph.nodes) for name in group)
+        for node in map(self._graph.nodes.__getitem__, order):
             if (
                 isinstance(node.op, Dynamics)
                 or (isinstance(node.op, Input) and node.op.kind != "analog")
                 or any(source in spiking for source in node.inputs)
+                or (isinstance(node.op, Delay) and node.inputs[0] not in analog)
             ):
                 spiking.add(node.name)
             elif isinstance(node.op, Input) or any(source in analog for source in node.inputs):
@@ -169,9 +174,9 @@ class Lowering:
             cut -= 1
         moved, left = chain[:cut], chain[cut:]
         name = host
-        nodes = [
-            self._graph.nodes[n] for n in self._graph.nodes if n in self._graph.ancestors(host)
-        ]
+        sources = self._graph.ancestors(host) - {host}
+        names = [*(name for name in self._graph.nodes if name in sources), host]
+        nodes = [self._graph.nodes[name] for name in names]
         for op in moved:
             before = nodes[-1]
             shape = output_shape(op, (before.signal.shape,), self._graph.tensors)
@@ -204,8 +209,13 @@ class Lowering:
     # -- 1: linear regions -------------------------------------------------------------------
 
     def _region(self, node: Node) -> Region:
+        if node.name in self._open:
+            said = f"{node.name} feeds back to itself without a neuron in between"
+            return self._find("SNN112", node, said)
         if node.name not in self._regions:
+            self._open.add(node.name)
             self._regions[node.name] = self._lowered(node)
+            self._open.remove(node.name)
         return self._regions[node.name]
 
     def _of(self, name: str) -> Region:
@@ -229,6 +239,8 @@ class Lowering:
                 return Region({(node.name, ()): 1.0})
             case OverTime():
                 return self._over_time(node, op)
+            case Delay():
+                return self._delayed(node, op)
             case Elementwise():
                 return self._elementwise(node, op)
             case Concat():
@@ -323,6 +335,21 @@ class Lowering:
         if offset is not None and op.kind == "sum":
             offset = offset * (self._graph.time_steps or 1)
         return replace(region, offset=offset)
+
+    def _delayed(self, node: Node, op: Delay) -> Region:
+        """A step late: so are the spikes; the constant part is there at once, as no spikes are."""
+        region = self._of(node.inputs[0])
+        shape = node.signal.shape
+        if any(source in self._host for source, _ in region.terms):
+            said = f"{node.name} keeps an analog value for the next step"
+            return self._find("SNN112", node, said)
+        silent = torch.zeros(()) if region.offset is None else region.offset
+        first = self._store.number(op.initial).expand(shape)
+        if not region.broken and not torch.allclose(silent.expand(shape).double(), first):
+            said = f"{node.name} starts at another value than {node.inputs[0]} has without spikes"
+            return self._find("SNN112", node, said)
+        terms = {(source, (*chain, Delay())): c for (source, chain), c in region.terms.items()}
+        return replace(region, terms=terms)
 
     def _concat(self, node: Node, op: Concat) -> Region:
         terms: dict[Term, float] = {}
@@ -653,7 +680,9 @@ class Lowering:
             whole = chain if coefficient == 1 else (*chain, Scale(float(coefficient)))
             if source in self._host:
                 source, whole = self._encoder(source, whole)
-            self._projections.append(Projection(source, target, whole))
+            maps = tuple(op for op in whole if not isinstance(op, Delay))
+            delay = len(whole) - len(maps)
+            self._projections.append(Projection(source, target, maps, delay))
 
     def _neuron(self, node: Node) -> None:
         assert isinstance(node.op, Spiking)

@@ -17,7 +17,7 @@ from snncc.frontends.neurons import converter
 from snncc.frontends.torch import trace
 from snncc.ir.interpreter import TensorStore, fire_as_written
 from snncc.ir.network import Population
-from snncc.ir.ops import Spiking
+from snncc.ir.ops import Delay, Spiking
 
 STEPS = 6
 STILL, MOVING = torch.rand(3, 12), torch.rand(STEPS, 3, 12)
@@ -123,6 +123,52 @@ def test_lapicque(agree, reset) -> None:
 def test_synaptic(agree, options) -> None:
     second = snntorch.Synaptic(SOME, SOME.flip(0), learn_alpha=True, **options)
     agree(Net(snntorch.Synaptic(0.8, 0.7, **options), second, synaptic), MOVING)
+
+
+def recurrent(net: Net, x: torch.Tensor) -> torch.Tensor:
+    """Spikes and membranes by hand, whatever a neuron has of them."""
+    state1, state2 = net.lif1.reset_mem(), net.lif2.reset_mem()
+    out = []
+    for frame in x:
+        spk1, *rest1 = state1 = net.lif1(net.fc1(frame), *state1)
+        spk2, *rest2 = state2 = net.lif2(net.fc2(spk1), *state2)
+        out.append(spk2)
+        assert len(rest1) == len(rest2)
+    return torch.stack(out)
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_recurrent_leaky(agree, options) -> None:
+    """All to all, and each neuron to itself; a projection that takes one step."""
+    torch.manual_seed(0)
+    first = snntorch.RLeaky(0.8, linear_features=20, **options)
+    second = snntorch.RLeaky(0.6, V=-SOME, all_to_all=False, **options)
+    graph, network = agree(Net(first, second, recurrent), MOVING)
+    assert {(p.source, p.target): p.delay for p in network.projections if p.delay} == {
+        ("lif1", "lif1"): 1, ("lif2", "lif2"): 1,
+    }  # fmt: skip
+    assert [node.inputs for node in graph.of_type(Delay)] == [("lif1",), ("lif2",)]
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_recurrent_synaptic(agree, reset) -> None:
+    torch.manual_seed(0)
+    first = snntorch.RSynaptic(0.5, 0.7, linear_features=20, reset_mechanism=reset)
+    second = snntorch.RSynaptic(0.5, 0.7, V=0.4, all_to_all=False, reset_mechanism=reset)
+    agree(Net(first, second, recurrent), MOVING)
+
+
+def test_recurrent_convolution(agree) -> None:
+    torch.manual_seed(0)
+    kept = {"init_hidden": True}
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3), snntorch.RLeaky(0.6, conv2d_channels=4, kernel_size=3, **kept),
+        nn.Flatten(), nn.Linear(144, 7), snntorch.RLeaky(0.6, V=0.5, all_to_all=False, **kept),
+    )  # fmt: skip
+    with torch.no_grad():
+        net[0].weight *= 4
+        net[3].bias += 0.6
+    agree(net, torch.rand(3, 2, 8, 8), time_steps=4)
 
 
 @pytest.mark.parametrize("threshold", [-0.5, 0.0])
@@ -245,7 +291,10 @@ def refused(net: nn.Module, code: str, said: str) -> None:
         (lambda: snntorch.Leaky(0.9, state_quant=torch.round), "Leaky with state_quant"),
         (lambda: snntorch.Leaky(0.9, graded_spikes_factor=0.0), "yields no spikes"),
         (lambda: snntorch.Alpha(0.9, 0.8), "Alpha has no exact form"),
-        (lambda: snntorch.RSynaptic(0.9, 0.8, linear_features=20), "RSynaptic has no exact form"),
+        (
+            lambda: snntorch.RSynaptic(0.9, 0.8, linear_features=20, reset_delay=False),
+            "RSynaptic does not run with reset_delay=False",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Inhibition")

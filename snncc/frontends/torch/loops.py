@@ -2,24 +2,29 @@
 
 A tensor of a loop is a node and a step: ``x[t]`` is the node of ``x`` at step t. An op on step 0
 makes a node; the op that does the same to the same nodes at step t is that node at step t (value
-numbering), so that iterations are the same by construction. A neuron called the t-th time must read
-the node it read at first. All steps of a node, stacked, are the node with its time axis; the sum of
-its steps so far, once complete, is its sum over time. An op that step 0 did not do comes after the
-loop, where a tensor of the last step is the last value of its node.
+numbering), so that iterations are the same by construction. Where step 0 reads a constant and the
+others a value of the step before, both are a ``Delay`` of that value. A neuron called the t-th time
+must read the node it read at first. All steps of a node, stacked, are the node with its time axis;
+the sum of its steps so far, once complete, is its sum over time. An op that step 0 did not do comes
+after the loop, where a tensor of the last step is the last value of its node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
+from snncc.diagnostics import refuse
+from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.neurons import single_step
-from snncc.ir.graph import Node, Rate
-from snncc.ir.ops import Constant, Elementwise, Membrane, Op, OverTime, Ref, Spiking
+from snncc.ir.graph import Node, Rate, Signal
+from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Op, OverTime, Ref, Spiking
+from snncc.ir.shapes import Shape
 
 if TYPE_CHECKING:
     from snncc.frontends.torch.recorder import Call, Recorder, Tracked
@@ -36,6 +41,9 @@ class Loop:
         self._neurons: dict[str, tuple[str, str]] = {}
         self._at: int | None = None
         self._here: set[str] = set()
+        self._late: set[str] = set()
+        self._delays: dict[str, str] = {}
+        self._fed: dict[str, str] = {}
         self._over = False
         self._ended = ""
 
@@ -49,17 +57,20 @@ class Loop:
     @contextmanager
     def call(self, entries: Iterable[Tracked], at: int | None = None) -> Iterator[None]:
         """While this runs, what is made belongs to the step of ``entries``, or to ``at``."""
-        before = self._at, self._here, self._over
-        steps = {entry.at: entry.node for entry in entries if entry.at is not None}
-        nodes = {entry.node for entry in entries if entry.at is not None}
-        if len(steps) > 1:
-            said = " and ".join(f"{steps[step]} of step {step}" for step in sorted(steps))
-            raise self._recorder.refuse("SNN112", f"{said} meet")
-        self._at, self._here, self._over = next(iter(steps), at), nodes, False
+        before = self._at, self._here, self._late, self._over
+        looped = [entry for entry in entries if entry.at is not None]
+        steps = sorted({entry.at for entry in looped if entry.at is not None})
+        self._at = steps[-1] if steps else at
+        self._here = {entry.node for entry in looped if entry.at == self._at}
+        self._late = {entry.node for entry in looped if entry.at != self._at}
+        self._over = False
         try:
+            if steps and (steps[0] < steps[-1] - 1 or self._here & self._late):
+                said = " and ".join(dict.fromkeys(f"{e.node} of step {e.at}" for e in looped))
+                raise self._recorder.refuse("SNN112", f"{said} meet")
             yield
         finally:
-            self._at, self._here, self._over = before
+            self._at, self._here, self._late, self._over = before
 
     # -- ops -----------------------------------------------------------------------------------
 
@@ -68,6 +79,8 @@ class Loop:
         if isinstance(op, Membrane):  # there are as many steps of it as of its neuron
             return tuple(inputs)
         nodes = self._recorder.nodes
+        if not self._late.isdisjoint(inputs):
+            inputs = self._delayed(op, inputs)
         stepwise = [name for name in inputs if nodes[name].signal.rate == "step"]
         if self.at is not None and stepwise and rate != "final":
             if not self._here.issuperset(stepwise):
@@ -132,6 +145,58 @@ class Loop:
             op, axes = OverTime(kind), signal.axes[1:]
             return self._recorder.emit(op, [name], signal.shape, axes, "final", suffix=f".{kind}")
 
+    # -- the step before -----------------------------------------------------------------------
+
+    def _delayed(self, op: Op, inputs: Sequence[str]) -> tuple[str, ...]:
+        """``inputs`` with what is of the step before behind a ``Delay``."""
+        commutes = isinstance(op, Elementwise) and op.function in ("add", "mul", "and", "or")
+        orders = [tuple(inputs), tuple(inputs)[::-1]] if commutes else [tuple(inputs)]
+        if any(name in self._late and name not in self._delays for name in inputs):
+            self._begin_delays(op, orders)
+        taken = [tuple(self._delays[n] if n in self._late else n for n in names)
+                 for names in orders]  # fmt: skip
+        self._here.update(taken[0])
+        return next((names for names in taken if (op, names) in self._numbers), taken[0])
+
+    def _begin_delays(self, op: Op, orders: Sequence[tuple[str, ...]]) -> None:
+        """Where step 0 had constants, the steps after it have values of the step before."""
+        recorder = self._recorder
+        found = [
+            (known, name, inputs)
+            for (other, known), name in self._numbers.items()
+            for inputs in orders
+            if other == op and self._visits.get(name) == self._at == 1
+            and len(known) == len(inputs) and all(map(self._begins, known, inputs))
+        ]  # fmt: skip
+        if not found:
+            late = " and ".join(name for name in orders[0] if name in self._late)
+            said = f"step {self._at} runs {_words(op)} on {late} of the step before"
+            raise recorder.refuse("SNN318", f"{said}, and step 0 does not on a constant")
+        known, name, inputs = found[0]
+        before: list[Node] = []
+        for first, late in zip(known, inputs, strict=True):
+            if late in self._late and late not in self._delays:
+                value = recorder.nodes[first].op
+                assert isinstance(value, Constant)
+                zero = _is_zero(recorder.nodes[first], recorder.tensors)
+                before.append(self._delay(late, Delay(0.0 if zero else value.value), name))
+        taken = tuple(self._delays[n] if n in self._late else n for n in inputs)
+        recorder.insert(before, replace(recorder.nodes[name], inputs=taken))
+        self._numbers[op, taken] = self._numbers.pop((op, known))
+
+    def _begins(self, first: str, name: str) -> bool:
+        """Whether ``first`` may stand in step 0 where ``name`` stands in step 1."""
+        if name not in self._late:
+            return first == name
+        constant = isinstance(self._recorder.nodes[first].op, Constant)
+        return constant or first == self._delays.get(name)
+
+    def _delay(self, source: str, op: Delay, reader: str) -> Node:
+        """``source`` one step later, as ``reader`` reads it."""
+        nodes = self._recorder.nodes
+        name = self._delays[source] = self._recorder.unique(f"{source}.before")
+        return Node(name, op, (source,), nodes[source].signal, nodes[reader].origin)
+
     # -- neurons -------------------------------------------------------------------------------
 
     def neuron(self, path: str, entry: Tracked, node: str, at: int) -> str | None:
@@ -158,6 +223,22 @@ class Loop:
         if known is not None:
             self._visit(known)
         return known
+
+    def fed_back(self, path: str, axes: Axes, shape: Shape) -> str:
+        """What a neuron spiked one step before; its spikes are made known by ``feeds``."""
+        recorder, nodes = self._recorder, self._recorder.nodes
+        name = self._fed.get(path)
+        if name is None:
+            name = self._fed[path] = recorder.unique(f"{path}.before" if path else "before")
+            axes = axes if self.at is None else ("T", *axes)
+            nodes[name] = Node(name, Delay(), (name,), Signal(shape, "step", axes=axes))
+        self._here.add(name)
+        return name
+
+    def feeds(self, path: str, spikes: str) -> None:
+        """``spikes`` is the node of a neuron that reads them one step later."""
+        name, nodes = self._fed[path], self._recorder.nodes
+        nodes[name] = replace(nodes[name], inputs=(spikes,), origin=nodes[spikes].origin)
 
     def made_neuron(self, path: str, name: str, source: str) -> None:
         """``name``, a new node, is the neuron, and reads ``source``."""
@@ -232,7 +313,7 @@ class Loop:
             with self.call(()):
                 recorder.bind(tensor, self._over_time("last", entry.node), entry.axes)
 
-    def finish(self, heads: Iterable[str]) -> None:
+    def finish(self, heads: Collection[str]) -> None:
         """Every step did everything that ``heads`` need; drop what they do not and no step ended.
 
         Raises SnnccError: SNN306 for a neuron of one step that was called once, SNN318.
@@ -240,21 +321,57 @@ class Loop:
         recorder, visits = self._recorder, self._visits
         for path, (name, _) in self._neurons.items():
             if visits[name] == 1 and not self._given:
-                raise recorder.refuse("SNN306", single_step(path))
+                raise refuse("SNN306", single_step(path), recorder.nodes[name].origin)
         steps = recorder.steps or max(visits.values(), default=0)
         if visits:
             recorder.steps = steps
         needed = _ancestors(recorder.nodes, heads)
+        early = self._all_but_last(needed, set(heads), steps)
         for name in recorder.nodes:
-            if name in needed and visits.get(name, steps) != steps:
+            if name in needed and name not in early and visits.get(name, steps) != steps:
                 said = f"{name} runs in {visits[name]} steps, and what is returned is of {steps}"
-                raise recorder.refuse("SNN318", said + self._why())
-        gone: set[str] = set()
+                raise refuse("SNN318", said + self._why(), recorder.nodes[name].origin)
+        self._check_circles(needed)
+        read = {source for node in recorder.nodes.values() for source in node.inputs} | set(heads)
+        gone = {n.name for n in recorder.nodes.values() if isinstance(n.op, Constant)} - read
         for node in list(recorder.nodes.values()):
             partial = visits.get(node.name, steps) != steps or isinstance(node.op, Membrane)
             if node.name not in needed and (partial or not gone.isdisjoint(node.inputs)):
                 gone.add(node.name)
-                del recorder.nodes[node.name]
+        for name in gone:
+            del recorder.nodes[name]
+
+    def _check_circles(self, needed: Collection[str]) -> None:
+        """What feeds back passes a neuron; a leaky sum, say, does not."""
+        nodes = self._recorder.nodes
+        for delay in self._delays.values():
+            seen: set[str] = set()
+            pending = list(nodes[delay].inputs) if delay in needed else []
+            while pending:
+                name = pending.pop()
+                if name == delay:
+                    said = f"{nodes[delay].inputs[0]} feeds back to itself without a neuron between"
+                    raise refuse("SNN112", said, nodes[delay].origin)
+                if name not in seen and not isinstance(nodes[name].op, Spiking):
+                    seen.add(name)
+                    pending.extend(nodes[name].inputs)
+
+    def _all_but_last(
+        self, needed: Collection[str], heads: Collection[str], steps: int
+    ) -> set[str]:
+        """Nodes that the last step leaves out because only a next one would read them."""
+        nodes = self._recorder.nodes
+        early = {n for n in needed if self._visits.get(n) == steps - 1 and n not in heads}
+        while True:
+            read = {
+                source
+                for name in needed
+                if name not in early and not isinstance(nodes[name].op, Delay)
+                for source in nodes[name].inputs
+            }
+            if not early & read:
+                return early
+            early -= read
 
 
 def together(recorder: Recorder, call: Call) -> bool:

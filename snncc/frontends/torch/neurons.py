@@ -105,12 +105,30 @@ class Neurons:
             shape = features(axes, y.shape)
             for op in reading.before:
                 node = recorder.emit(rooted(op, path), [node], shape, axes, what="in", suffix=".in")
+            if reading.recurrent:
+                node = self._fed_back(reading, path, node, shape, axes)
             name = self._levels(reading, path, entry, node, shape, axes, step)
             for op in reading.after:
                 op = rooted(op, path)
                 name = recorder.emit(op, [name], shape, axes, what="out", suffix=".out")
+            if reading.recurrent:
+                loop.feeds(path, name)
             recorder.bind(y, name, axes)
         return node, axes
+
+    def _fed_back(
+        self, reading: NeuronModule, path: str, node: str, shape: Shape, axes: Axes
+    ) -> str:
+        """The current ``node`` and what the neuron's own spikes of the step before add to it."""
+        recorder = self._recorder
+        name = recorder.loop.fed_back(path, axes, shape)
+        for op in reading.recurrent:
+            name = recorder.emit(
+                rooted(op, path), [name], shape, axes, what="recurrent", suffix=".recurrent"
+            )
+        return recorder.emit(
+            Elementwise("add"), [node, name], shape, axes, what="current", suffix=".current"
+        )
 
     def _levels(
         self, reading: NeuronModule, path: str, entry: Tracked, node: str, shape: Shape,
@@ -167,6 +185,10 @@ class Neurons:
                 given = spikes_of(twin(current.clone()))
             else:
                 given = self._step_by_step(twin, current, path, reading, store)
+            if reading.recurrent:
+                back = each_step(reading.recurrent, _one_later(given), store)
+                current = each_step(reading.before, current, store) + back
+                reading = replace(reading, before=())
             expected = fire_in_levels(reading, current, store)
         if given.shape != expected.shape:
             said = f"yields shape {tuple(given.shape[1:])} for {tuple(expected.shape[1:])}"
@@ -192,6 +214,8 @@ class Neurons:
             for name, values in states.items():
                 values.append(getattr(twin, name))
         taken = each_step(reading.before, current, store)
+        if reading.recurrent:
+            taken = taken + each_step(reading.recurrent, _one_later(torch.stack(given)), store)
         for name, op in reading.shown.items():
             seen = torch.stack(states[name])
             if not torch.allclose(seen, fire_as_written(op, taken, store), atol=1e-5):
@@ -287,6 +311,10 @@ def each_step(ops: Sequence[Op], x: torch.Tensor, store: TensorStore) -> torch.T
     for op in ops:
         x = apply(op, [x.flatten(0, 1)], store).unflatten(0, x.shape[:2])
     return x
+
+
+def _one_later(steps: torch.Tensor) -> torch.Tensor:
+    return torch.cat([torch.zeros_like(steps[:1]), steps[:-1]])
 
 
 def single_step(path: str) -> str:

@@ -222,7 +222,7 @@ class Recorder(TorchFunctionMode):
         whole = np.array(array, dtype=np.float64)
         if not name:
             content = whole.shape, whole.tobytes()
-            name = self._contents.get(content) or self._unique(joined(self.module, what))
+            name = self._contents.get(content) or self.unique(joined(self.module, what))
             self._contents[content] = name
         if name not in self.tensors:
             if not np.isfinite(whole).all():
@@ -277,7 +277,7 @@ class Recorder(TorchFunctionMode):
         if not own and (found := self.loop.find(op, tuple(inputs), rate)):
             return found
         base = joined(self.module, "" if self._is_leaf() else what) + suffix
-        name = what if own else self._unique(base)
+        name = what if own else self.unique(base)
         if name not in self.nodes:
             stepwise = rate == "step" and self.loop.at is not None and not own
             signal_axes = ("T", *axes) if stepwise and axes else axes
@@ -288,6 +288,16 @@ class Recorder(TorchFunctionMode):
                 self.loop.made(op, tuple(inputs), name, rate)
         return name
 
+    def insert(self, before: Sequence[Node], node: Node) -> None:
+        """``node`` in place of the one of its name, and nodes that it reads before it."""
+        nodes: dict[str, Node] = {}
+        for name, old in self.nodes.items():
+            if name == node.name:
+                nodes.update((new.name, new) for new in before)
+            nodes[name] = node if name == node.name else old
+        self.nodes.clear()
+        self.nodes.update(nodes)
+
     def _joint_rate(self, rates: Sequence[Rate]) -> Rate:
         if "final" in rates and "step" in rates:
             raise self.refuse("SNN112", "a value of all steps meets a value of one step")
@@ -296,7 +306,7 @@ class Recorder(TorchFunctionMode):
     def _is_leaf(self) -> bool:
         return self.module in self._leaves
 
-    def _unique(self, base: str) -> str:
+    def unique(self, base: str) -> str:
         """``base``, then ``base:2``, ``base:3``, …"""
         count = self._counts[base] = self._counts.get(base, 0) + 1
         return base if count == 1 else f"{base}:{count}"

@@ -14,6 +14,7 @@ from torch import nn
 from snncc.diagnostics import SnnccError
 from snncc.frontends.torch import trace
 from snncc.ir.graph import Graph
+from snncc.ir.ops import Delay
 from snncc.nn import LIF
 
 STEPS = 5
@@ -209,9 +210,6 @@ def test_one_step_is_a_loop_too(spikingjelly, agree) -> None:
     assert graph.time_steps == 1
 
 
-# -- refused -------------------------------------------------------------------------------------
-
-
 class Small(nn.Module):
     def __init__(self, neuron: Any, over_time: Callable[[Small, torch.Tensor], Any]) -> None:
         super().__init__()
@@ -221,6 +219,96 @@ class Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Any:
         return self.over_time(self, x)
+
+
+# -- values of the step before ---------------------------------------------------------------------
+
+
+def small(neuron: Any, over_time: Callable[[Small, torch.Tensor], Any]) -> Small:
+    """Some weights with which both neurons sometimes fire, fed back or not."""
+    torch.manual_seed(0)
+    net = Small(neuron, over_time)
+    with torch.no_grad():
+        for layer in (net.fc1, net.fc2):
+            layer.weight *= 3
+            layer.bias += 0.5
+    return net
+
+
+def own_spikes(net: Small, x: torch.Tensor) -> torch.Tensor:
+    spikes, out = torch.zeros(x.shape[1], 8), []
+    for frame in x:
+        spikes = net.sn(net.fc1(frame) + net.fc2(spikes))
+        out.append(spikes)
+    return torch.stack(out)
+
+
+def own_spikes_from_a_number(net: Small, x: torch.Tensor) -> torch.Tensor:
+    spikes, count = 0, 0
+    for frame in x:
+        spikes = net.sn(0.7 * spikes + net.fc1(frame))
+        count = count + spikes
+    return count / STEPS
+
+
+def a_deeper_layers_spikes(net: Small, x: torch.Tensor) -> torch.Tensor:
+    deep, out = torch.zeros_like(x[0]), []
+    for frame in x:
+        deep = net.sn2(net.fc2(net.sn(net.fc1(frame) - deep)))
+        out.append(deep)
+    return torch.stack(out)
+
+
+def twice(net: Small, x: torch.Tensor) -> torch.Tensor:
+    """One value in two places, a constant 1 before the first step."""
+    spikes, out = torch.zeros_like(x[0]), []
+    for frame in x:
+        now = net.sn(net.fc1(frame))
+        out.append(net.sn2(net.fc2(now * (1 - spikes)) - spikes))
+        spikes = now
+    return torch.stack(out)
+
+
+def the_frame_before(net: Small, x: torch.Tensor) -> torch.Tensor:
+    before, out = torch.zeros_like(x[0]), []
+    for frame in x:
+        out.append(net.sn(net.fc1(frame) + net.fc2(before)))
+        before = frame
+    return torch.stack(out)
+
+
+FED_BACK = [own_spikes, own_spikes_from_a_number, a_deeper_layers_spikes, twice, the_frame_before]
+
+
+@pytest.mark.parametrize("kind", ["analog", "spike"])
+@pytest.mark.parametrize("over_time", FED_BACK)
+def test_values_of_the_step_before(spikingjelly, agree, over_time, kind) -> None:
+    """Spikes arrive by projections with a delay; what is analog waits on the host."""
+    net = small(spikingjelly.module("neuron"), over_time)
+    graph, network = agree(net, torch.rand(STEPS, 3, 8).round(), input=kind)
+    assert graph.of_type(Delay)
+    on_host = over_time is the_frame_before and kind == "analog"
+    assert {projection.delay for projection in network.projections} == ({0} if on_host else {0, 1})
+
+
+def a_bias_from_the_second_step_on(net: Small, x: torch.Tensor) -> torch.Tensor:
+    back, out = torch.zeros_like(x[0]), []
+    for frame in x:
+        spikes = net.sn(net.fc1(frame) + back)
+        back = net.fc2(spikes)
+        out.append(spikes)
+    return torch.stack(out)
+
+
+def test_what_delays_begin_with_is_what_silence_gives(spikingjelly, agree) -> None:
+    net = small(spikingjelly.module("neuron"), a_bias_from_the_second_step_on)
+    with pytest.raises(SnnccError, match="SNN112.*starts at another value than fc2 has without"):
+        agree(net, torch.rand(STEPS, 3, 8))
+    nn.init.zeros_(net.fc2.bias)
+    agree(net, torch.rand(STEPS, 3, 8))
+
+
+# -- refused -------------------------------------------------------------------------------------
 
 
 def each(step: Callable[[Small, torch.Tensor, int], torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -248,6 +336,21 @@ def leaky_sum(net: Small, x: torch.Tensor) -> torch.Tensor:
     for frame in x:
         out = 0.9 * out + net.sn(net.fc1(frame))
     return out
+
+
+def from_the_second_step_on(net: Small, x: torch.Tensor) -> torch.Tensor:
+    out = []
+    for t, frame in enumerate(x):
+        h = net.fc1(frame)
+        out.append(net.sn(h + out[-1] if t else h))
+    return torch.stack(out)
+
+
+def two_steps_before(net: Small, x: torch.Tensor) -> torch.Tensor:
+    out = [torch.zeros_like(x[0]), torch.zeros_like(x[0])]
+    for frame in x:
+        out.append(net.sn(net.fc1(frame) + net.fc2(out[-2])))
+    return torch.stack(out[2:])
 
 
 def joined(*order: int) -> Callable[..., torch.Tensor]:
@@ -286,7 +389,9 @@ REFUSED = [
     (lambda net, x: [net.sn(net.fc1(f)) for f in x], "SNN318", "returning step 0"),
     (lambda net, x: sum(net.sn(net.fc1(x[-t - 1])) for t in range(5)), "SNN318", "in step 0 "),
     (running_sum, "SNN112", "sum of sn over steps 0 to 1"),
-    (leaky_sum, "SNN112", "mul of step 0 and sn of step 1"),
+    (leaky_sum, "SNN112", "mul feeds back to itself without a neuron between"),
+    (from_the_second_step_on, "SNN318", "step 1 runs add on sn of the step before"),
+    (two_steps_before, "SNN112", "step 2 and fc2 of step 0 meet"),
     (two_steps_at_once, "SNN112", "step"),
     (weighted, "SNN318", "step 1 runs mul on sn"),
     (after_the_loop, "SNN318", "sn2 reads fc2, a value of the whole loop; dense on sn"),
