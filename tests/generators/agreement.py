@@ -108,6 +108,7 @@ def agree(
             own = run_graph(graph, inputs, forced=seen.spikes, keep=[node])[node]
             _outputs("the Graph", head, seen.heads[head], own)
         _bit_for_bit(graph, stripped, inputs)
+        _value_sets(graph, inputs)
         wanted = {p.stands_for for p in lowered.populations} & stripped.nodes.keys()
         values = run_graph(stripped, inputs, forced=_known(seen.spikes, stripped), keep=wanted)
         values = {name: values[name] for name in wanted}
@@ -199,6 +200,17 @@ def _bit_for_bit(before: Graph, after: Graph, inputs: Mapping[str, torch.Tensor]
     for name in names:
         if not torch.equal(one[name], two[name]):
             raise Parted(f"stripping the Graph changed {name}")
+
+
+def _value_sets(graph: Graph, inputs: Mapping[str, torch.Tensor]) -> None:
+    """Every value lies in the set that is proved of its edge."""
+    sets = {n.name: n.signal.values for n in graph.nodes.values() if n.signal.values.is_finite}
+    for name, values in run_graph(graph, inputs, keep=sets).items():
+        if name in sets:
+            members = torch.tensor(sets[name].members, dtype=torch.float64)
+            off = (values.unique()[:, None] - members).abs().amin(1)
+            if (off > 1e-12).any():
+                raise Parted(f"{name} takes values that {sets[name]} has not: {values.unique()}")
 
 
 def _check_text(network: Network) -> None:
