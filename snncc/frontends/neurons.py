@@ -59,8 +59,6 @@ class NeuronModule:
 Convert = Callable[[Any], NeuronModule]
 """From a module to what it is. Raises SnnccError (SNN110) where it has no exact form."""
 
-_HOMES = ("spikingjelly", "snntorch", "snncc.nn")
-
 
 @cache
 def _table() -> Mapping[str, EntryPoint]:
@@ -107,8 +105,14 @@ def converter(module: nn.Module) -> Convert | None:
 
 def refuse_unknown(module: nn.Module, path: str) -> None:
     """Raise SnnccError (SNN110) when the module is a known library's neuron without a reading."""
-    for cls in type(module).__mro__:
-        base = cls.__name__ in ("BaseNode", "SpikingNeuron", "Neuron")
-        if base and cls.__module__.startswith(_HOMES):
-            name = qualified_name(type(module))
-            raise refuse("SNN110", f"{name} has no exact form here", Location(path))
+    if any(map(_is_neuron, type(module).__mro__)):
+        name = qualified_name(type(module))
+        raise refuse("SNN110", f"{name} has no exact form here", Location(path))
+
+
+def _is_neuron(cls: type) -> bool:
+    """Whether its library makes it one: by a base class, or in a room where all are neurons."""
+    package, *rooms = cls.__module__.split(".")
+    known = package in ("spikingjelly", "snntorch") or cls.__module__.startswith("snncc.nn")
+    base = known and cls.__name__ in ("BaseNode", "SpikingNeuron", "Neuron")
+    return base or (package == "spikingjelly" and "neuron" in rooms)

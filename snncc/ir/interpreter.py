@@ -195,6 +195,14 @@ def _slice(op: Slice, args: list[Value], store: TensorStore) -> Value:
     return args[0][tuple(index)]
 
 
+def _concat(op: Concat, args: list[Value], store: TensorStore) -> Value:
+    rank = max(x.dim() for x in args)
+    (lead,) = {x.shape[0] for x in args if x.dim() == rank}
+    return torch.cat(
+        [x if x.dim() == rank else x.expand(lead, *x.shape) for x in args], op.axis + 1
+    )
+
+
 def _softmax(op: Softmax, args: list[Value], store: TensorStore) -> Value:
     return (F.log_softmax if op.log else F.softmax)(args[0], op.axis + 1)
 
@@ -214,7 +222,7 @@ _APPLY: dict[type[Op], Callable[..., Value]] = {
     Broadcast: lambda op, args, store: args[0].expand(args[0].shape[0], *op.shape),
     Pad: lambda op, args, store: F.pad(args[0], [n for pair in reversed(op.widths) for n in pair]),
     Slice: _slice,
-    Concat: lambda op, args, store: torch.cat(args, op.axis + 1),
+    Concat: _concat,
     Reduce: _reduce,
     Upsample: _upsample,
     Elementwise: lambda op, args, store: function(op.function)(*args),
@@ -362,10 +370,12 @@ def _run_node(
     if "step" not in rates:
         return apply(op, args, store)
     lead = next(a.shape[:2] for a, rate in zip(args, rates, strict=True) if rate == "step")
-    flat = [
-        (a if rate == "step" else a.expand(*lead, *a.shape[1:])).flatten(0, 1)
-        for a, rate in zip(args, rates, strict=True)
+    constant = [isinstance(graph.nodes[name].op, Constant) for name in node.inputs]
+    each = [
+        a if rate == "step" or lone else a.expand(*lead, *a.shape[1:])
+        for a, rate, lone in zip(args, rates, constant, strict=True)
     ]
+    flat = [a if lone else a.flatten(0, 1) for a, lone in zip(each, constant, strict=True)]
     together: Value = apply(op, flat, store).unflatten(0, lead)
     return together
 

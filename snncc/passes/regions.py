@@ -109,6 +109,8 @@ class Lowering:
         self._regions: dict[str, Region] = {}
         self._open: set[str] = set()
         self._places: dict[str, Place] = {}
+        self._encoders: dict[tuple[str, tuple[Op, ...]], str] = {}
+        self._levels: dict[tuple[str, int], Region] = {}
         self._projections: list[Projection] = []
         self._tensors: dict[str, np.ndarray] = dict(graph.tensors)
         self._found: dict[tuple[str, str], Finding] = {}
@@ -173,6 +175,8 @@ class Lowering:
         while cut and isinstance(chain[cut - 1], Scale):
             cut -= 1
         moved, left = chain[:cut], chain[cut:]
+        if (host, moved) in self._encoders:
+            return self._encoders[host, moved], left
         name = host
         sources = self._graph.ancestors(host) - {host}
         names = [*(name for name in self._graph.nodes if name in sources), host]
@@ -180,18 +184,24 @@ class Lowering:
         for op in moved:
             before = nodes[-1]
             shape = output_shape(op, (before.signal.shape,), self._graph.tensors)
-            name = f"{name}.{type(op).__name__.lower()}"
+            name = self._unused(f"{name}.{type(op).__name__.lower()}")
             signal = replace(before.signal, shape=shape)
             nodes.append(replace(before, name=name, op=op, inputs=(before.name,), signal=signal))
-        if name not in self._places:
-            last = nodes[-1]
-            graph = Graph.build(
-                nodes, self._tensors, {"current": last.name}, name, self._graph.time_steps
-            )
-            static = last.signal.rate != "step"
-            self._places[name] = Encoder(name, last.signal.shape, graph, static)
-            self._report_encoder(graph, self._graph.nodes[host], static)
+        last = nodes[-1]
+        graph = Graph.build(
+            nodes, self._tensors, {"current": last.name}, name, self._graph.time_steps
+        )
+        static = last.signal.rate != "step"
+        self._encoders[host, moved] = name
+        self._places[name] = Encoder(name, last.signal.shape, graph, static)
+        self._report_encoder(graph, self._graph.nodes[host], static)
         return name, left
+
+    def _unused(self, base: str) -> str:
+        """``base``, or ``base:2``, … where something else is called so."""
+        taken = (self._graph.nodes, self._places, self._tensors)
+        names = itertools.chain([base], (f"{base}:{number}" for number in itertools.count(2)))
+        return next(name for name in names if not any(name in each for each in taken))
 
     def _report_encoder(self, graph: Graph, node: Node, static: bool) -> None:
         often = "sample" if static else "time step"
@@ -543,10 +553,10 @@ class Lowering:
         if not region.terms:
             assert region.offset is not None
             return Region({}, (region.offset >= bound).double())
-        gate = f"{name}.level{number}"
-        if gate in self._places:
-            return Region({(gate, ()): 1.0})
-        return self._gate(node, gate, [region], (1,), bound, "")
+        if (name, number) not in self._levels:
+            gate = self._gate(node, f"{name}.level{number}", [region], (1,), bound, "")
+            self._levels[name, number] = gate
+        return self._levels[name, number]
 
     def _comparison(self, node: Node, op: Elementwise) -> Region:
         """A current compared with a constant, or with another current: a neuron without memory."""
@@ -597,6 +607,8 @@ class Lowering:
         threshold: float, stands_for: str | None = None,
     ) -> Region:  # fmt: skip
         """A memoryless population [Σ weight·part ≥ threshold]."""
+        if name != node.name:
+            name = self._unused(name)
         total = combine(parts, tuple(map(float, weights)), 0.0)
         bias = self._as_number(f"{name}.bias", total.offset)
         neuron = Neuron(decay=0.0, threshold=float(threshold), bias=bias)
@@ -670,7 +682,10 @@ class Lowering:
             return 0.0
         if value.numel() == 1:
             return float(value)
-        self._tensors[name] = value.numpy()
+        array = value.numpy()
+        if name in self._tensors and not np.array_equal(self._tensors[name], array):
+            name = self._unused(name)
+        self._tensors[name] = array
         return Ref(name)
 
     def _connect(self, region: Region, target: str) -> None:

@@ -442,3 +442,41 @@ def test_a_current_is_no_sum_of_spikes_and_a_gate_neither():
     outcome = Lower()(trace(net.double().eval(), spikes(5), input="spike", layout="TN"))
     assert not [f for f in outcome.findings if f.code == "SNN502"]
     assert "sums of spikes" not in outcome.report
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def test_one_host_value_in_two_layers_of_a_kind_is_two_encoders():
+    """A sum of spikes and a current of the host, pooled in two ways to one shape."""
+
+    def function(m, x):
+        current = each_step(m.stem, x)
+        both = current + m.first(current)
+        return each_step(lambda y: F.avg_pool2d(y, (2, 1)), both)[..., :2] + m.second(
+            each_step(lambda y: F.avg_pool2d(y, (1, 2)), both)[..., :2, :]
+        )
+
+    net = Net(function, stem=nn.BatchNorm2d(2), first=IF(), second=IF())
+    network = lowered(net, 2 * torch.rand(T, N, 2, 4, 4).double(), kind="analog")
+    assert len({place.name for place in network.encoders}) == 3
+
+
+def test_a_module_called_as_a_gate_is_called_is_something_else():
+    """A neuron ``add.level1``, and the first level of a sum that a max pool asks for."""
+    made = nn.Module()
+    made.level1, made.bias = IF(), nn.Parameter(torch.tensor([0.25, 0.5]))
+
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two, self.add, self.fire = IF(), IF(), made, IF()
+
+        def forward(self, x):
+            count = self.one(x) + self.two(0.6 * x)  # the node is called "add"
+            high = self.add.level1(0.7 * x + self.add.bias[:, None, None])
+            pooled = each_step(lambda y: F.max_pool2d(y, 3, 1, 1), count)
+            return self.fire(0.6 * pooled - 0.3 * high).mean((0, 2, 3, 4))
+
+    network = lowered(Odd(), spikes(2, 4, 4))
+    assert {"add.level1", "add.level1:2"} <= {place.name for place in network.populations}

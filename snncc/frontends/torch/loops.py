@@ -247,6 +247,11 @@ class Loop:
 
     # -- all steps -------------------------------------------------------------------------------
 
+    def differ(self, tensors: Sequence[torch.Tensor], dim: int) -> bool:
+        """Whether several values are joined along their features."""
+        entries = [self._recorder.tracked(t) for t in tensors if self._recorder.is_tracked(t)]
+        return len({e.node for e in entries}) > 1 and all(e.axes[dim] == "F" for e in entries)
+
     def stacked(self, tensors: Sequence[torch.Tensor]) -> Tracked | None:
         """The entry of step 0 when ``tensors`` are all steps of one node, in order."""
         recorder = self._recorder
@@ -379,11 +384,14 @@ def together(recorder: Recorder, call: Call) -> bool:
     loop = recorder.loop
     match call.name:
         case "stack" | "cat" | "concat" | "concatenate":
-            entry = loop.stacked(list(call["tensors"]))
+            dim = int(call["dim"] or 0) % call.result.dim()
+            parts = list(call["tensors"])
+            if call.name != "stack" and loop.differ(parts, dim):
+                return False
+            entry = loop.stacked(parts)
             if entry is None:
                 return False
             axes = list(entry.axes)
-            dim = int(call["dim"] or 0) % call.result.dim()
             if call.name == "stack":
                 axes.insert(dim, "T")
             elif axes[dim] in ("1", "N"):

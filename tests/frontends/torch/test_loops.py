@@ -291,6 +291,40 @@ def test_values_of_the_step_before(spikingjelly, agree, over_time, kind) -> None
     assert {projection.delay for projection in network.projections} == ({0} if on_host else {0, 1})
 
 
+def joined_with_the_frame(net: Small, x: torch.Tensor) -> torch.Tensor:
+    """The spikes of the step before and the frame are features of one layer."""
+    spikes, out = torch.zeros(x.shape[1], 4), []
+    for frame in x:
+        spikes = net.sn(net.fc1(torch.cat([frame[:, :4], spikes], 1)))[:, :4]
+        out.append(net.sn2(net.fc2(torch.cat([spikes, torch.ones(x.shape[1], 4)], dim=1))))
+    return torch.stack(out)
+
+
+def test_what_is_joined_with_the_step_before(spikingjelly, agree) -> None:
+    net = small(spikingjelly.module("neuron"), joined_with_the_frame)
+    graph, network = agree(net, torch.rand(STEPS, 3, 8).round(), input="spike")
+    assert len(graph.of_type(Delay)) == 1
+    assert {projection.delay for projection in network.projections} == {0, 1}
+
+
+@pytest.mark.parametrize("container", ["Linear", "ElementWise"])
+def test_recurrent_containers_of_spikingjelly(spikingjelly, agree, container) -> None:
+    neuron, layer = spikingjelly.module("neuron"), spikingjelly.module("layer")
+
+    def over_time(net: Small, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([net.sn2(net.fc2(net.sn(net.fc1(frame)))) for frame in x])
+
+    net = small(neuron, over_time)
+    if container == "Linear":
+        net.sn = layer.LinearRecurrentContainer(neuron.LIFNode(), 8, 8)
+        nn.init.normal_(net.sn.rc.weight, 0.2, 0.5)
+    else:
+        net.sn = layer.ElementWiseRecurrentContainer(neuron.LIFNode(), torch.add)
+    graph, network = agree(net, torch.rand(STEPS, 3, 8).round(), input="spike")
+    assert len(graph.of_type(Delay)) == 1
+    assert {projection.delay for projection in network.projections} == {0, 1}
+
+
 def a_bias_from_the_second_step_on(net: Small, x: torch.Tensor) -> torch.Tensor:
     back, out = torch.zeros_like(x[0]), []
     for frame in x:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -358,6 +359,20 @@ def test_neurons_without_a_reading(spikingjelly):
     for node in (kind.QIFNode(), Mine()):
         module = Net(lambda m, x: m.one(m.conv(x)), one=node).eval()
         refused(module, X[0], "SNN110", time_steps=4)
+
+
+MULTI_STEP = {
+    "GatedLIFNode": {"T": 4}, "PSN": {"T": 4}, "MaskedPSN": {"k": 2, "T": 4},
+    "SlidingPSN": {"k": 2}, "KLIFNode": {}, "DSRIFNode": {"T": 4},
+}  # fmt: skip
+
+
+def test_multi_step_neurons_without_a_reading(spikingjelly):
+    kind = spikingjelly.module("neuron")
+    for name in filter(partial(hasattr, kind), MULTI_STEP):
+        node = getattr(kind, name)(**MULTI_STEP[name])
+        node.step_mode = "m"
+        refused(Net(lambda m, x: m.one(m.over(m.conv, x)), one=node).eval(), X, "SNN110")
 
 
 def test_a_single_step_neuron_in_a_network_of_all_steps(spikingjelly):

@@ -32,7 +32,7 @@ def elementwise(recorder: Recorder, function: str, operands: Sequence[Any],
         raise MixedAxes("a constant brings a new axis in front")
     axes = ("1",) * missing + axes
     inputs = [
-        recorder.tracked(x).node if recorder.is_tracked(x) else _constant(recorder, x, axes)
+        recorder.tracked(x).node if recorder.is_tracked(x) else constant(recorder, x, axes)
         for x in operands
     ]
     name = recorder.emit(
@@ -41,11 +41,14 @@ def elementwise(recorder: Recorder, function: str, operands: Sequence[Any],
     recorder.bind(result, name, axes)
 
 
-def _constant(recorder: Recorder, value: Any, axes: Axes) -> str:
-    """A node for a number, or for a constant tensor without its axes of time and samples."""
+def constant(recorder: Recorder, value: Any, axes: Axes, *, whole: bool = False) -> str:
+    """A node for a number, or for a constant tensor without its axes of time and samples.
+
+    ``whole``: with all of its features, where a single number would broadcast.
+    """
     if not isinstance(value, torch.Tensor):
         return recorder.number(float(value))
-    if value.numel() == 1:
+    if value.numel() == 1 and not whole:
         return recorder.number(float(value))
     tensor = value
     own = axes[len(axes) - value.dim() :]
@@ -55,10 +58,10 @@ def _constant(recorder: Recorder, value: Any, axes: Axes) -> str:
             if not bool((tensor == first).all()):
                 raise MixedAxes("a constant differs from step to step or from sample to sample")
             tensor = first.squeeze(dim)
-    if tensor.numel() == 1:
+    if tensor.numel() == 1 and not whole:
         return recorder.number(float(tensor))
-    whole = tensor.shape == value.shape
-    ref = recorder.ref(value, "constant") if whole else recorder.array(
+    same = tensor.shape == value.shape
+    ref = recorder.ref(value, "constant") if same else recorder.array(
         tensor.detach().numpy(), "constant")  # fmt: skip
     return recorder.emit(Constant(ref), (), tensor.shape, what=f"tensor:{ref}", rate="static")
 

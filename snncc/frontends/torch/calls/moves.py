@@ -17,6 +17,7 @@ from snncc.frontends.torch.axes import (
     permuted,
     reshaped,
 )  # fmt: skip
+from snncc.frontends.torch.calls.elementwise import constant
 from snncc.frontends.torch.calls.table import (
     alias,
     emit,
@@ -284,14 +285,15 @@ def _cat(recorder: Recorder, call: Call) -> None:
 
 def _join(recorder: Recorder, result: torch.Tensor, tensors: list[torch.Tensor],
           dim: int) -> None:  # fmt: skip
-    if not all(recorder.is_tracked(t) for t in tensors):
-        raise recorder.refuse("SNN301", "a constant is concatenated to a value of the run")
-    solids = [recorder.solid(t) for t in tensors]
-    axes = solids[0][1]
-    if any(own != axes for _, own in solids):
+    solids = [recorder.solid(t) if recorder.is_tracked(t) else None for t in tensors]
+    axes, *others = dict.fromkeys(solid[1] for solid in solids if solid)
+    if others:
         raise MixedAxes("the parts have different axes")
     op = Concat(feature_index(axes, dim))
-    nodes = [node for node, _ in solids]
+    nodes = [
+        solid[0] if solid else constant(recorder, tensor, axes, whole=True)
+        for solid, tensor in zip(solids, tensors, strict=True)
+    ]
     name = recorder.emit(op, nodes, features(axes, result.shape), axes, what="cat")
     recorder.bind(result, name, axes)
 
@@ -316,8 +318,12 @@ def _stack(recorder: Recorder, call: Call) -> None:
         raise recorder.refuse("SNN301", "steps are stacked one by one, as in a loop over time")
     with torch._C.DisableTorchFunction():
         parts = [t.unsqueeze(dim) for t in tensors]
-    for part, entry in zip(parts, entries, strict=True):
-        recorder.bind(part, entry.node, (*entry.axes[:dim], "1", *entry.axes[dim:]))
+    for part, tensor in zip(parts, tensors, strict=True):
+        if recorder.is_tracked(tensor):
+            entry = recorder.tracked(tensor)
+            recorder.bind(part, entry.node, (*entry.axes[:dim], "1", *entry.axes[dim:]))
+        else:
+            recorder.remember(part)
     _join(recorder, result, parts, dim)
 
 
