@@ -3,7 +3,8 @@
 1. a head given by index or name is taken
 2. else the only head that is spike-only up to its readout
 3. else, when an auxiliary path leaks into the spike path, the edges it leaks by are the findings
-4. else, with several heads, the user must choose; with one, the check says what is wrong with it
+4. else, with several heads, the user must choose, and hears what is wrong with each where all are;
+   with one, the check says what is wrong with it
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class SelectHead(Pass):
         state = "all are" if good else "none is"  # rule 4
         message = f"the network has the heads {', '.join(names)}, and {state} spike-only"
         node = form.nodes[form.heads[names[0]]]
-        return Outcome(form, (Finding("SNN403", message, node.origin, node.name),))
+        found = [f for each in lowered.values() for f in each.findings if f.is_error]
+        reasons = () if good else dict.fromkeys(found)
+        return Outcome(form, (Finding("SNN403", message, node.origin, node.name), *reasons))
 
 
 def single(graph: Graph, head: str) -> Graph:

@@ -75,6 +75,17 @@ def test_two_heads_that_are_both_spike_only():
     assert codes(outcome) == ["SNN403"]
 
 
+def test_no_head_is_spike_only_and_each_says_why():
+    class Both(Dual):
+        def forward(self, x):
+            s = self.sn[0](self.over(self.conv[0], x))
+            pooled = self.sn[1](F.max_pool3d(self.over(self.conv[1], s), (1, 2, 2)))
+            return self.head(pooled), self.head(F.relu(self.over(self.conv[2], s)))
+
+    outcome = SelectHead()(traced(Both()))
+    assert codes(outcome) == ["SNN403", "SNN104", "SNN105"]
+
+
 def test_what_the_head_does_not_read_goes_bit_for_bit():  # rules 1 and 2
     graph = SelectHead()(traced(Dual())).form
     outcome = StripAap()(graph)
