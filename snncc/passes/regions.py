@@ -183,7 +183,7 @@ class Lowering:
         nodes = [self._graph.nodes[name] for name in names]
         for op in moved:
             before = nodes[-1]
-            shape = output_shape(op, (before.signal.shape,), self._graph.tensors)
+            shape = output_shape(op, (before.signal.shape,), self._tensors)
             name = self._unused(f"{name}.{type(op).__name__.lower()}")
             signal = replace(before.signal, shape=shape)
             nodes.append(replace(before, name=name, op=op, inputs=(before.name,), signal=signal))

@@ -462,6 +462,17 @@ def test_one_host_value_in_two_layers_of_a_kind_is_two_encoders():
     assert len({place.name for place in network.encoders}) == 3
 
 
+def test_a_host_value_behind_a_norm_that_spikes_share():
+    def function(m, x):
+        current = each_step(m.stem, x)
+        return each_step(lambda y: F.avg_pool2d(m.norm(y), 2), current + m.first(current))
+
+    norm = nn.BatchNorm2d(2)
+    nn.init.uniform_(norm.weight, 0.5, 1.5)
+    net = Net(function, stem=nn.BatchNorm2d(2), first=IF(), norm=norm)
+    lowered(net, 2 * torch.rand(T, N, 2, 4, 4).double(), kind="analog")
+
+
 def test_a_module_called_as_a_gate_is_called_is_something_else():
     """A neuron ``add.level1``, and the first level of a sum that a max pool asks for."""
     made = nn.Module()
