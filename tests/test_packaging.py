@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from snncc.targets.chip import BUILT_IN
+
 ROOT = Path(__file__).parents[1]
 GROUPS = ("snncc.frontends", "snncc.neurons", "snncc.passes", "snncc.backends")
 
@@ -36,6 +38,10 @@ def test_the_wheel_holds_one_import_package(wheel):
 def test_the_wheel_holds_every_module_and_the_type_marker(wheel):
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "snncc").rglob("*.py")}
     assert modules | {"snncc/py.typed"} <= set(wheel.namelist())
+
+
+def test_the_wheel_holds_the_files_of_our_chips(wheel):
+    assert {f"snncc/targets/{name}.toml" for name in BUILT_IN} <= set(wheel.namelist())
 
 
 def test_the_wheel_says_its_licence_and_python(wheel):

@@ -366,4 +366,24 @@ READING = (
             """,
         help="correct what register_neuron was given: the charge, the threshold, strict, the reset",
     ),
+    Rule(
+        "SNN320",
+        "chip-file",
+        Severity.ERROR,
+        what="""
+            Reports each mistake in the file that describes a chip: a constant that is missing,
+            misspelt, of the wrong kind, in another unit, out of range, or without a source.
+            """,
+        why="""
+            Every limit, energy and time of a chip comes from that file. A constant that silently
+            had a default would be a number that nobody measured.
+            """,
+        example="""
+            # in my_chip.toml:
+            # [constants]
+            # neurons = { value = 1024, unit = "neurons" }
+            snncc.compile(net, example, target="my_chip.toml")  # SNN320: neurons has no source
+            """,
+        help="correct the file; docs/targets.md describes it, loihi1.toml is an example",
+    ),
 )

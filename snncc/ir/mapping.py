@@ -1,0 +1,83 @@
+"""Which core holds which neuron."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from snncc.diagnostics import refuse
+from snncc.ir.network import Encoder, Network, Place
+
+_CHIPS = "chips"
+
+
+@dataclass(frozen=True, eq=False)
+class Mapping:
+    """A scheduled Network on ``chips`` chips.
+
+    ``core_of`` gives for every source, population and readout, by name, the physical core of each
+    neuron: int32 of the place's shape. Core numbers count through the board:
+    core = (chip · tiles of a chip + tile) · cores of a tile + index in the tile.
+
+    The spikes of a source enter at the cores it is given, each through an input neuron there; the
+    sums of a readout are those of neurons that do not spike, read from outside. Encoders are on
+    the host, and their currents are written into the neurons that take them.
+    """
+
+    chips: int
+    core_of: Table[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        cores = {name: np.asarray(core, np.int32) for name, core in self.core_of.items()}
+        for core in cores.values():
+            core.flags.writeable = False
+        object.__setattr__(self, "core_of", MappingProxyType(cores))
+
+    @property
+    def cores(self) -> np.ndarray:
+        """The cores in use, ascending."""
+        used = [np.unique(core) for core in self.core_of.values()]
+        return np.unique(np.concatenate(used)) if used else np.empty(0, np.int32)
+
+    def verify(self, network: Network, cores: int) -> None:
+        """Check it against a network and the ``cores`` of a chip. Raises ValueError."""
+        places = {place.name: place for place in on_chip(network)}
+        for name in self.core_of.keys() ^ places.keys():
+            lack = "is on no core" if name in places else "is mapped and not there"
+            raise ValueError(f"place {name} {lack}")
+        for name, core in self.core_of.items():
+            if core.shape != places[name].shape:
+                raise ValueError(f"place {name} has shape {places[name].shape}, not {core.shape}")
+            if core.size and not 0 <= core.min() <= core.max() < self.chips * cores:
+                raise ValueError(f"place {name} is on a core that {self.chips} chips do not have")
+
+    def save(self, path: Path) -> None:
+        """Write an .npz: the arrays by name, and how many chips."""
+        arrays = {f"core.{name}": core for name, core in self.core_of.items()}
+        with path.open("wb") as file:
+            np.savez_compressed(file, **{_CHIPS: np.int64(self.chips)}, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Mapping:
+        """Read what ``save`` wrote. Raises SnnccError (SNN305) where it is no such file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                chips = int(file[_CHIPS])
+                cores = {
+                    name.removeprefix("core."): core
+                    for name, core in file.items()
+                    if name.startswith("core.")
+                }
+            return cls(chips, cores)
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise refuse("SNN305", f"{path} holds no readable mapping ({error})") from None
+
+
+def on_chip(network: Network) -> tuple[Place, ...]:
+    """The places that need cores: all but the encoders, which are on the host."""
+    return tuple(place for place in network.places.values() if not isinstance(place, Encoder))
