@@ -61,6 +61,37 @@ def synapses(chain: Sequence[Op], shape: Shape, tensors: Tensors) -> int:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Who reaches whom, by classes of neurons with the same connections.
+
+    The channels of a convolution's input are one class a position, those of its output another,
+    so that ``between`` (target classes, source classes), sparse 0-1, stays small. ``sources`` and
+    ``targets`` give the class of each neuron, int32, in the order of the flat place.
+    """
+
+    sources: np.ndarray
+    targets: np.ndarray
+    between: Matrix
+
+    def per_part(self, parts: np.ndarray, count: int) -> Matrix:
+        """Synapses (source classes, ``count``) by the part, 0 … count − 1, each target is in."""
+        targets = self.targets
+        ones = np.ones(len(targets), np.int64)
+        members = _csr((ones, (targets, parts.ravel())), shape=(self.between.shape[0], count))
+        return _csr(self.between.T @ members)
+
+
+def reach(chain: Sequence[Op], shape: Shape, tensors: Tensors) -> Reach:
+    """The connections of ``chain`` from a source of ``shape``."""
+    first, *more = segments = _segments(chain, shape, tensors)
+    if isinstance(first, _Segment) and not more:
+        return first.classes()
+    whole = _csr(reduce(lambda path, then: _some(then @ path), (s.matrix() for s in segments)))
+    rows, columns = (np.arange(n, dtype=np.int32) for n in whole.shape)
+    return Reach(columns, rows, whole)
+
+
+@dataclass(frozen=True)
 class _Block:
     """Connections (rows, columns) from the product of some axes of the source."""
 
@@ -125,6 +156,22 @@ class _Segment:
             counts = np.multiply.outer(counts, per_column.reshape(sizes))
             order += block.sources
         return np.ascontiguousarray(counts.transpose(np.argsort(order)))
+
+    def classes(self) -> Reach:
+        """All connections, equal rows and equal columns of each block taken together."""
+        between = _ones(1, 1)
+        sources, targets = np.zeros((), np.int32), np.zeros(1, np.int32)
+        order: list[int] = []
+        for block in self.blocks:
+            rows, row = _alike(block.reach)
+            columns, column = _alike(_csr(block.reach[rows].T))
+            between = _kron(between, _csr(block.reach[rows][:, columns]))
+            targets = np.add.outer(targets * len(rows), row).ravel()
+            sizes = [self.shape[axis] for axis in block.sources]
+            sources = np.add.outer(sources * len(columns), column.reshape(sizes))
+            order += block.sources
+        sources = sources.transpose(np.argsort(order)).ravel()
+        return Reach(sources.astype(np.int32), targets.astype(np.int32), between)
 
     def matrix(self) -> Matrix:
         """All connections, from the flat source to the flat output."""
@@ -274,6 +321,16 @@ def _some(matrix: Matrix) -> Matrix:
 
 def _kron(first: Matrix, second: Matrix) -> Matrix:
     return _csr(sparse.kron(first, second, format="csr"))
+
+
+def _alike(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """One row of each kind, and the kind of every row."""
+    matrix.sort_indices()
+    known: dict[bytes, int] = {}
+    ends = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
+    kinds = [known.setdefault(matrix.indices[a:b].tobytes(), len(known)) for a, b in ends]
+    kind = np.asarray(kinds, np.int32)
+    return np.unique(kind, return_index=True)[1], kind
 
 
 def _joined(blocks: Sequence[_Block]) -> _Block:

@@ -30,17 +30,21 @@ from snncc.ir.ops import (
     Upsample,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
-from snncc.ir.synapses import fan_out, synapses
+from snncc.ir.synapses import fan_out, reach, synapses
 
 
 def by_brute_force(chain, shape, tensors):
-    """One spike at a time through positive weights, so that nothing cancels."""
+    return connections(chain, shape, tensors).sum(1).reshape(shape)
+
+
+def connections(chain, shape, tensors):
+    """(sources, targets): one spike at a time through positive weights, so that nothing cancels."""
     size = math.prod(shape)
     store = TensorStore(tensors, torch.float64)
     y = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
     for op in chain:
         y = apply(op, [y], store)
-    return (y.reshape(size, -1) > 0).sum(1).reshape(shape).numpy()
+    return (y.reshape(size, -1) > 0).numpy()
 
 
 class Chains:
@@ -138,6 +142,20 @@ def test_any_chain_counts_as_by_brute_force(data):
             now = after
     expected = by_brute_force(chain, shape, chains.tensors)
     np.testing.assert_array_equal(fan_out(chain, shape, chains.tensors), expected)
+    explicit = connections(chain, shape, chains.tensors)
+    found = reach(chain, shape, chains.tensors)
+    by_class = found.between.toarray()[np.ix_(found.targets, found.sources)].T
+    np.testing.assert_array_equal(by_class, explicit)
+    parts = np.arange(explicit.shape[1]) % 3
+    by_part = np.stack([explicit[:, parts == part].sum(1) for part in range(3)], 1)
+    np.testing.assert_array_equal(found.per_part(parts, 3).toarray()[found.sources], by_part)
+
+
+def test_the_channels_of_a_convolution_are_of_one_class():
+    tensors = {"w": np.zeros((32, 16, 3, 3))}
+    found = reach((Conv(Ref("w"), padding=(1, 1)),), (16, 8, 8), tensors)
+    assert found.between.shape == (64, 64)
+    assert found.sources.reshape(16, 64).tolist() == [list(range(64))] * 16
 
 
 def test_a_convolution_has_fewer_synapses_at_the_border():
