@@ -159,9 +159,9 @@ class _Segment:
 
     def classes(self) -> Reach:
         """All connections, equal rows and equal columns of each block taken together."""
-        between = _ones(1, 1)
-        sources, targets = np.zeros((), np.int32), np.zeros(1, np.int32)
-        order: list[int] = []
+        between, order = _ones(1, 1), list[int]()
+        sources: np.ndarray = np.zeros((), np.int32)
+        targets: np.ndarray = np.zeros(1, np.int32)
         for block in self.blocks:
             rows, row = _alike(block.reach)
             columns, column = _alike(_csr(block.reach[rows].T))
