@@ -1,0 +1,266 @@
+"""Spikes in, counts and times out: the steps of a chip, one after another."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self
+
+import numpy as np
+
+from snncc.backends.cycle import kernels
+from snncc.backends.cycle.wiring import Place, Wiring
+from snncc.diagnostics import refuse
+from snncc.targets.mesh import EAST, SOUTH
+
+Level = Literal["count", "packet"]
+
+LARGEST_COUNT = 127
+"""The largest count one event of a source may carry here."""
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What happened in S steps of a chip; K cores, P places, L links, times in nanoseconds.
+
+    (S, K) ``packets_out`` and ``packets_in``, ``events`` (synaptic operations), ``active`` (neuron
+    updates with something to do) and (S, K, 3) ``hops`` of the packets a core sends, east-west,
+    north-south and between chips. (S, P) ``layer_spikes``, ``layer_events`` by the place whose
+    neurons they reach, ``layer_active``, ``layer_packets`` and (S, P, 3) ``layer_hops``. (L,)
+    ``link_packets``.
+
+    At level "packet" also (S, K) ``ends``, when a core is done with its neurons and its packets
+    are on their way, ``finish``, when it has worked off what it was sent, ``waited``, how long its
+    packets stood ready; (L,) ``link_waited``; (2,) ``latency``, sum and longest of a packet.
+    """
+
+    packets_out: np.ndarray
+    packets_in: np.ndarray
+    events: np.ndarray
+    active: np.ndarray
+    hops: np.ndarray
+    layer_spikes: np.ndarray
+    layer_events: np.ndarray
+    layer_active: np.ndarray
+    layer_packets: np.ndarray
+    layer_hops: np.ndarray
+    link_packets: np.ndarray
+    ends: np.ndarray
+    finish: np.ndarray
+    waited: np.ndarray
+    link_waited: np.ndarray
+    latency: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """One run of steps after another."""
+        several = list(parts)
+        columns = {f.name: [getattr(part, f.name) for part in several] for f in fields(cls)}
+        whole = {name: np.concatenate(column) for name, column in columns.items()}
+        for name in ("link_packets", "link_waited"):
+            whole[name] = np.sum(columns[name], axis=0)
+        latency = np.stack(columns["latency"])
+        whole["latency"] = np.array([latency[:, 0].sum(), latency[:, 1].max(initial=0)])
+        return cls(**whole)
+
+
+Spikes = Mapping[str, np.ndarray]
+"""(T, N, *shape) by the name of the place, of every source and population."""
+
+
+def replay(
+    wiring: Wiring, chunks: Iterable[Spikes], level: Level = "packet", workers: int = 1
+) -> Steps:
+    """The steps of a chip on which the samples of all ``chunks`` stream back to back.
+
+    N samples of T steps take N·T steps and as many more as the last place is behind the first.
+    With ``workers`` > 1 the samples are dealt out to so many processes. Raises SnnccError (SNN312)
+    for an event of a count above 127.
+    """
+    return Steps.joined(_steps(wiring, chunks, level, workers))
+
+
+def _steps(wiring: Wiring, chunks: Iterable[Spikes], level: Level, workers: int) -> Iterator[Steps]:
+    if workers == 1:
+        for part in _parts(wiring, chunks, 1):
+            yield _run(wiring, level, *part)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    chip = replace(wiring.chip, sources={})  # a read-only table cannot be sent
+    bare = replace(wiring, chip=chip, mesh=replace(wiring.mesh, chip=chip))
+    with ProcessPoolExecutor(workers, spawn, _keep, (bare,)) as pool:
+        waiting: list[Future[Steps]] = []
+        for part in _parts(wiring, chunks, workers):
+            waiting.append(pool.submit(_run_kept, level, *part))
+            while len(waiting) > 2 * workers:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+_kept: Wiring
+
+
+def _keep(wiring: Wiring) -> None:
+    global _kept
+    _kept = wiring
+
+
+def _run_kept(level: Level, spikes: list[np.ndarray | None], warm: int, last: bool) -> Steps:
+    return _run(_kept, level, spikes, warm, last)
+
+
+Part = tuple[list[np.ndarray | None], int, bool]
+"""Spikes (N, T, n) uint8 place by place (a readout has none); how many of the samples were run
+before and are there for the places that lag behind; whether the stream ends here."""
+
+
+def _parts(wiring: Wiring, chunks: Iterable[Spikes], workers: int) -> Iterator[Part]:
+    before: list[np.ndarray | None] | None = None
+    held: Part | None = None
+    for chunk in chunks:
+        whole = [_bytes(chunk.get(place.name), place) for place in wiring.places]
+        samples, steps = next(s.shape[:2] for s in whole if s is not None)
+        back = -(-wiring.lag // steps)
+        for share in np.array_split(np.arange(samples), min(workers, samples)):
+            now = [None if s is None else s[share[0] : share[-1] + 1] for s in whole]
+            warm = 0
+            if before is not None:
+                warm = next(len(s) for s in before if s is not None)
+                now = [_beside(old, new) for old, new in zip(before, now, strict=True)]
+            if held is not None:
+                yield held
+            held = now, warm, False
+            before = [None if s is None else s[max(len(s) - back, 0) :] for s in now]
+    if held is not None:
+        yield held[0], held[1], True
+
+
+def _bytes(spikes: np.ndarray | None, place: Place) -> np.ndarray | None:
+    """(T, N, *shape) of any number type as (N, T, n) uint8."""
+    if spikes is None:
+        return None
+    if place.kind == "source" and (most := spikes.max(initial=0)) > LARGEST_COUNT:
+        message = f"an event of {place.name} has count {most:g}, and the cycle backend takes"
+        raise refuse("SNN312", f"{message} at most {LARGEST_COUNT}")
+    by_sample = spikes.reshape(*spikes.shape[:2], -1).swapaxes(0, 1)
+    return np.ascontiguousarray(by_sample, np.uint8)
+
+
+def _beside(old: np.ndarray | None, new: np.ndarray | None) -> np.ndarray | None:
+    return None if old is None or new is None else np.concatenate([old, new])
+
+
+def _run(
+    wiring: Wiring, level: Level, spikes: list[np.ndarray | None], warm: int, last: bool
+) -> Steps:
+    steps = next(s.shape[1] for s in spikes if s is not None)
+    rows = flags(wiring, spikes)
+    begin = warm * steps
+    return _replayed(wiring, level, rows, begin, len(rows) - begin + (wiring.lag if last else 0))
+
+
+def flags(wiring: Wiring, spikes: list[np.ndarray | None]) -> np.ndarray:
+    """(N·T, n) uint8: bit 0 whether the neuron is active, above it how many spikes it sends.
+
+    A neuron is active unless it is at rest, nothing arrives and nothing drives it.
+    """
+    samples, steps = next(s.shape[:2] for s in spikes if s is not None)
+    result = np.empty((samples * steps, wiring.neurons), np.uint8)
+    for p, place in enumerate(wiring.places):
+        mine = spikes[p]
+        for n in range(samples):
+            here = result[n * steps : (n + 1) * steps, wiring.first[p] : wiring.first[p + 1]]
+            own = np.zeros(here.shape, np.uint8) if mine is None else mine[n]
+            if not place.updates:
+                kernels.source_flags(own, here)
+                continue
+            touched = np.zeros(here.shape, np.uint8)
+            for h in place.hears:
+                heard = spikes[h.source]
+                assert heard is not None
+                kernels.touch(heard[n], h.sources, h.targets, h.start, h.heard, h.delay, touched)
+            kernels.mark(
+                own, touched, place.rest, place.driven, place.forgets, place.memoryless, here
+            )
+    return result
+
+
+def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, steps: int) -> Steps:
+    chip = wiring.chip
+    cores, places = len(wiring.cores), len(wiring.places)
+    lag = np.array([place.lag for place in wiring.places], np.int64)
+    updates = np.array([place.updates for place in wiring.places])
+
+    def per(width: int, *more: int) -> np.ndarray:
+        return np.zeros((steps, width, *more), np.int64)
+
+    counts = {
+        "packets_out": per(cores), "packets_in": per(cores), "events": per(cores),
+        "active": per(cores), "hops": per(cores, 3), "layer_spikes": per(places),
+        "layer_events": per(places), "layer_active": per(places), "layer_packets": per(places),
+        "layer_hops": per(places, 3),
+    }  # fmt: skip
+    group_spikes = np.zeros(len(wiring.group_row), np.int64)
+    kernels.tally(
+        rows, begin, wiring.first, lag, updates, wiring.core, wiring.row, wiring.group,
+        wiring.row_start, wiring.entry_core, wiring.entry_events, wiring.layer_start,
+        wiring.layer_place, wiring.layer_events, wiring.group_hops, *counts.values(), group_spikes,
+    )  # fmt: skip
+    times = {name: np.zeros((steps if level == "packet" else 0, cores))
+             for name in ("ends", "finish", "waited")}  # fmt: skip
+    link_waited, latency = np.zeros(wiring.mesh.links), np.zeros(2)
+    if level == "packet":
+        kernels.deliver(
+            rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
+            wiring.core_start, wiring.row, wiring.group, wiring.row_start, wiring.entry_core,
+            entry_ns(wiring), wiring.path_of_group, wiring.path, wiring.path_start, wiring.links,
+            link_ns(wiring), 1e9 / chip.link_spikes_s, chip.neuron_active_s * 1e9,
+            chip.neuron_inactive_s * 1e9, chip.axon_out_s * 1e9, chip.buffer_spikes,
+            int(counts["layer_spikes"].sum(1).max(initial=0)),
+            *times.values(), link_waited, latency,
+        )  # fmt: skip
+    return Steps(
+        **counts,
+        **times,
+        link_packets=_loads(wiring, group_spikes),
+        link_waited=link_waited,
+        latency=latency,
+    )
+
+
+def entry_ns(wiring: Wiring) -> np.ndarray:
+    """How long the packet of each entry keeps its target: tile port, axon-in and synapses."""
+    chip = wiring.chip
+    return (chip.tile_s + chip.axon_in_s + chip.synapse_s * wiring.entry_events) * 1e9
+
+
+def link_kinds(wiring: Wiring) -> np.ndarray:
+    """(L,) 0 for a link east or west, 1 north or south, 2 from a chip to the next."""
+    mesh, chip = wiring.mesh, wiring.chip
+    link = np.arange(mesh.links)
+    place, direction = np.divmod(link, 4)
+    row, column = np.divmod(place, mesh.columns)
+    across = direction < 2
+    step = np.where(np.isin(direction, (EAST, SOUTH)), 1, -1)
+    along, size = np.where(across, column, row), np.where(across, chip.tile_columns, chip.tile_rows)
+    leaves = (along + step) // size != along // size
+    return np.where(leaves, 2, np.where(across, 0, 1))
+
+
+def link_ns(wiring: Wiring) -> np.ndarray:
+    """(L,) how long a packet is on each link."""
+    chip = wiring.chip
+    return np.array([chip.hop_ew_s, chip.hop_ns_s, chip.hop_chip_s])[link_kinds(wiring)] * 1e9
+
+
+def _loads(wiring: Wiring, group_spikes: np.ndarray) -> np.ndarray:
+    """(L,) packets over each link, from how often each group was sent."""
+    sizes = np.diff(wiring.path_of_group)
+    per_path = np.zeros(len(wiring.path_start) - 1, np.int64)
+    np.add.at(per_path, wiring.path, np.repeat(group_spikes, sizes))
+    loads = np.zeros(wiring.mesh.links, np.int64)
+    np.add.at(loads, wiring.links, np.repeat(per_path, np.diff(wiring.path_start)))
+    return loads

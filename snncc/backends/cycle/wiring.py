@@ -1,0 +1,307 @@
+"""A mapped Network as tables: who sends packets where, over which links, and what they start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from snncc.ir.mapping import Mapping
+from snncc.ir.network import Encoder, Network, Neuron, Population, Readout, Source
+from snncc.ir.ops import Number, Ref
+from snncc.ir.synapses import Reach, reach
+from snncc.targets.chip import Chip
+from snncc.targets.mesh import Mesh
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """One projection as its target's neurons see it.
+
+    ``source`` is the place it comes from, ``delay`` the steps it takes more. Neurons of a class
+    (``sources``, ``targets``) hear the same; class c is heard by the target classes
+    ``heard[start[c]:start[c + 1]]``.
+    """
+
+    source: int
+    delay: int
+    sources: np.ndarray
+    targets: np.ndarray
+    start: np.ndarray
+    heard: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A place of the network on the chip.
+
+    ``updates``: its neurons are updated every step; those of a source only send. ``forgets``: a
+    spike brings a neuron to rest, ``memoryless``: a step without events does. ``rest`` is 1 where
+    a neuron is at rest when a sample begins, ``driven`` where it has a current of its own in every
+    step; both (n,) uint8.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    lag: int
+    updates: bool
+    forgets: bool
+    memoryless: bool
+    rest: np.ndarray
+    driven: np.ndarray
+    hears: tuple[Hearing, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Wiring:
+    """What the kernels read.
+
+    Neurons are numbered place after place, each flat; ``first`` (P + 1,) is where each place
+    begins. Cores are numbered 0 … K − 1, ``cores`` their physical numbers. Neurons of a place with
+    the same synapses in every core are of one row; ``row`` (n,) is −1 where none leave. Row r has
+    the entries ``row_start[r]:row_start[r + 1]``: a packet to ``entry_core`` that starts
+    ``entry_events`` synaptic operations there. The same operations by the place they belong to are
+    ``layer_place`` and ``layer_events``, from ``layer_start[r]``.
+
+    A group is a row as one core sends it; ``group`` (n,). Its packets take, in the order of the
+    row's entries, the paths ``path[path_of_group[g] + …]``; path p is the links
+    ``links[path_start[p]:path_start[p + 1]]``. ``group_hops`` (G, 3) are their hops east-west,
+    north-south and between chips, together.
+
+    ``order`` lists the neurons core by core in the order in which they are updated; run i of it,
+    ``order[run_start[i]:run_start[i + 1]]``, is of one place, ``run_place``, and core k has the
+    runs ``core_start[k]:core_start[k + 1]``.
+    """
+
+    chip: Chip
+    chips: int
+    mesh: Mesh
+    places: tuple[Place, ...]
+    cores: np.ndarray
+    first: np.ndarray
+    core: np.ndarray
+    row: np.ndarray
+    group: np.ndarray
+    row_start: np.ndarray
+    entry_core: np.ndarray
+    entry_events: np.ndarray
+    layer_start: np.ndarray
+    layer_place: np.ndarray
+    layer_events: np.ndarray
+    group_row: np.ndarray
+    group_hops: np.ndarray
+    path_of_group: np.ndarray
+    path: np.ndarray
+    path_start: np.ndarray
+    links: np.ndarray
+    order: np.ndarray
+    run_start: np.ndarray
+    run_place: np.ndarray
+    core_start: np.ndarray
+
+    @property
+    def neurons(self) -> int:
+        return int(self.first[-1])
+
+    @property
+    def updated(self) -> np.ndarray:
+        """(n,) bool: the neurons that are updated every step."""
+        return np.repeat([place.updates for place in self.places], np.diff(self.first))
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles hold a core in use."""
+        return len(np.unique(self.cores // self.chip.cores_per_tile))
+
+    @property
+    def barrier_s(self) -> float:
+        """The barrier at the end of every step."""
+        return self.chip.barrier_s(self.tiles, self.chips)
+
+    @property
+    def lag(self) -> int:
+        """Steps from the first place to the last."""
+        return max((place.lag for place in self.places), default=0)
+
+
+def wire(network: Network, mapping: Mapping, chip: Chip) -> Wiring:
+    """The tables of ``network``, scheduled and mapped by ``mapping`` to ``chip``.
+
+    No synapse is written down: a convolution has one row for each position of its input. Raises
+    ValueError where the mapping is not of this network and chip.
+    """
+    mapping.verify(network, chip.cores)
+    mesh = Mesh(chip, mapping.chips)
+    on_chip = [p for p in network.places.values() if not isinstance(p, Encoder)]
+    number = {place.name: index for index, place in enumerate(on_chip)}
+    sizes = [int(np.prod(place.shape, dtype=np.int64)) for place in on_chip]
+    first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    cores = mapping.cores
+    core = np.concatenate([
+        np.searchsorted(cores, mapping.core_of[place.name].ravel()) for place in on_chip
+    ]).astype(np.int32)  # fmt: skip
+
+    reaches: dict[int, Reach] = {}
+    for index, p in enumerate(network.projections):
+        if p.source in number:
+            shape = network.places[p.source].shape
+            reaches[index] = reach(p.map, shape, network.tensors)
+
+    rows: list[_Row] = []
+    row = np.full(first[-1], -1, np.int32)
+    for place in on_chip:
+        mine = [
+            (number[p.target], reaches[index])
+            for index, p in enumerate(network.projections)
+            if p.source == place.name
+        ]
+        if mine:
+            here = _rows(mine, first, core, len(cores))
+            rows.append(here)
+            begin = sum(r.count for r in rows[:-1])
+            kind = np.where(here.sends, here.kind + begin, -1)
+            row[first[number[place.name]] :][: len(kind)] = kind
+    count = sum(r.count for r in rows)
+    entry_row, entry_core, entry_events = _stacked(rows, "cores")
+    layer_row, layer_place, layer_events = _stacked(rows, "layers")
+    row_start = _starts(entry_row, count)
+
+    sending = np.flatnonzero(row >= 0)
+    pairs = row[sending].astype(np.int64) * len(cores) + core[sending]
+    kinds, of = np.unique(pairs, return_inverse=True)
+    group = np.full(first[-1], -1, np.int32)
+    group[sending] = of
+    group_row, group_core = (part.astype(np.int32) for part in np.divmod(kinds, len(cores)))
+    routes = _routes(mesh, cores, group_row, group_core, row_start, entry_core)
+
+    order = np.argsort(core, kind="stable").astype(np.int32)
+    place_of = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[order]
+    change = np.flatnonzero((np.diff(place_of) != 0) | (np.diff(core[order]) != 0)) + 1
+    run_start = np.concatenate([[0], change, [len(order)]]).astype(np.int64)
+    return Wiring(
+        chip, mapping.chips, mesh, tuple(_places(network, number, reaches)), cores, first, core,
+        row, group, row_start, entry_core.astype(np.int32), entry_events.astype(np.int64),
+        _starts(layer_row, count), layer_place.astype(np.int32), layer_events.astype(np.int64),
+        group_row, *routes, order, run_start, place_of[run_start[:-1]],
+        _starts(core[order][run_start[:-1]], len(cores)),
+    )  # fmt: skip
+
+
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Row, column and value, by row and column."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """The rows of one place: ``kind`` (n,) of each neuron, ``sends`` where it has targets."""
+
+    kind: np.ndarray
+    sends: np.ndarray
+    count: int
+    cores: Entries
+    layers: Entries
+
+
+def _rows(mine: list[tuple[int, Reach]], first: np.ndarray, core: np.ndarray, cores: int) -> _Row:
+    classes = np.stack([r.sources for _, r in mine], 1)
+    combined, kind = np.unique(classes, axis=0, return_inverse=True)
+    per_core: list[Entries] = []
+    per_layer: list[Entries] = []
+    for (target, r), chosen in zip(mine, combined.T, strict=True):
+        part = r.per_part(core[first[target] : first[target + 1]], cores)[chosen].tocoo()
+        per_core.append((part.row, part.col, part.data))
+        per_layer.append((part.row, np.full(len(part.row), target), part.data))
+    cores_of, layers_of = _summed(per_core, cores), _summed(per_layer, len(first))
+    sends = np.zeros(len(combined), bool)
+    sends[cores_of[0]] = True
+    kind = kind.ravel()
+    return _Row(kind, sends[kind], len(combined), cores_of, layers_of)
+
+
+def _summed(parts: list[Entries], width: int) -> Entries:
+    row, column, value = (
+        np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True)
+    )
+    keys, at = np.unique(row * width + column, return_inverse=True)
+    total = np.zeros(len(keys), np.int64)
+    np.add.at(total, at, value)
+    return keys // width, keys % width, total
+
+
+def _stacked(rows: list[_Row], which: str) -> Entries:
+    begins = np.cumsum([0, *(r.count for r in rows)])
+    parts: list[Entries] = [getattr(r, which) for r in rows]
+    if not parts:
+        return (np.empty(0, np.int64),) * 3
+    row = np.concatenate([part[0] + begin for part, begin in zip(parts, begins[:-1], strict=True)])
+    return row, *(np.concatenate([part[i] for part in parts]) for i in (1, 2))  # type: ignore[return-value]
+
+
+def _starts(sorted_keys: np.ndarray, count: int) -> np.ndarray:
+    return np.searchsorted(sorted_keys, np.arange(count + 1)).astype(np.int64)
+
+
+def _routes(
+    mesh: Mesh, cores: np.ndarray, group_row: np.ndarray, group_core: np.ndarray,
+    row_start: np.ndarray, entry_core: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Hops and paths of every group; cores of the same two tiles share a path."""
+    sizes = np.diff(row_start)[group_row]
+    begins = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    inside = np.arange(begins[-1]) - np.repeat(begins[:-1], sizes)
+    to = entry_core[np.repeat(row_start[group_row], sizes) + inside]
+    tile = cores // mesh.chip.cores_per_tile
+    width = int(tile.max(initial=0)) + 1
+    ends = tile[np.repeat(group_core, sizes)].astype(np.int64) * width + tile[to]
+    kinds, path = np.unique(ends, return_inverse=True)
+    source, target = (part * mesh.chip.cores_per_tile for part in np.divmod(kinds, width))
+    walks = [mesh.route(a, b) for a, b in zip(source.tolist(), target.tolist(), strict=True)]
+    path_start = np.concatenate([[0], np.cumsum([len(walk) for walk in walks])]).astype(np.int64)
+    links = np.concatenate([np.empty(0, np.int64), *walks]).astype(np.int32)
+    hops = np.stack(mesh.hops(source, target), 1).reshape(-1, 3)[path.ravel()]
+    group_hops = np.zeros((len(group_row), 3), np.int64)
+    np.add.at(group_hops, np.repeat(np.arange(len(group_row)), sizes), hops)
+    return group_hops, begins, path.ravel().astype(np.int32), path_start, links
+
+
+def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach]) -> Iterable[Place]:
+    levels = network.levels or {}
+    for name in number:
+        place = network.places[name]
+        assert not isinstance(place, Encoder)
+        size = int(np.prod(place.shape, dtype=np.int64))
+        hears = tuple(
+            _hearing(number[p.source], p.delay, reaches[index])
+            for index, p in enumerate(network.projections)
+            if p.target == name and index in reaches
+        )
+        rest, driven = np.ones(size, np.uint8), np.zeros(size, np.uint8)
+        neuron = place.neuron if isinstance(place, Population) else Neuron(decay=0.0)
+        if isinstance(place, Population):
+            rest = 1 - _nonzero(network, neuron.initial, place.shape)
+            encoders = {encoder.name for encoder in network.encoders}
+            fed = any(p.source in encoders for p in network.incoming[name])
+            driven = rest * 0 + 1 if fed else _nonzero(network, neuron.bias, place.shape)
+        elif isinstance(place, Readout):
+            driven = _nonzero(network, place.bias, place.shape)
+        yield Place(
+            name, place.role if isinstance(place, Population) else type(place).__name__.lower(),
+            place.shape, levels.get(name, 0), not isinstance(place, Source),
+            neuron.reset == "hard" and neuron.when == "now", neuron.is_memoryless,
+            rest, driven, hears,
+        )  # fmt: skip
+
+
+def _hearing(source: int, delay: int, r: Reach) -> Hearing:
+    heard = r.between.tocsc()
+    return Hearing(
+        source, delay, r.sources, r.targets,
+        heard.indptr.astype(np.int64), heard.indices.astype(np.int32),
+    )  # fmt: skip
+
+
+def _nonzero(network: Network, number: Number, shape: tuple[int, ...]) -> np.ndarray:
+    value = network.tensors[number] if isinstance(number, Ref) else np.asarray(number)
+    return (np.broadcast_to(value, shape) != 0).ravel().astype(np.uint8)
