@@ -18,9 +18,15 @@ from snncc.program import Program, Result, emit
 from snncc.targets import target as find_target
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import ArrayLike
 
-Backend = Literal["reference", "lava"]
+    from snncc.backends.cycle import Timing, Wiring
+    from snncc.ir.mapping import Mapping as CoreMapping
+    from snncc.targets.chip import Chip
+
+Backend = Literal["reference", "lava", "cycle"]
+Level = Literal["cycle", "count"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Simulation:
     ``before`` is the work of the network as it was trained, its auxiliary path included; ``after``
     that of the compiled network with its gates and relays; ``host`` that of the auxiliary path
     where it is kept. ``spikes`` is how many all neurons of the compiled network sent. With another
-    backend than the reference ``agreement`` says how its spikes compare.
+    backend than the reference ``agreement`` says how its spikes compare. On the "cycle" backend
+    ``timing`` says what the run took on the chip.
     """
 
     result: Result
@@ -59,6 +66,23 @@ class Simulation:
     spikes: int
     backend: Backend = "reference"
     agreement: Agreement | None = None
+    timing: Timing | None = None
+
+    @property
+    def time_ns(self) -> float:
+        """All steps on the chip, in nanoseconds. Raises ValueError where it ran on none."""
+        return self._on_chip.time_ns
+
+    @property
+    def energy_j(self) -> float:
+        """What happened on the chip, in joules. Raises ValueError where it ran on none."""
+        return self._on_chip.energy_j
+
+    @property
+    def _on_chip(self) -> Timing:
+        if self.timing is None:
+            raise ValueError(f"on {self.backend} no time is kept; simulate with a level")
+        return self.timing
 
 
 def simulate(
@@ -66,11 +90,20 @@ def simulate(
     inputs: ArrayLike | Value,
     backend: Backend = "reference",
     *,
+    level: Level | None = None,
+    chip: Chip | None = None,
+    mapping: CoreMapping | None = None,
+    workers: int = 1,
     dtype: torch.dtype = torch.float64,
     timeout: float | None = None,
     on_samples: Callable[[int], object] | None = None,
 ) -> Simulation:
     """Run ``program`` on ``inputs``, in the layout of the example, and count the work.
+
+    With a ``level`` it runs on the "cycle" backend and ``timing`` is what that says: "count" adds
+    up what each core does, "cycle", the default there, times every packet
+    (`snncc.backends.cycle`). Both replay the spikes on ``chip``, by default Loihi 1, with
+    ``mapping`` from neurons to cores, by default the program's own, in so many ``workers``.
 
     With "lava" the package is emitted anew, so that no file of a program's folder is executed, and
     runs in Lava's own interpreter for at most ``timeout`` seconds; the answers are Lava's, and its
@@ -78,19 +111,48 @@ def simulate(
     reference has done.
 
     Raises SnnccError: SNN306 and SNN312 for inputs that do not fit, SNN316 for a backend the
-    program was not compiled for, SNN317 where Lava is missing or took too long.
+    program was not compiled for and for a mapping that is not its own, SNN317
+    where Lava is missing or took too long.
     """
+    if level is not None:
+        backend = "cycle"
     machine = find_target(program.target)
     if backend not in machine.backends:
         raise refuse(
             "SNN316",
             f"a program for {program.target} does not run on {backend!r} but on "
             f"{', '.join(machine.backends)}",
-            help="compile it for another target" if backend == "lava" else "choose one of these",
+            help="choose one of these"
+            if backend == "reference"
+            else "compile it for another target",
         )
     arranged = program.arrange(inputs)
-    simulation = _reference(program, arranged, dtype, on_samples)
-    return simulation if backend == "reference" else _lava(program, arranged, simulation, timeout)
+    if backend != "cycle":
+        simulation = _reference(program, arranged, dtype, on_samples)
+        if backend == "reference":
+            return simulation
+        return _lava(program, arranged, simulation, timeout)
+    from snncc.backends.cycle import measure
+
+    wiring = _wired(program, chip, mapping)
+    heard: list[dict[str, np.ndarray]] = []
+    simulation = _reference(program, arranged, dtype, on_samples, heard)
+    timing = measure(wiring, heard, "count" if level == "count" else "packet", workers)
+    return replace(simulation, backend="cycle", timing=timing)
+
+
+def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> Wiring:
+    from snncc.backends.cycle import wire
+    from snncc.targets.chip import built_in
+
+    assert program.scheduled is not None
+    if mapping is None:
+        raise refuse("SNN316", "the program has no mapping to cores", help="give one")
+    try:
+        return wire(program.scheduled, mapping, chip or built_in("loihi1"))
+    except ValueError as error:
+        message = f"the mapping is not one of this program and chip: {error}"
+        raise refuse("SNN316", message, help="map this program to this chip") from None
 
 
 def _reference(
@@ -98,7 +160,9 @@ def _reference(
     inputs: Mapping[str, Value],
     dtype: torch.dtype,
     on_samples: Callable[[int], object] | None,
+    heard: list[dict[str, np.ndarray]] | None = None,
 ) -> Simulation:
+    """Also appends the spikes of each chunk, as bytes, to ``heard``."""
     whole = NetworkMeter(program.scheduled or program.network)
     trained = GraphMeter(program.graph)
     parts: list[tuple[Run, Result]] = []
@@ -110,6 +174,11 @@ def _reference(
         sources = {source.name for source in program.network.sources}
         spikes += sum(int(s.sum()) for name, s in scheduled.spikes.items() if name not in sources)
         parts.append((run, result))
+        if heard is not None:
+            heard.append({
+                name: (s if name in sources else s.to(torch.uint8)).numpy()
+                for name, s in scheduled.spikes.items()
+            })  # fmt: skip
         if on_samples is not None:
             on_samples(len(result.logits))
     result = program.gather(parts)

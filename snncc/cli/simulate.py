@@ -13,6 +13,7 @@ from snncc.cli.model import Options, data_for, model_options, open_model
 from snncc.cli.progress import counted
 
 if TYPE_CHECKING:
+    from snncc.backends.cycle import Timing
     from snncc.frontends.data import Array
     from snncc.program import Program
     from snncc.simulation import Simulation
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--backend",
-    type=click.Choice(["reference", "lava"]),
+    type=click.Choice(["reference", "lava", "cycle"]),
     default="reference",
     show_default=True,
     help="Where to run it.",
@@ -42,6 +43,49 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long Lava may take.",
 )
+@click.option(
+    "--level",
+    type=click.Choice(["cycle", "count"]),
+    default="cycle",
+    show_default=True,
+    help="With --backend cycle: time every packet, or only add up what each core does.",
+)
+@click.option(
+    "--chip",
+    "chip_name",
+    default="loihi1",
+    show_default=True,
+    metavar="NAME|FILE.toml",
+    help="With --backend cycle: the chip whose times and energies count.",
+)
+@click.option(
+    "--mapping",
+    "mapping_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE.npz",
+    help="With --backend cycle: the core of every neuron, in place of the program's own mapping.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With --backend cycle: processes that share the samples.",
+)
+@click.option(
+    "--timing",
+    "timing_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.json|.npz",
+    help="With --backend cycle: where to write times and energies by step, core, layer and link.",
+)
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.html",
+    help="With --backend cycle: where to write the same as a page with plots.",
+)
 @keep_aap_option
 @model_options(kind=False)
 def command(
@@ -50,6 +94,12 @@ def command(
     backend: Any,
     limit: int | None,
     timeout: float | None,
+    level: Any,
+    chip_name: str,
+    mapping_path: Path | None,
+    workers: int,
+    timing_path: Path | None,
+    report_path: Path | None,
     keep_aap: bool,
     options: Options,
 ) -> None:
@@ -57,18 +107,28 @@ def command(
 
     Prints accuracy, spikes, the AC and MAC before and after compiling, and their energy. With
     --backend lava the emitted package runs in Lava and every spike is compared with the reference;
-    exits with 1 when they differ.
+    exits with 1 when they differ. With --backend cycle it prints the time and energy of the run on
+    a chip.
     """
     from dataclasses import replace
 
-    from snncc.diagnostics import Exit
+    from snncc.diagnostics import Exit, refuse
+    from snncc.ir.mapping import Mapping
     from snncc.program import load
     from snncc.simulation import simulate
+    from snncc.targets.chip import BUILT_IN, built_in, load_chip
+
+    if backend != "cycle" and (timing_path or report_path or mapping_path):
+        raise click.UsageError("--timing, --report and --mapping belong to --backend cycle")
+    if timing_path and timing_path.suffix not in (".json", ".npz"):
+        raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
+    chip = built_in(chip_name) if chip_name in BUILT_IN else load_chip(chip_name)
+    mapping = None if mapping_path is None else Mapping.load(mapping_path)
 
     if Path(what).is_dir():
         program = load(what)
     else:
-        target = "loihi" if backend == "lava" else "reference"
+        target = "reference" if backend == "reference" else "loihi"
         program = open_model(what, options).compile(target, options)
     if keep_aap:
         program = replace(program, keep_aap=True)
@@ -77,8 +137,23 @@ def command(
     inputs = data.inputs.take(range(samples), axis)
     labels = None if data.labels is None else data.labels[:samples]
     with counted("simulating", samples) as advance:
-        simulation = simulate(program, inputs, backend, timeout=timeout, on_samples=advance)
+        simulation = simulate(
+            program, inputs, backend, level=level if backend == "cycle" else None, chip=chip,
+            mapping=mapping, workers=workers, timeout=timeout, on_samples=advance,
+        )  # fmt: skip
     click.echo("\n".join(summary(simulation, what, labels)))
+    if (timing := simulation.timing) is not None:
+        try:
+            if timing_path is not None:
+                timing.save(timing_path)
+            if report_path is not None:
+                from snncc.backends.cycle.report import report
+
+                page = report(timing, what, accuracies(simulation, labels))
+                report_path.write_text(page, encoding="utf-8")
+        except OSError as error:
+            message = f"{error.filename} cannot be written: {error.strerror}"
+            raise refuse("SNN305", message, help="name a file in a folder that is there") from None
     if simulation.agreement is not None and not simulation.agreement.equal:
         click.get_current_context().exit(int(Exit.VIOLATIONS))
 
@@ -87,13 +162,10 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
     """Answers and work, a line a fact."""
     from snncc.ir.work import CMOS_45NM
 
-    result, samples = simulation.result, simulation.before.samples
+    samples = simulation.before.samples
     rows = [f"{what} on {samples} sample{'s' if samples > 1 else ''}, {simulation.backend}"]
-    if labels is not None:
-        for name, logits in {"": result.logits, **result.heads}.items():
-            right = int((_classes_said(logits) == labels).sum())
-            title = f"accuracy, {name}" if name else "accuracy"
-            rows.append(f"  {title:<20}{right / samples:>10.2%}  ({right} of {samples})")
+    for title, (right, share) in _right(simulation, labels).items():
+        rows.append(f"  {title:<20}{share:>10.2%}  ({right} of {samples})")
     rows.append(f"  {'spikes a sample':<20}{count(simulation.spikes / samples):>10}")
     columns = {"before": simulation.before.total, "after": simulation.after.total}
     if simulation.host.parts:
@@ -117,6 +189,8 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
         "  relays and the encoders on the host.",
         f"  Energy: {CMOS_45NM.source}.",
     ]
+    if simulation.timing is not None:
+        rows += _on_chip(simulation.timing)
     if (agreement := simulation.agreement) is not None:
         rows += [
             "",
@@ -127,6 +201,56 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
             name, (step, sample, *neuron) = agreement.first
             where = f"step {step}, sample {sample}, neuron {tuple(neuron)}"
             rows.append(f"  first: population {name}, {where}")
+    return rows
+
+
+def accuracies(simulation: Simulation, labels: Array | None) -> dict[str, str]:
+    """The accuracy of every head, in words."""
+    found = _right(simulation, labels).items()
+    samples = simulation.before.samples
+    return {title: f"{share:.2%} ({right} of {samples})" for title, (right, share) in found}
+
+
+def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int, float]]:
+    if labels is None:
+        return {}
+    heads = {"accuracy": simulation.result.logits}
+    heads |= {f"accuracy, {name}": logits for name, logits in simulation.result.heads.items()}
+    right = {title: int((_classes_said(logits) == labels).sum()) for title, logits in heads.items()}
+    return {title: (count, count / len(labels)) for title, count in right.items()}
+
+
+def _on_chip(timing: Timing) -> list[str]:
+    """Time and energy, a line a fact."""
+    import numpy as np
+
+    from snncc.backends.cycle.report import quantity
+
+    w, samples = timing.wiring, timing.samples
+    steps = max(len(timing.step_ns), 1)
+    cores, times = np.unique(timing.critical_core, return_counts=True)
+    busiest = int(cores[times.argmax()])
+
+    def row(title: str, value: str, more: str = "") -> str:
+        return f"  {title:<24}{value:>10}  {more}".rstrip()
+
+    network = 1 - float(timing.count_ns.sum()) / max(timing.time_ns, 1e-300)
+    where = "every packet timed" if timing.level == "packet" else "estimated from counts"
+    rows = [
+        "",
+        f"  on {w.chips} × {w.chip.name}, {len(w.cores)} cores in {w.tiles} tiles, {where}",
+        row("time a step", quantity(timing.time_ns / steps * 1e-9, "s")),
+        row("time a sample", quantity(timing.time_ns / samples * 1e-9, "s")),
+        row("latency of a sample", quantity(timing.latency_ns * 1e-9, "s")),
+        row("energy a sample", quantity(timing.energy_j / samples, "J")),
+        row("and of the idle chips", quantity(timing.static_j / samples, "J")),
+        row("packets a sample", count(timing.steps.packets_out.sum() / samples)),
+        row("hops a sample", count(timing.steps.hops.sum() / samples)),
+        row("critical core", str(busiest), f"in {times.max() / steps:.0%} of the steps"),
+        row("mean core busy", f"{timing.utilisation.mean():.1%}"),
+    ]
+    if timing.level == "packet":
+        rows.append(row("waiting for the network", f"{network:.1%}", "of the time"))
     return rows
 
 

@@ -9,7 +9,7 @@ LOIHI = Target(
     "Loihi-class chip, emitted as Lava processes, floating point",
     passes=("realise-projections", "balance-delays"),
     emits="loihi",
-    backends=("reference", "lava"),
+    backends=("reference", "lava", "cycle"),
     constants=(
         Constant("cores", 128, "per chip", _DAVIES),
         Constant("neurons", 1024, "per core", _DAVIES),

@@ -66,8 +66,10 @@ WRONG: dict[str, Wrong] = {}
 
 
 def spikes(*features: int, steps: int = STEPS) -> torch.Tensor:
-    return (torch.arange(steps * SAMPLES * torch.Size(features).numel()) % 3 == 0).float().reshape(
-        steps, SAMPLES, *features
+    return (
+        (torch.arange(steps * SAMPLES * torch.Size(features).numel()) % 3 == 0)
+        .float()
+        .reshape(steps, SAMPLES, *features)
     )
 
 

@@ -47,11 +47,12 @@ def mapped(network: Network, cores: dict[str, object], chips: int = 1) -> Mappin
     return Mapping(chips, spread)
 
 
-def random_network(draw):
+def random_network(draw, whole=False):
     """A source, up to three populations of convs, dense and sparse maps, and a readout.
 
-    ``draw(low, high)`` gives a whole number. Projections may skip; every level is one more than
-    the highest it hears.
+    ``draw(low, high)`` gives a whole number. With ``whole`` membranes are whole numbers, no place
+    has a bias, and every projection spans one level. Every level is one more than the highest a
+    place hears.
     """
     tensors: dict[str, np.ndarray] = {}
     places: list = [Source("in", (2, 4, 4))]
@@ -85,11 +86,11 @@ def random_network(draw):
     for k in range(count):
         shape = (draw(1, 3), *([4, 4] if draw(0, 1) else [2, 2])) if draw(0, 2) else (draw(1, 7),)
         neuron = Neuron(
-            decay=(1.0, 0.5, 0.0)[draw(0, 2)], threshold=float(draw(1, 9)),
-            bias=float(draw(0, 3) == 0), reset=("hard", "soft")[draw(0, 1)],
+            decay=(1.0, 0.0 if whole else 0.5, 0.0)[draw(0, 2)], threshold=float(draw(1, 9)),
+            bias=float(draw(0, 3) == 0 and not whole), reset=("hard", "soft")[draw(0, 1)],
         )  # fmt: skip
         place = Population(f"p{k}", shape, neuron)
-        sources = [places[-1]] + ([places[0]] if draw(0, 2) == 0 and len(places) > 1 else [])
+        sources = [places[-1]] + ([places[0]] if draw(0, 2) == 0 and k and not whole else [])
         for source in sources:
             projections.append(Projection(source.name, place.name, connect(source, shape)))
         levels[place.name] = 1 + max(levels[s.name] for s in sources)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+import small
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,9 +20,6 @@ from snncc.ir.interpreter import run_network
 from snncc.ir.matrix import compose
 from snncc.ir.network import Network, Neuron, Population, Source
 
-_spec = importlib.util.spec_from_file_location("small", Path(__file__).with_name("small.py"))
-small = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(small)
 CHIP = small.CHIP
 
 

@@ -1,0 +1,157 @@
+"""A run on a chip as one HTML file, plots and all, that needs no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from snncc.backends.cycle.timing import Timing
+
+BINS = 400
+"""The most points of a plot over the steps; of more steps the longest in each bin is shown."""
+
+WIDTH, HEIGHT = 860.0, 170.0
+TILE, GAP = 34.0, 16.0
+
+
+def report(timing: Timing, title: str, facts: dict[str, str]) -> str:
+    """The page; ``facts`` (accuracy, say) come first. Everything is escaped."""
+    about = timing.as_dict()
+    total = about["total"]
+    seconds = timing.time_ns * 1e-9
+    samples = max(timing.samples, 1)
+    facts = {
+        **facts,
+        "samples": f"{timing.samples:,}",
+        "steps": f"{len(timing.step_ns):,}",
+        "time a sample": quantity(seconds / samples, "s"),
+        "latency of one sample": quantity(timing.latency_ns * 1e-9, "s"),
+        "energy a sample": quantity(timing.energy_j / samples, "J"),
+        "and of the idle chip": quantity(timing.static_j / samples, "J"),
+        "mean step": quantity(seconds / max(len(timing.step_ns), 1), "s"),
+        "of it barrier": quantity(timing.wiring.barrier_s, "s"),
+        "packets": f"{total['packets']:,}",
+        "synaptic operations": f"{total['synaptic_events']:,}",
+        "hops": f"{total['hops']:,}",
+    }
+    if timing.level == "packet":
+        share = 1 - total["count_level_time_ns"] / max(timing.time_ns, 1e-300)
+        facts["of the time for the network"] = f"{share:.1%}"
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("snncc.backends.cycle", "."),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals["quantity"] = quantity
+    return environment.get_template("report.html.j2").render(
+        title=title, about=about, facts=facts, mesh=mesh(timing),
+        time=plot(timing.step_ns * 1e-9, "s"),
+        counted=plot(timing.count_ns * 1e-9, "s", timing.step_ns.max(initial=0) * 1e-9),
+        energy=plot(timing.core_j.sum(1), "J"), critical=critical(timing),
+        places=shares(about["places"], "energy_j"),
+        links=sorted(about["links"], key=lambda link: -link["packets"])[:12],
+        cores=sorted(about["cores"], key=lambda core: -core["utilisation"])[:12],
+        parts={k: (v, v / max(timing.energy_j, 1e-300)) for k, v in total["energy_parts_j"].items()},
+    )  # fmt: skip
+
+
+def quantity(value: float, unit: str) -> str:
+    """Three digits with a prefix: 12.3 µs."""
+    for prefix, scale in (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12)):
+        if value >= scale:
+            return f"{value / scale:.3g} {prefix}{unit}"
+    return f"0 {unit}" if value == 0 else f"{value:.2g} {unit}"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A line over the steps as points of an SVG of WIDTH × HEIGHT, and its highest value."""
+
+    points: str
+    top: str
+    steps: int
+
+
+def plot(values: np.ndarray, unit: str, top: float | None = None) -> Plot:
+    """``values`` (S,), the largest of each bin; ``top`` is the value at the upper edge."""
+    binned = np.array([part.max() for part in np.array_split(values, min(BINS, len(values)))])
+    top = float(values.max(initial=0.0)) if top is None else top
+    x = np.linspace(0, WIDTH, len(binned)) if len(binned) > 1 else np.full(1, WIDTH / 2)
+    y = HEIGHT - binned / (top or 1.0) * HEIGHT
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    return Plot(points, quantity(top, unit), len(values))
+
+
+def critical(timing: Timing) -> dict[str, Any]:
+    """Which core each step waits for: points (x, y), one row for each core that ever is."""
+    cores, row = np.unique(timing.critical_core, return_inverse=True)
+    counts = np.bincount(row)
+    order = np.argsort(-counts, kind="stable")[:24]
+    line = {int(core): k for k, core in enumerate(order)}
+    steps = np.flatnonzero(np.isin(row, order))
+    x = steps / max(len(row) - 1, 1) * WIDTH
+    shown = np.unique(np.round(np.stack([x, [line[int(row[s])] for s in steps]], 1), 0), axis=0)
+    return {
+        "points": [(f"{a:.0f}", int(b)) for a, b in shown],
+        "cores": [(int(cores[k]), int(counts[k])) for k in order],
+    }
+
+
+def mesh(timing: Timing) -> dict[str, Any]:
+    """The tiles in use with their cores, shaded by utilisation, and the links between them."""
+    w, chip = timing.wiring, timing.wiring.chip
+    column, row = w.mesh.position(w.cores)
+    west, north = int(column.min(initial=0)), int(row.min(initial=0))
+    pitch, side = TILE + GAP, int(np.ceil(np.sqrt(chip.cores_per_tile)))
+    cell = TILE / side
+    busiest = max(float(timing.utilisation.max(initial=0)), 1e-12)
+    cores: list[dict[str, Any]] = []
+    for k, core in enumerate(w.cores.tolist()):
+        down, along = divmod(core % chip.cores_per_tile, side)
+        cores.append({
+            "x": (int(column[k]) - west) * pitch + along * cell,
+            "y": (int(row[k]) - north) * pitch + down * cell,
+            "size": cell - 1.5, "shade": shade(float(timing.utilisation[k]) / busiest),
+            "says": f"core {core}: {timing.utilisation[k]:.1%} busy, "
+                    f"{quantity(float(timing.core_j[:, k].sum()), 'J')}",
+        })  # fmt: skip
+    loads = timing.steps.link_packets
+    fullest = max(int(loads.max(initial=0)), 1)
+    links: list[dict[str, Any]] = []
+    for link in np.flatnonzero(loads).tolist():
+        place, direction = divmod(link, 4)
+        y, x = divmod(place, w.mesh.columns)
+        x0, y0 = (x - west) * pitch + TILE / 2, (y - north) * pitch + TILE / 2
+        dx, dy = ((1, 0), (-1, 0), (0, -1), (0, 1))[direction]
+        aside = 3.5 * (1 if direction in (0, 3) else -1)
+        links.append({
+            "x1": x0 + dx * TILE / 2 + aside * abs(dy), "y1": y0 + dy * TILE / 2 + aside * abs(dx),
+            "x2": x0 + dx * (pitch - TILE / 2) + aside * abs(dy),
+            "y2": y0 + dy * (pitch - TILE / 2) + aside * abs(dx),
+            "width": f"{1 + 4 * loads[link] / fullest:.1f}",
+            "shade": shade(loads[link] / fullest),
+            "says": f"link {timing.link_names[link]}: {loads[link]:,} packets, "
+                    f"{timing.link_utilisation[link]:.2%} of its capacity",
+        })  # fmt: skip
+    xs = [link[key] for link in links for key in ("x1", "x2")] + [c["x"] + TILE for c in cores]
+    ys = [link[key] for link in links for key in ("y1", "y2")] + [c["y"] + TILE for c in cores]
+    return {
+        "cores": cores, "links": links, "busiest": busiest,
+        "left": min([0.0, *xs]) - 4, "top": min([0.0, *ys]) - 4,
+        "width": max(xs, default=1) - min([0.0, *xs]) + 8,
+        "height": max(ys, default=1) - min([0.0, *ys]) + 8,
+    }  # fmt: skip
+
+
+def shade(share: float) -> str:
+    """From a pale to a dark blue."""
+    pale, dark = np.array([222, 235, 247]), np.array([8, 48, 107])
+    return "#" + "".join(f"{int(c):02x}" for c in pale + (dark - pale) * min(share, 1.0) ** 0.6)
+
+
+def shares(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """The rows with their share of the sum of ``key``."""
+    total = sum(row[key] for row in rows) or 1.0
+    return [{**row, "share": row[key] / total} for row in rows]

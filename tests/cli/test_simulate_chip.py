@@ -1,0 +1,147 @@
+"""snncc simulate --backend cycle: what a run takes on a chip, its files and its page."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc.ir.mapping import Mapping, on_chip
+
+
+@pytest.fixture(scope="module")
+def mapping(program, tmp_path_factory):
+    """Every place on a core of its own, as many as it needs."""
+    path = tmp_path_factory.mktemp("mapping") / "mapping.npz"
+    spread(snncc.load(program).scheduled).save(path)
+    return path
+
+
+def spread(network, size=64):
+    cores, first = {}, 0
+    for place in on_chip(network):
+        count = int(np.prod(place.shape))
+        cores[place.name] = (first + np.arange(count) // size).reshape(place.shape)
+        first += -(-count // size)
+    return Mapping(1, cores)
+
+
+def test_it_prints_time_and_energy_beside_the_accuracy(run, program, data, mapping):
+    result = run("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"accuracy +83.33%", result.stdout)
+    for title in ("time a step", "energy a sample", "critical core", "waiting for the network"):
+        assert re.search(rf"  {title} +\d", result.stdout), title
+    assert "every packet timed" in result.stdout
+
+
+def test_count_level_takes_no_longer_and_the_same_energy(run, program, data, mapping):
+    given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
+    said = {}
+    for level in ("cycle", "count"):
+        result = run(*given, "--level", level, "--timing", f"{level}.json", "--workers", 2)
+        assert result.exit_code == 0, result.output
+        with open(f"{level}.json") as file:
+            said[level] = json.load(file)
+    cycle, count = said["cycle"], said["count"]
+    assert count["total"]["time_ns"] <= cycle["total"]["time_ns"]
+    assert cycle["total"]["count_level_time_ns"] == pytest.approx(count["total"]["time_ns"])
+    assert count["total"]["energy_j"] == pytest.approx(cycle["total"]["energy_j"])
+    assert sum(place["energy_j"] for place in cycle["places"]) == pytest.approx(
+        cycle["total"]["energy_j"]
+    )
+    assert len(cycle["step"]["time_ns"]) == cycle["steps"] == 6 * 5 + cycle["lag"]
+
+
+def test_the_api_gives_the_same_as_the_command(run, program, data, mapping):
+    given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
+    assert run(*given, "--timing", "run.npz").exit_code == 0
+    inputs = np.load(data)["inputs"]
+    found = snncc.simulate(
+        snncc.load(program), inputs, level="cycle", mapping=Mapping.load(mapping)
+    )
+    with np.load("run.npz") as saved:
+        np.testing.assert_allclose(saved["step_ns"], found.timing.step_ns)
+        np.testing.assert_allclose(saved["core_j"], found.timing.core_j)
+        assert saved["places"].tolist() == [place.name for place in found.timing.wiring.places]
+    assert found.time_ns == pytest.approx(found.timing.step_ns.sum())
+    assert found.energy_j == pytest.approx(sum(found.timing.parts_j.values()))
+
+
+class Page(HTMLParser):
+    """Tags that stay open, and what a page would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.fetched, self.said = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag != "meta":
+            self.open.append(tag)
+        self.fetched += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.said.append(data)
+
+
+def test_the_report_is_one_whole_page_that_fetches_nothing(run, program, data, mapping):
+    given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
+    result = run(*given, "--report", "run.html")
+    assert result.exit_code == 0, result.output
+    with open("run.html") as file:
+        text = file.read()
+    page = Page(text)
+    assert page.open == page.fetched == []
+    assert "<script" not in text
+    assert "url(" not in text
+    said = " ".join(" ".join(page.said).split())
+    for words in ("accuracy 83.33% (5 of 6)", "Layers", "The mesh", "The busiest links"):
+        assert words in said
+    for place in snncc.load(program).scheduled.populations:
+        assert place.name in said
+
+
+def test_the_report_escapes_names(program, data, mapping):
+    from snncc.backends.cycle.report import report
+
+    found = snncc.simulate(
+        snncc.load(program), np.load(data)["inputs"], level="count", mapping=Mapping.load(mapping)
+    )
+    evil = '<script>alert("x")</script>'
+    text = report(found.timing, evil, {evil: evil})
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;") == 4
+
+
+def test_what_does_not_belong_together_is_refused(refused, program, data, mapping, tmp_path):
+    start = ("simulate", program, "--input", data)
+    refused(*start, "--report", "x.html", said="belong to --backend cycle")
+    on_cycle = (*start, "--backend", "cycle", "--mapping", mapping)
+    refused(*on_cycle, "--timing", "x.csv", said="ends in .json or .npz")
+    refused(*start, "--backend", "cycle", said="SNN316")
+    refused(*on_cycle, "--chip", "nowhere.toml", said="nowhere.toml")
+
+
+def test_the_mapping_of_another_program_is_refused(refused, program, data, tmp_path):
+    other = tmp_path / "other.npz"
+    Mapping(1, {"in": np.zeros(3, np.int32)}).save(other)
+    given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", other)
+    refused(*given, said="not one of this program and chip")
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(run, program, data, mapping):
+    given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
+    result = run(*given, "--report", "nowhere/run.html")
+    assert result.exit_code == 2
+    assert "nowhere/run.html cannot be written" in result.stderr
