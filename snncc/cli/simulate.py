@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="With --backend cycle: processes that share the samples.",
+    help="With --backend cycle: threads that share the steps.",
 )
 @click.option(
     "--timing",

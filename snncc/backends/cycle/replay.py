@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, fields, replace
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Literal, Self
 
 import numpy as np
@@ -76,40 +76,24 @@ def replay(
     """The steps of a chip on which the samples of all ``chunks`` stream back to back.
 
     N samples of T steps take N·T steps and as many more as the last place is behind the first.
-    With ``workers`` > 1 the samples are dealt out to so many processes. Raises SnnccError (SNN312)
-    for an event of a count above 127.
+    Between two barriers nothing is in flight, so that ``workers`` share the steps; they are
+    threads, because the kernels hold no lock. Raises SnnccError (SNN312) for an event of a count
+    above 127.
     """
-    return Steps.joined(_steps(wiring, chunks, level, workers))
+    with ThreadPoolExecutor(workers) as pool:
+        return Steps.joined(_steps(wiring, chunks, level, workers, pool))
 
 
-def _steps(wiring: Wiring, chunks: Iterable[Spikes], level: Level, workers: int) -> Iterator[Steps]:
-    if workers == 1:
-        for part in _parts(wiring, chunks, 1):
-            yield _run(wiring, level, *part)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    chip = replace(wiring.chip, sources={})  # a read-only table cannot be sent
-    bare = replace(wiring, chip=chip, mesh=replace(wiring.mesh, chip=chip))
-    with ProcessPoolExecutor(workers, spawn, _keep, (bare,)) as pool:
-        waiting: list[Future[Steps]] = []
-        for part in _parts(wiring, chunks, workers):
-            waiting.append(pool.submit(_run_kept, level, *part))
-            while len(waiting) > 2 * workers:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
-
-
-_kept: Wiring
-
-
-def _keep(wiring: Wiring) -> None:
-    global _kept
-    _kept = wiring
-
-
-def _run_kept(level: Level, spikes: list[np.ndarray | None], warm: int, last: bool) -> Steps:
-    return _run(_kept, level, spikes, warm, last)
+def _steps(
+    wiring: Wiring, chunks: Iterable[Spikes], level: Level, workers: int, pool: Executor
+) -> Iterator[Steps]:
+    for spikes, warm, last in _parts(wiring, chunks):
+        rows = flags(wiring, spikes)
+        begin = warm * next(s.shape[1] for s in spikes if s is not None)
+        end = len(rows) + (wiring.lag if last else 0)
+        ends = np.linspace(begin, end, workers + 1).astype(int)
+        run = partial(_replayed, wiring, level, rows)
+        yield from pool.map(run, ends[:-1], ends[1:])
 
 
 Part = tuple[list[np.ndarray | None], int, bool]
@@ -117,23 +101,20 @@ Part = tuple[list[np.ndarray | None], int, bool]
 before and are there for the places that lag behind; whether the stream ends here."""
 
 
-def _parts(wiring: Wiring, chunks: Iterable[Spikes], workers: int) -> Iterator[Part]:
+def _parts(wiring: Wiring, chunks: Iterable[Spikes]) -> Iterator[Part]:
     before: list[np.ndarray | None] | None = None
     held: Part | None = None
     for chunk in chunks:
-        whole = [_bytes(chunk.get(place.name), place) for place in wiring.places]
-        samples, steps = next(s.shape[:2] for s in whole if s is not None)
-        back = -(-wiring.lag // steps)
-        for share in np.array_split(np.arange(samples), min(workers, samples)):
-            now = [None if s is None else s[share[0] : share[-1] + 1] for s in whole]
-            warm = 0
-            if before is not None:
-                warm = next(len(s) for s in before if s is not None)
-                now = [_beside(old, new) for old, new in zip(before, now, strict=True)]
-            if held is not None:
-                yield held
-            held = now, warm, False
-            before = [None if s is None else s[max(len(s) - back, 0) :] for s in now]
+        now = [_bytes(chunk.get(place.name), place) for place in wiring.places]
+        back = -(-wiring.lag // next(s.shape[1] for s in now if s is not None))
+        warm = 0
+        if before is not None:
+            warm = next(len(s) for s in before if s is not None)
+            now = [_beside(old, new) for old, new in zip(before, now, strict=True)]
+        if held is not None:
+            yield held
+        held = now, warm, False
+        before = [None if s is None else s[max(len(s) - back, 0) :] for s in now]
     if held is not None:
         yield held[0], held[1], True
 
@@ -151,15 +132,6 @@ def _bytes(spikes: np.ndarray | None, place: Place) -> np.ndarray | None:
 
 def _beside(old: np.ndarray | None, new: np.ndarray | None) -> np.ndarray | None:
     return None if old is None or new is None else np.concatenate([old, new])
-
-
-def _run(
-    wiring: Wiring, level: Level, spikes: list[np.ndarray | None], warm: int, last: bool
-) -> Steps:
-    steps = next(s.shape[1] for s in spikes if s is not None)
-    rows = flags(wiring, spikes)
-    begin = warm * steps
-    return _replayed(wiring, level, rows, begin, len(rows) - begin + (wiring.lag if last else 0))
 
 
 def flags(wiring: Wiring, spikes: list[np.ndarray | None]) -> np.ndarray:
@@ -188,8 +160,9 @@ def flags(wiring: Wiring, spikes: list[np.ndarray | None]) -> np.ndarray:
     return result
 
 
-def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, steps: int) -> Steps:
-    chip = wiring.chip
+def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: int) -> Steps:
+    """The steps from ``begin`` to ``end``; in step s, place p has the flags ``rows[s - lag]``."""
+    chip, steps = wiring.chip, end - begin
     cores, places = len(wiring.cores), len(wiring.places)
     lag = np.array([place.lag for place in wiring.places], np.int64)
     updates = np.array([place.updates for place in wiring.places])

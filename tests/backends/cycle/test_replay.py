@@ -252,7 +252,7 @@ def test_several_projections_of_one_spike_are_one_packet():
     assert found.steps.layer_events[0].tolist() == [0, 2, 3]
 
 
-# -- levels, chunks and processes --------------------------------------------------------------
+# -- levels, chunks and workers ----------------------------------------------------------------
 
 
 @settings(max_examples=60, deadline=None)
@@ -278,14 +278,14 @@ def test_no_step_is_shorter_than_the_counts_say(data):
 
 
 @pytest.mark.parametrize("level", ["count", "packet"])
-def test_chunks_and_processes_change_nothing(level):
+def test_chunks_and_workers_change_nothing(level):
     rng = np.random.default_rng(5)
     network, mapping, rng = small.random_network(lambda a, b: int(rng.integers(a, b + 1)))
     wiring = wire(network, mapping, CHIP)
     spikes = spikes_of(network, rng, 3, 7)
     whole = measure(wiring, [spikes], level)
     chunks = [{name: s[:, a:b] for name, s in spikes.items()} for a, b in ((0, 1), (1, 5), (5, 7))]
-    for found in (measure(wiring, chunks, level), measure(wiring, chunks, level, workers=2)):
+    for found in (measure(wiring, chunks, level), measure(wiring, chunks, level, workers=3)):
         assert found.samples == whole.samples
         for name, array in vars(whole.steps).items():
             np.testing.assert_allclose(getattr(found.steps, name), array, err_msg=name)
