@@ -205,7 +205,7 @@ class AnalogInputAdded(nn.Module):
         self.sn1, self.sn2 = IF(), IF()
 
     def forward(self, x):
-        s = self.sn1(self.fc1(x))
+        s = self.sn1(self.fc1(x))  # <- SNN501
         s = s + x  # <- SNN102
         return self.sn2(self.fc2(s))
 
