@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -126,22 +126,29 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
             help="What the values of the input are.  [default: the model's, or analog]",
         )
         decorators.insert(3, declared)
-    names = ("input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge")
 
     def decorate(function: F) -> F:
-        @functools.wraps(function)
-        def gathered(*args: Any, **given: Any) -> Any:
-            said = {name: given.pop(name) for name in names}
-            options = Options(input=given.pop("kind", None), **said)
-            return function(*args, options=options, **given)
-
-        wrapped: Any = gathered
+        wrapped: Any = gather_options(function)
         for each in reversed(decorators):
             wrapped = each(wrapped)
         result: F = wrapped
         return result
 
     return decorate
+
+
+def gather_options(function: F) -> F:
+    """``function`` of ``options``, called with what the options of `model_options` were given."""
+    names = ("input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge")
+
+    @functools.wraps(function)
+    def gathered(*args: Any, **given: Any) -> Any:
+        said = {name: given.pop(name) for name in names}
+        options = Options(input=given.pop("kind", None), **said)
+        return function(*args, options=options, **given)
+
+    result: Any = gathered
+    return cast(F, result)
 
 
 def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
