@@ -1,0 +1,198 @@
+"""The cycle backend against SANA-FE: the same network, mapping, constants and input.
+
+    SNNCC_SANAFE=FOLDER_OF_ITS_ENVIRONMENT python benchmarks/cycle.py
+        [--network conv|dense] [--mapping blocks|rows] [--steps 24] [--workers N]
+
+``conv`` has 57 thousand neurons and 8.7 million synapses (SANA-FE takes 8 GB for it), ``dense`` is
+784-256-10. Both sides run the same steps from the first on; building, loading and compiling are
+start-up, timed apart. The functional run, in float32 with whole weights, is part of our packet
+level, and the count level replays given spikes. Exits with 1 when the counts differ, a ratio is
+below what it is to be (conv: 100 at packet level, 1,000 at count level; dense: 10), or our process
+takes 1 GB or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "backends" / "cycle" / "on_sanafe"))
+
+import job as sanafe
+
+from snncc.backends.cycle import Timing, Wiring, measure, wire
+from snncc.ir.interpreter import run_network
+from snncc.ir.mapping import Mapping
+from snncc.ir.network import Network, Neuron, Population, Projection, Source
+from snncc.ir.ops import Conv, Dense, Ref, Reshape
+from snncc.ir.synapses import synapses
+from snncc.targets.chip import built_in
+
+CHIP = built_in("loihi1")
+WANTED = {"conv": {"packet": 100, "count": 1000}, "dense": {"packet": 10, "count": 10}}
+REPEATS = 7
+
+
+def conv_network(rng: np.random.Generator) -> Network:
+    shapes = {
+        "p": (16, 34, 34), "q": (32, 32, 32), "r": (24, 15, 15), "s": (448,), "t": (10,),
+    }  # fmt: skip
+    tensors = {
+        "in>p": rng.integers(10, 40, (16, 1, 3, 3)), "p>q": rng.integers(-6, 9, (32, 16, 3, 3)),
+        "q>r": rng.integers(-6, 9, (24, 32, 3, 3)), "r>s": rng.integers(-6, 8, (448, 5400)),
+        "s>t": rng.integers(-6, 9, (10, 448)),
+    }  # fmt: skip
+    flat = Reshape((5400,))
+    return stacked(
+        (1, 36, 36), shapes, tensors,
+        [(Conv(Ref("in>p")),), (Conv(Ref("p>q")),), (Conv(Ref("q>r"), stride=(2, 2)),),
+         (flat, Dense(Ref("r>s"))), (Dense(Ref("s>t")),)],
+    )  # fmt: skip
+
+
+def dense_network(rng: np.random.Generator) -> Network:
+    tensors = {"in>p": rng.integers(-6, 9, (256, 784)), "p>q": rng.integers(-6, 9, (10, 256))}
+    return stacked(
+        (784,), {"p": (256,), "q": (10,)}, tensors, [(Dense(Ref("in>p")),), (Dense(Ref("p>q")),)]
+    )
+
+
+def stacked(shape, shapes, tensors, maps) -> Network:
+    """One population after the other, threshold 64."""
+    places = [Source("in", shape)]
+    places += [Population(name, s, Neuron(threshold=64.0)) for name, s in shapes.items()]
+    projections = [
+        Projection(a.name, b.name, m) for a, b, m in zip(places, places[1:], maps, strict=False)
+    ]
+    weights = {Ref(name): w.astype(np.float32) for name, w in tensors.items()}
+    levels = {place.name: level for level, place in enumerate(places)}
+    return Network.build(places, projections, weights, levels=levels)
+
+
+def mapped(network: Network, how: str) -> Mapping:
+    """``blocks``: 1,024 neurons in a row of memory to a core; ``rows``: all channels of some rows.
+
+    The input has the cores that are left.
+    """
+    cores, first = {}, 0
+    for place in network.populations:
+        index, shape = np.arange(math.prod(place.shape)), place.shape
+        part = index // 1024
+        if how == "rows" and len(shape) == 3:
+            part = index // shape[2] % shape[1] // max(1, 1024 // (shape[0] * shape[2]))
+        cores[place.name] = (first + part).reshape(shape)
+        first += int(part.max()) + 1
+    (source,) = network.sources
+    free = CHIP.cores - first
+    size = math.prod(source.shape)
+    cores[source.name] = (first + np.arange(size) * free // size).reshape(source.shape)
+    return Mapping(1, cores)
+
+
+def functional(network: Network, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    given = torch.from_numpy(inputs[:, None])
+    run = run_network(network, {network.sources[0].name: given}, dtype=torch.float32)
+    return {name: spikes.numpy() for name, spikes in run.spikes.items()}
+
+
+def seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """The first call, with what numba compiles or loads, and the median of the next ones."""
+    times = []
+    for _ in range(1 + REPEATS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return times[0], median(times[1:])
+
+
+def agree(timing: Timing, found: dict, steps: int) -> bool:
+    ours = {
+        "spikes": timing.steps.events.sum(1), "hops": timing.steps.hops.sum((1, 2)),
+        "fired": timing.steps.layer_spikes.sum(1),
+    }  # fmt: skip
+    equal = all(count[:steps].tolist() == found["perf"][name] for name, count in ours.items())
+    equal &= int(timing.steps.packets_out[:steps].sum()) == found["packets"]
+    energy = timing.core_j.sum(1)[:steps] / np.array(found["perf"]["total_energy"])
+    times = timing.step_ns[:steps] / (np.array(found["perf"]["sim_time"]) * 1e9)
+    said = "equal" if equal else "DIFFERENT"
+    print(f"  spikes, synaptic events, packets, hops of {steps} steps: {said}")
+    print(f"  energy a step, ours / SANA-FE: {energy.min():.4f} to {energy.max():.4f}")
+    print(f"  time a step, ours / SANA-FE: median {np.median(times):.3f}, "
+          f"{times.min():.3f} to {times.max():.3f}")  # fmt: skip
+    return equal and abs(energy - 1).max() < 0.01
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=list(WANTED), default="conv")
+    parser.add_argument("--mapping", choices=["blocks", "rows"], default="blocks")
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    if not sanafe.interpreter().exists():
+        print(f"SANA-FE is not installed in {sanafe.interpreter()}", file=sys.stderr)
+        return 2
+    rng = np.random.default_rng(0)
+    network = {"conv": conv_network, "dense": dense_network}[options.network](rng)
+    mapping = mapped(network, options.mapping)
+    inputs = (rng.random((options.steps, *network.sources[0].shape)) < 0.3).astype(np.float32)
+
+    start = time.perf_counter()
+    wiring: Wiring = wire(network, mapping, CHIP)
+    wired = time.perf_counter() - start
+    neurons = sum(math.prod(place.shape) for place in network.populations)
+    connections = sum(
+        synapses(p.map, network.places[p.source].shape, network.tensors)
+        for p in network.projections
+    )
+    print(f"{options.network}, {options.mapping}: {neurons:,} neurons, {connections:,} synapses, "
+          f"{len(wiring.cores)} cores; tables in {wired:.2f} s")  # fmt: skip
+
+    timings: dict[str, Timing] = {}
+
+    def packet() -> None:
+        spikes = functional(network, inputs)
+        timings["packet"] = measure(wiring, [spikes], "packet", options.workers)
+
+    spikes = functional(network, inputs)
+
+    def count() -> None:
+        timings["count"] = measure(wiring, [spikes], "count", options.workers)
+
+    ours = {"packet": seconds(packet), "count": seconds(count)}
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+    task = sanafe.job(
+        network, mapping, CHIP, wiring.barrier_s, options.steps,
+        {network.sources[0].name: inputs}, traces=False,
+    )  # fmt: skip
+    found = sanafe.run(task, timeout=1800)
+    theirs = found["ran_s"] / options.steps
+    steps = timings["packet"].steps
+    print(f"  a step: {steps.packets_out.sum() / options.steps:,.0f} packets, "
+          f"{steps.events.sum() / options.steps:,.0f} synaptic events")  # fmt: skip
+    print(f"  SANA-FE: {1 / theirs:.2f} steps/s, built in {found['built_s']:.1f} s, "
+          f"{found['peak_bytes'] / 1e9:.2f} GB")  # fmt: skip
+    good = agree(timings["packet"], found, options.steps)
+    for level, (first, usual) in ours.items():
+        ratio = theirs / (usual / options.steps)
+        wanted = WANTED[options.network][level]
+        good &= ratio >= wanted
+        print(f"  {level}: {options.steps / usual:,.0f} steps/s, {ratio:,.0f} times SANA-FE "
+              f"(to be {wanted:,}), start-up {first - usual:.2f} s")  # fmt: skip
+    print(f"  our memory: {memory:.2f} GB, torch and numba included")
+    return 0 if good and memory < 1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
