@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import snntorch
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -392,6 +393,20 @@ class NoSpikes(nn.Module):
         return self.fc2(self.fc1(x).relu()).mean(0)  # <- SNN113
 
 
+@wrong()
+class ReadsItsMembrane(nn.Module):
+    """A leaky integrator whose membrane the next layer reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.lif, self.sn = snntorch.Leaky(0.9), IF()
+
+    def forward(self, x):
+        membranes = [self.lif(self.fc1(step))[1] for step in x]  # <- SNN404
+        return self.sn(self.fc2(torch.stack(membranes)))  # <- SNN114
+
+
 # -- SNN2xx: does not fit the target -----------------------------------------------------------
 
 
@@ -463,6 +478,23 @@ class EncoderOnHost(Flat):
     def forward(self, x):
         x = self.sn1(self.fc1(x))  # <- SNN501
         return self.sn2(self.fc2(x))
+
+
+@wrong(IMAGE)
+class AddedSpikes(nn.Module):
+    """A residual block that adds spikes: the sum goes to its readers term by term."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.ModuleList(
+            snncc.nn.OverTime(nn.Conv2d(2, 2, 3, padding=1)) for _ in range(3)
+        )
+        self.sn = nn.ModuleList(IF() for _ in range(3))
+
+    def forward(self, x):
+        s = self.sn[0](self.conv[0](x))  # <- SNN503
+        s = s + self.sn[1](self.conv[1](s))  # <- SNN502
+        return self.sn[2](self.conv[2](s))
 
 
 @wrong()
@@ -549,6 +581,29 @@ class AnyOfIt(Flat):
     def forward(self, x):
         x = self.sn1(self.fc1(x))
         return self.sn2(x) if x.any() else x  # <- SNN302
+
+
+class Strict(IF):
+    """Registered below as what it is not: it fires above its threshold, not on it."""
+
+    def forward(self, x):
+        return super().forward(x - 1e-6)
+
+
+snncc.register_neuron(
+    Strict, lambda neuron: snncc.NeuronModule(snncc.Spiking(), multi_step=True, keeps_state=False)
+)
+
+
+@wrong()
+class WronglyRegistered(Flat):
+    def __init__(self):
+        super().__init__()
+        self.sn2 = Strict()
+
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(x))  # <- SNN319
 
 
 @wrong(where={"SNN307": "fc2"})

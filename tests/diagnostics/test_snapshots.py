@@ -1,0 +1,145 @@
+"""One example of each code, and how it is printed.
+
+``SNNCC_SNAPSHOTS=write pytest tests/diagnostics/test_snapshots.py`` writes the files anew; what a
+change did to them is then in its diff. Lines of code stand for their numbers.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+from wrong_models import WRONG
+
+import snncc
+from snncc.cli import main
+from snncc.diagnostics import RULES, Finding, SnnccError
+from snncc.diagnostics.render import text
+from snncc.frontends.checkpoints import open_model
+from snncc.frontends.data import read_data
+from snncc.targets import chip
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+NET = nn.Sequential(nn.Linear(8, 8), snncc.nn.IF())
+
+
+def shape_missing(folder: Path) -> None:
+    torch.save(NET, folder / "net.pt")
+    raise_what_is_said(folder, "check", "net.pt")
+
+
+def unsafe_file(folder: Path) -> None:
+    class Code:
+        def __reduce__(self):
+            return os.system, ("touch ran",)
+
+    torch.save({"weight": Code()}, folder / "net.pt")
+    open_model(folder / "net.pt")
+
+
+def unreadable_file(folder: Path) -> None:
+    (folder / "net.pt").write_bytes(b"PK\x03\x04 cut off")
+    open_model(folder / "net.pt")
+
+
+def bad_data(folder: Path) -> None:
+    np.savez(folder / "data.npz", images=np.zeros((4, 3, 8)))
+    read_data(folder / "data.npz", shape=(4, 1, 8), layout="TN", input="spike")
+
+
+def no_such_name(folder: Path) -> None:
+    raise SnnccError(snncc.check(NET, torch.ones(4, 1, 8), head="spikes").findings)
+
+
+def bad_option(folder: Path) -> None:
+    snncc.save_model(NET, folder / "net.bin", torch.ones(4, 1, 8))
+
+
+def tool_missing(folder: Path) -> None:
+    torch.save(NET, folder / "net.pt")
+    open_model(folder / "net.pt", allow=["absent_package.Net"])
+
+
+def chip_file(folder: Path) -> None:
+    ours = (Path(chip.__file__).parent / "loihi1.toml").read_text()
+    (folder / "mine.toml").write_text(ours.replace("neurons = {", "neurones = {"))
+    chip.load_chip(folder / "mine.toml")
+
+
+BY_HAND: dict[str, Callable[[Path], None]] = {
+    "SNN303": shape_missing,
+    "SNN304": unsafe_file,
+    "SNN305": unreadable_file,
+    "SNN312": bad_data,
+    "SNN313": no_such_name,
+    "SNN316": bad_option,
+    "SNN317": tool_missing,
+    "SNN320": chip_file,
+}
+"""Those that no network is to blame for."""
+
+
+UNREACHED = {"SNN201"}
+"""Codes that nothing gives yet."""
+
+
+def raise_what_is_said(folder: Path, *arguments: str) -> None:
+    """Raise what the command refuses."""
+    here = os.getcwd()
+    os.chdir(folder)
+    try:
+        done = CliRunner().invoke(main, list(arguments))
+    finally:
+        os.chdir(here)
+    code, message = re.fullmatch(r"error\[(SNN\d+)\]: (.*)\n", done.stderr).groups()
+    raise SnnccError((Finding(code, message.removesuffix(f"; {RULES[code].help}")),))
+
+
+def example(code: str, folder: Path, request: pytest.FixtureRequest) -> Iterable[Finding]:
+    """The findings of one thing that is wrong, ``code`` among them."""
+    if code in BY_HAND:
+        with pytest.raises(SnnccError) as caught:
+            BY_HAND[code](folder)
+        return caught.value.findings
+    wrong = next((each for each in WRONG.values() if code in each.codes), None)
+    assert wrong is not None, f"nothing in wrong_models.py is {code}"
+    if wrong.needs:
+        request.getfixturevalue(wrong.needs)
+    return wrong.check().findings
+
+
+def printed(findings: Iterable[Finding], folder: Path) -> str:
+    """As text, with lines of code for their numbers and without the names of this machine."""
+    shown = []
+    for finding in findings:
+        place = finding.location
+        line = linecache.getline(place.file, place.line).strip() if place.line else ""
+        file = f"{Path(place.file).name}: {re.sub(r'  # <- .*', '', line)}" if line else place.file
+        where = f"{place.module} ({file})" if place.module and file else place.module or file
+        place = replace(place, file="", module=where)
+        shown.append(replace(finding, location=place))
+    return text(shown).replace(f"{folder}{os.sep}", "") + "\n"
+
+
+@pytest.mark.parametrize("code", [code for code in RULES if code not in UNREACHED])
+def test_a_code_is_printed_so(code, tmp_path, request):
+    findings = example(code, tmp_path, request)
+    assert code in {finding.code for finding in findings}
+    said, snapshot = printed(findings, tmp_path), SNAPSHOTS / f"{code}.txt"
+    if os.environ.get("SNNCC_SNAPSHOTS") == "write":
+        SNAPSHOTS.mkdir(exist_ok=True)
+        snapshot.write_text(said)
+    assert said == snapshot.read_text()
+
+
+def test_no_snapshot_is_left_over():
+    assert {path.stem for path in SNAPSHOTS.iterdir()} == RULES.keys() - UNREACHED
