@@ -8,12 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.data import InputKind, Layout
-from snncc.frontends.torch import arrange, trace
+from snncc.frontends.torch import arrange, as_example, trace
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
@@ -80,7 +79,7 @@ def check(
     ]
     try:
         graph = trace(
-            module, _tensor(example_input), time_steps=time_steps, layout=layout, input=input
+            module, as_example(example_input), time_steps=time_steps, layout=layout, input=input
         )
         findings: Iterable[Finding] = run(graph, passes).findings
     except SnnccError as error:
@@ -131,12 +130,12 @@ def compile(
     ]
     scheduled_from = len(passes) - len(target_passes(target))
     begin = time.perf_counter()
-    example = _tensor(example_input)
+    example = as_example(example_input)
     graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
     seconds = {"trace": time.perf_counter() - begin}
     if reset is not None:
         graph = with_reset(graph, reset)
-    data = [example] if calibration is None else [example, _tensor(calibration)]
+    data = [example] if calibration is None else [example, as_example(calibration)]
     verification = Verification(probes(graph, data)) if verify else None
     result = run(graph, passes, verify=verification, print_after=print_after, on_pass=on_pass)
 
@@ -275,11 +274,6 @@ def _check_options(weight_bits: int | None, reset: str | None) -> None:
 
 def _head(head: str | int | None) -> str | None:
     return None if head is None else str(head)
-
-
-def _tensor(data: ArrayLike | Value) -> Value:
-    tensor = data if isinstance(data, torch.Tensor) else torch.as_tensor(np.asarray(data))
-    return tensor.detach()
 
 
 def _plain(value: Any) -> Any:

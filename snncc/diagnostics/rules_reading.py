@@ -125,11 +125,12 @@ READING = (
         "not-finite",
         Severity.ERROR,
         what="""
-            Reports a parameter, a buffer or a constant with a NaN or infinite value.
+            Reports a parameter, a buffer or a constant with a NaN or infinite value, or with none:
+            on the device meta, of a lazy layer, complex.
             """,
         why="""
             A NaN never reaches a threshold and silences its neurons; in fixed point it has no
-            value at all. It means a training run that diverged.
+            value at all. It means a training run that diverged, or weights that were never loaded.
             """,
         example="""
             net.fc.weight.data[0, 0] = float("nan")

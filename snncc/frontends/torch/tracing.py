@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedTensorMixin
 
 from snncc.diagnostics import Location, SnnccError, refuse
 from snncc.frontends import snntorch
@@ -49,7 +50,8 @@ def trace(
     Raises SnnccError: SNN1xx (temporal mixing, neurons without exact form), SNN3xx (whatever a
     recording cannot see).
     """
-    example = torch.as_tensor(example_input).detach().to("cpu")
+    example = as_example(example_input)
+    _check_values(module)
     if example.dim() < 2:
         raise refuse("SNN306", f"an input of shape {tuple(example.shape)} has no axis of samples")
     if input not in ("spike", "count", "analog"):
@@ -69,6 +71,46 @@ def trace(
         if not forced:
             raise
         return _agreed(module, example, axes, samples, time_steps, input, torch.float32)
+
+
+def as_example(value: object) -> torch.Tensor:
+    """``value`` as a tensor of real numbers on the CPU. Raises SnnccError (SNN312)."""
+    try:
+        given = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+        tensor = given.detach().to("cpu")
+    except (NotImplementedError, RuntimeError, TypeError, ValueError):
+        said = f"the input, {_kind_of(value)}, cannot become a tensor of numbers"
+        raise refuse("SNN312", said, help=_EXAMPLE) from None
+    if tensor.is_complex() or tensor.is_quantized or tensor.layout != torch.strided:
+        raise refuse("SNN312", f"the input is {_kind_of(tensor)}", help=_EXAMPLE)
+    if not tensor.numel():
+        said = f"the input of shape {tuple(tensor.shape)} is empty"
+        raise refuse("SNN312", said, help=_EXAMPLE)
+    return tensor
+
+
+_EXAMPLE = "give a dense tensor of real numbers as forward takes it, with at least one sample"
+
+
+def _kind_of(value: object) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__}"
+    return f"a {value.dtype} tensor on {value.device}".replace("torch.", "")
+
+
+def _check_values(module: nn.Module) -> None:
+    """Raise SnnccError (SNN307) for a parameter or buffer without real numbers in it."""
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if isinstance(tensor, UninitializedTensorMixin):
+            said, help = "has no shape yet", "run the lazy layer once before"
+        elif tensor.is_meta:
+            said, help = "is on the device meta, without values", "load the weights before"
+        elif tensor.is_complex():
+            said, help = "is complex", "a spiking network has real weights"
+        else:
+            continue
+        owner = name.rpartition(".")[0] or name
+        raise refuse("SNN307", f"tensor {name} {said}", Location(owner), help=help)
 
 
 def default_layout(rank: int, time_steps: int | None) -> Layout:
@@ -201,7 +243,7 @@ def _record(
                 output = twin(data)
     except SnnccError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"{type(error).__name__} in forward: {_first_line(error)}"
         raise refuse("SNN314", message, recorder.here_or(error)) from None
     heads = _heads(recorder, output)
