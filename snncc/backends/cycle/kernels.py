@@ -146,11 +146,14 @@ def deliver(
     far = np.inf
     key = np.empty(2 * size, np.float64)
     who = np.empty(2 * size, np.int32)
-    # Of each link and each core: when it is free, and when its last packets left its buffer.
+    # Of each link and each core: when it is free, and when its last packets left its buffer; and
+    # the last time it stands idle before that, waiting for a packet on its way.
     nowhere = len(link_ns)
     link_free = np.empty((nowhere + 1, 1 + depth), np.float64)
+    link_idle = np.empty((nowhere, 2), np.float64)
     link_turn = np.empty(nowhere, np.int64)
     core_free = np.empty((cores, 1 + depth), np.float64)
+    core_idle = np.empty((cores, 2), np.float64)
     core_turn = np.empty(cores, np.int64)
     gap = np.empty(most, np.float64)
     sender = np.empty(most, np.int32)
@@ -162,8 +165,10 @@ def deliver(
     tail = np.empty(cores, np.float64)
     for s in range(steps):
         link_free[:] = 0.0
+        link_idle[:] = 0.0
         link_turn[:] = 1
         core_free[:] = 0.0
+        core_idle[:] = 0.0
         core_turn[:] = 1
         many = 0
         for c in range(cores):
@@ -216,30 +221,51 @@ def deliver(
             sent = ready
             behind = nowhere
             turn_behind = 0
-            for k in range(path_start[way], path_start[way + 1]):
+            first_link = path_start[way]
+            for k in range(first_link, path_start[way + 1]):
                 link = links[k]
-                turn = link_turn[link]
-                enter = max(t, link_free[link, 0], link_free[link, turn])
-                link_free[behind, turn_behind] = enter
+                enter = max(t, link_idle[link, 0])
+                if enter + slot_ns <= link_idle[link, 1]:
+                    link_idle[link, 0] = enter + slot_ns
+                    link_free[behind, turn_behind] = enter
+                    behind = nowhere
+                else:
+                    turn = link_turn[link]
+                    enter = max(link_free[link, 0], link_free[link, turn])
+                    if t > enter:
+                        link_idle[link, 0] = enter
+                        link_idle[link, 1] = t
+                        enter = t
+                    link_free[behind, turn_behind] = enter
+                    link_free[link, 0] = enter + slot_ns
+                    link_turn[link] = turn + 1 if turn < depth else 1
+                    behind = link
+                    turn_behind = turn
                 link_waited[link] += enter - t
-                link_free[link, 0] = enter + slot_ns
-                link_turn[link] = turn + 1 if turn < depth else 1
-                sent = enter if behind == nowhere else sent
-                behind = link
-                turn_behind = turn
+                sent = enter if k == first_link else sent
                 t = enter + link_ns[link]
-            turn = core_turn[to]
-            enter = max(t, core_free[to, turn])
+            work = entry_ns[e]
+            enter = t
+            begins = max(t, core_idle[to, 0])
+            if begins + work <= core_idle[to, 1]:
+                core_idle[to, 0] = begins + work
+            else:
+                turn = core_turn[to]
+                free = core_free[to, 0]
+                enter = max(t, core_free[to, turn])
+                begins = max(enter, free)
+                if begins > free:
+                    core_idle[to, 0] = free
+                    core_idle[to, 1] = begins
+                core_free[to, 0] = begins + work
+                core_free[to, turn] = begins
+                core_turn[to] = turn + 1 if turn < depth else 1
             link_free[behind, turn_behind] = enter
-            if behind == nowhere:
+            done = begins + work
+            if first_link == path_start[way + 1]:
                 sent = enter
             else:
-                link_waited[behind] += enter - t
-            begins = max(enter, core_free[to, 0])
-            done = begins + entry_ns[e]
-            core_free[to, 0] = done
-            core_free[to, turn] = begins
-            core_turn[to] = turn + 1 if turn < depth else 1
+                link_waited[links[path_start[way + 1] - 1]] += enter - t
             waited[s, c] += sent - ready
             latency[0] += done - ready
             latency[1] = max(latency[1], done - ready)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import first_come
 import numpy as np
 import pytest
 import small
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.backends.cycle.replay import replay
+from snncc.backends.cycle.replay import flags, replay
 from snncc.backends.cycle.timing import measure
 from snncc.backends.cycle.wiring import wire
 from snncc.diagnostics import SnnccError
@@ -201,10 +202,14 @@ def test_a_full_buffer_behind_a_link_stops_the_link():
     assert found.steps.ends[0, 0] == 123
 
 
-def test_a_packet_of_another_core_is_not_overtaken():
-    found = timing(straight(2), {"in": [0, 4], "p": 1}, once(1, 1))
-    # Both ready at 3; that of core 0 is there at once, the other comes over two links.
+def test_a_core_does_not_wait_for_a_packet_that_is_on_its_way():
+    # That of core 4 is ready at 3 and two links away, those of core 0 at 3 and 6: there at once.
+    found = timing(straight(3), {"in": [4, 0, 0], "p": 1}, once(1, 1, 1))
     assert found.steps.finish[0].tolist() == [0, 3 + 40 + 10, 0]
+    # With work of 25 the second of core 0 would not be done in time, and goes last.
+    found = timing(straight(3), {"in": [4, 0, 0], "p": 1}, once(1, 1, 1),
+                   replace(CHIP, axon_in_s=22e-9))  # fmt: skip
+    assert found.steps.finish[0].tolist() == [0, 3 + 40 + 25 + 25, 0]
 
 
 @pytest.mark.parametrize(("tiles", "barrier"), [(1, 1000), (2, 1100), (6, 1500)])
@@ -289,3 +294,48 @@ def test_chunks_and_workers_change_nothing(level):
         assert found.samples == whole.samples
         for name, array in vars(whole.steps).items():
             np.testing.assert_allclose(getattr(found.steps, name), array, err_msg=name)
+
+
+# -- against a plain simulation, event by event ------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_packets_of_one_core_are_timed_as_event_by_event(data):
+    """With one sender there is one order: every link, buffer and inbox to the nanosecond."""
+    seed, depth = data.draw(st.integers(0, 2**31)), data.draw(st.integers(1, 5))
+    rng = np.random.default_rng(seed)
+    chip = replace(CHIP, buffer_spikes=depth, link_spikes_s=1e9 / data.draw(st.integers(1, 60)))
+    network = straight(8, 20)
+    cores = {"in": data.draw(st.integers(0, 11)), "p": rng.integers(0, 12, 20)}
+    spikes = once(*rng.integers(0, 3, 8), targets=20)
+    found = timing(network, cores, spikes, chip)
+    assert found.core_ns[0].max() == pytest.approx(plainly(found, spikes, 0), rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_the_order_of_service_matters_little(data):
+    """Oldest first or first come, first served: apart by the longest way where buffers never
+    fill, because a core waits for a packet on its way, and not far apart where they do."""
+    network, mapping, rng = small.random_network(
+        lambda low, high: data.draw(st.integers(low, high))
+    )
+    spikes = spikes_of(network, rng, 3, 1)
+    longest = 2 * 20 + 30 + 3 * 4
+    for depth, apart in ((4096, 0.0), (2, 0.3)):
+        found = measure(wire(network, mapping, replace(CHIP, buffer_spikes=depth)), [spikes])
+        for step in range(len(found.step_ns)):
+            ours, plain = found.core_ns[step].max(), plainly(found, spikes, step)
+            assert abs(ours - plain) <= longest + apart * plain
+
+
+def plainly(found, spikes, step):
+    w = found.wiring
+    by_place = [
+        None if place.name not in spikes
+        else spikes[place.name].reshape(*spikes[place.name].shape[:2], -1).swapaxes(0, 1)
+        for place in w.places
+    ]  # fmt: skip
+    by_place = [s if s is None else np.ascontiguousarray(s, np.uint8) for s in by_place]
+    return first_come.Chip(w, flags(w, by_place), step).run()

@@ -202,6 +202,8 @@ def test_where_the_times_part(threshold, size):
         if theirs != pytest.approx(ours, rel=0.05):
             apart += 1
             waits = (m["blocking_delay"] for m in found["messages"][t] if not m["placeholder"])
-            assert theirs > ours
-            assert sum(waits) * 1e9 > theirs - ours
+            if theirs > ours:
+                assert sum(waits) * 1e9 > theirs - ours
+            else:  # what ours takes more is its full buffers
+                assert theirs > free.step_ns[t] * 0.99
     assert apart, "the test is to show what happens where they part"

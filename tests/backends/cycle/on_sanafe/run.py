@@ -66,17 +66,18 @@ def main(job_path, result_path):
     threads = job.get("threads", 1)
     if job.get("skip"):
         chip.sim(job["skip"], processing_threads=threads)
-    begun = time.perf_counter()
+    begun, begun_busy = time.perf_counter(), time.process_time()
     found = chip.sim(
         job["steps"], timing_model="detailed", processing_threads=threads,
         perf_trace=True, spike_trace=traces or None, message_trace=traces or None,
     )  # fmt: skip
-    ended = time.perf_counter()
+    ended, ended_busy = time.perf_counter(), time.process_time()
     result = {
         "perf": found["perf_trace"],
         "packets": found["packets_sent"],
         "built_s": built - start,
         "ran_s": ended - begun,
+        "busy_s": ended_busy - begun_busy,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     if traces:
