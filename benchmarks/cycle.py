@@ -1,7 +1,7 @@
 """The cycle backend against SANA-FE: the same network, mapping, constants and input.
 
     SNNCC_SANAFE=FOLDER_OF_ITS_ENVIRONMENT python benchmarks/cycle.py
-        [--network conv|dense] [--mapping blocks|rows] [--steps 24] [--workers N]
+        [--network conv|dense] [--mapping rows|blocks] [--steps 24] [--workers N]
 
 ``conv`` has 57 thousand neurons and 8.7 million synapses (SANA-FE takes 8 GB for it), ``dense`` is
 784-256-10. Both sides run the same steps from the first on; building, loading and compiling are
@@ -137,7 +137,7 @@ def agree(timing: Timing, found: dict, steps: int) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", choices=list(WANTED), default="conv")
-    parser.add_argument("--mapping", choices=["blocks", "rows"], default="blocks")
+    parser.add_argument("--mapping", choices=["blocks", "rows"], default="rows")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
