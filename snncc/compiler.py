@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -137,6 +137,14 @@ def compile(
         graph = with_reset(graph, reset)
     data = [example] if calibration is None else [example, as_example(calibration)]
     verification = Verification(probes(graph, data)) if verify else None
+    if calibration is not None:
+        measured = probes(graph, data[1:], random=0)
+        passes = [
+            replace(each, calibration=measured)  # type: ignore[call-arg]
+            if "calibration" in {f.name for f in fields(each)}
+            else each
+            for each in passes
+        ]
     result = run(graph, passes, verify=verification, print_after=print_after, on_pass=on_pass)
 
     network, scheduled = result.stages[scheduled_from - 1].after, None
@@ -176,8 +184,11 @@ def compile(
     )
 
 
-def probes(graph: Graph, data: Sequence[Value], seed: int = 0) -> dict[str, Value]:
-    """Inputs to verify a translation on: samples of ``data`` in the user's layout, and random ones.
+def probes(
+    graph: Graph, data: Sequence[Value], seed: int = 0, random: int = RANDOM
+) -> dict[str, Value]:
+    """Inputs to verify a translation on: samples of ``data`` in the user's layout, and ``random``
+    random ones.
 
     As the interpreter takes them. Raises SnnccError (SNN306) where data does not fit.
     """
@@ -197,9 +208,10 @@ def probes(graph: Graph, data: Sequence[Value], seed: int = 0) -> dict[str, Valu
             value.narrow(int(step), 0, min(SAMPLES, room, value.shape[int(step)]))
             for value in given
         ]
-        lead = (len(given[0]), min(RANDOM, room)) if step else (min(RANDOM, room),)
-        random = _random(node, (*lead, *node.signal.shape), seed, given[0])
-        inputs[node.name] = torch.cat([*samples, random], int(step))
+        count = min(random, room)
+        lead = (len(given[0]), count) if step else (count,)
+        drawn = _random(node, (*lead, *node.signal.shape), seed, given[0])
+        inputs[node.name] = torch.cat([*samples, drawn], int(step))
     return inputs
 
 

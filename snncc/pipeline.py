@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from snncc.diagnostics import Finding, SnnccError, refuse
@@ -96,8 +96,11 @@ def frontend_passes(
 
 
 def target_passes(name: str) -> tuple[Pass, ...]:
-    """Network to what the target runs; none where it runs any Network. Raises SNN313."""
-    return tuple(_pass(each) for each in find_target(name).passes)
+    """Network to what the target runs; none where it runs any Network. Raises SNN313, SNN320."""
+    return tuple(
+        _pass(each, **({"chip": name} if "chip" in {f.name for f in fields(find(each))} else {}))
+        for each in find_target(name).passes
+    )
 
 
 def run(

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points, version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from snncc import floorplan
 from snncc.backends.reference import joined, simulate
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.ir import files
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Run, Value, run_graph
+from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.network import Network
 from snncc.ir.ops import Input
 from snncc.targets import target as find_target
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 FORMAT = "snncc program"
 VERSION = 1
 MANIFEST = "manifest.json"
+MAPPING = "mapping.npz"
+CHIP = "chip.toml"
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,16 @@ class Program:
         for name, form in forms.items():
             (folder / name).mkdir()
             files.save(form, folder / name)
-        if emits := find_target(self.target).emits:
+        machine = find_target(self.target)
+        if self.scheduled is not None and self.scheduled.mapping is not None and machine.chip:
+            mapping = self.scheduled.mapping
+            mapping.save(folder / MAPPING)
+            lines = floorplan.table(self.about["reports"])
+            (folder / "mapping.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            (folder / "mapping.svg").write_text(floorplan.picture(mapping, machine.chip))
+            if self.target.endswith(".toml"):
+                shutil.copyfile(self.target, folder / CHIP)
+        if emits := machine.emits:
             emit(emits, self, folder / emits)
         manifest = {
             "format": FORMAT,
@@ -257,10 +270,12 @@ def load(path: str | Path) -> Program:
             and (scheduled is None or isinstance(scheduled, Network))
         ):
             raise _damaged(path, "its networks are not where they belong")
+        if scheduled is not None and (path / MAPPING).is_file():
+            scheduled = replace(scheduled, mapping=CoreMapping.load(path / MAPPING))
         return Program(
             network,
             graph,
-            manifest["target"],
+            str(path / CHIP) if (path / CHIP).is_file() else manifest["target"],
             manifest["head"],
             tuple(manifest["auxiliary"]),
             manifest["keep_aap"],

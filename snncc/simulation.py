@@ -146,6 +146,8 @@ def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> 
     from snncc.targets.chip import built_in
 
     assert program.scheduled is not None
+    mapping = mapping or program.scheduled.mapping
+    chip = chip or find_target(program.target).chip
     if mapping is None:
         raise refuse("SNN316", "the program has no mapping to cores", help="give one")
     try:

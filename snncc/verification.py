@@ -120,6 +120,10 @@ class Verification:
     def __call__(self, stage: Stage) -> None:
         if self._teacher is None:
             self._teacher, self._values = stage.before, self._run(stage.before)
+        if isinstance(stage.before, Network) and isinstance(stage.after, Network):
+            same = stage.before.places is stage.after.places
+            if same and stage.before.projections is stage.after.projections:
+                return  # moved to other cores
         if isinstance(stage.after, Network):
             self.checks.append(self._against_teacher(stage, stage.after))
         elif stage.after is not self._teacher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +133,10 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
     rows.append(("network", _populations(program)))
     if program.scheduled is not None and program.scheduled.levels:
         rows.append(("latency", f"{max(program.scheduled.levels.values())} steps"))
-    constants = find_target(program.target).constants
-    if constants:
+    machine = find_target(program.target)
+    if machine.chip:
+        rows += _mapped(about["reports"])
+    elif machine.constants:
         rows.append(("size", _cores(program)))
     if verified := about["verification"]:
         rows.append(
@@ -176,6 +179,23 @@ def _cores(program: Program) -> str:
     cores = math.ceil(neurons / machine["neurons"])
     chips = math.ceil(cores / machine["cores"])
     return f"by neurons alone, at least {cores:,} cores, {chips:,} chip{'s' if chips > 1 else ''}"
+
+
+def _mapped(reports: Mapping[str, Any]) -> list[tuple[str, str]]:
+    cut, placed = reports["partition"], reports["place"]
+    full = ", ".join(f"{what} {used['mean']:.0%}" for what, used in cut["utilisation"].items())
+    fewer = placed["times fewer"]
+    times = f", {fewer:.1f} times fewer than at random" if fewer else ""
+    return [
+        (
+            "cores",
+            f"{cut['cores']:,} on {cut['chips']:,} chip{'' if cut['chips'] == 1 else 's'}; at "
+            f"least {max(cut['cores at least'].values(), default=0):,} whatever the mapping",
+        ),
+        ("full", f"{full} on the average"),
+        ("work", f"{cut['largest work over mean']:.2f} times the mean on the busiest core"),
+        ("hops", f"{count(placed['hops'])} a step{times}"),
+    ]
 
 
 def count(number: float) -> str:

@@ -53,10 +53,9 @@ if TYPE_CHECKING:
 @click.option(
     "--chip",
     "chip_name",
-    default="loihi1",
-    show_default=True,
     metavar="NAME|FILE.toml",
-    help="With --backend cycle: the chip whose times and energies count.",
+    help="With --backend cycle: the chip whose times and energies count.  [default: the program's "
+    "own, or loihi1]",
 )
 @click.option(
     "--mapping",
@@ -95,7 +94,7 @@ def command(
     limit: int | None,
     timeout: float | None,
     level: Any,
-    chip_name: str,
+    chip_name: str | None,
     mapping_path: Path | None,
     workers: int,
     timing_path: Path | None,
@@ -116,13 +115,13 @@ def command(
     from snncc.ir.mapping import Mapping
     from snncc.program import load
     from snncc.simulation import simulate
-    from snncc.targets.chip import BUILT_IN, built_in, load_chip
+    from snncc.targets.chip import find_chip
 
     if backend != "cycle" and (timing_path or report_path or mapping_path):
         raise click.UsageError("--timing, --report and --mapping belong to --backend cycle")
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
-    chip = built_in(chip_name) if chip_name in BUILT_IN else load_chip(chip_name)
+    chip = None if chip_name is None else find_chip(chip_name)
     mapping = None if mapping_path is None else Mapping.load(mapping_path)
 
     if Path(what).is_dir():

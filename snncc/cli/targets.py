@@ -17,4 +17,4 @@ def command() -> None:
         click.echo(f"  backends  {', '.join(target.backends)}")
         click.echo(f"  passes    {', '.join(target.passes) or 'none of its own'}")
         for known in target.constants:
-            click.echo(f"  {known.name:<8}  {known.value:,.10g} {known.unit} ({known.source})")
+            click.echo(f"  {known.name:<16}  {known.value:,.10g} {known.unit} ({known.source})")

@@ -59,4 +59,124 @@ TARGET = (
             """,
         help="raise the limit with realise-projections{limit=N}, or shrink the layer",
     ),
+    Rule(
+        "SNN204",
+        "synapse-memory",
+        Severity.ERROR,
+        what="""
+            Reports a population of which one neuron needs more synapse memory than a core has.
+            """,
+        why="""
+            The weights of a neuron are in the core that holds it. A convolution stores a kernel
+            once for all positions, a dense layer a weight for each synapse; a population may be
+            split over cores and one neuron may not.
+            """,
+        example="""
+            self.fc = nn.Linear(200_000, 10)
+            # --target loihi1, 131,072 weights of 8 bits a core: SNN204
+            """,
+        help="give each neuron fewer inputs, or choose a target with more memory a core",
+    ),
+    Rule(
+        "SNN205",
+        "fan-in-lists",
+        Severity.ERROR,
+        what="""
+            Reports a population of which one neuron hears more source axons than a core has lists.
+            """,
+        why="""
+            An arriving spike names a list of synapses in the core. Sources with equal weights share
+            a list, and all channels of a position where the chip has population axons.
+            """,
+        example="""
+            self.fc = nn.Linear(5000, 10)
+            # --target loihi1, 4,096 lists a core: SNN205
+            """,
+        help="give each neuron fewer inputs, or choose a target with more lists a core",
+    ),
+    Rule(
+        "SNN206",
+        "fan-out-axons",
+        Severity.ERROR,
+        what="""
+            Reports a population of which one neuron has to send to more cores than a core has
+            axons.
+            """,
+        why="""
+            A spike is sent once to every core that holds one of its targets, and each of these
+            needs an axon in the core of its source.
+            """,
+        example="""
+            self.conv = nn.Conv2d(4096, 65536, 3)  # 4,681 cores for the weights alone
+            # --target loihi1, 4,096 axons a core: SNN206
+            """,
+        help="shrink the layer that reads these spikes, so that it lies on fewer cores",
+    ),
+    Rule(
+        "SNN207",
+        "routing-entries",
+        Severity.ERROR,
+        what="""
+            Reports a population of which one neuron has to send to more cores than a core can
+            name.
+            """,
+        why="""
+            Each core keeps a table of the cores that it sends to.
+            """,
+        example="""
+            self.fc = nn.Linear(100, 10_000)
+            # --target my_chip.toml, whose cores know 8 others: SNN207
+            """,
+        help="shrink the layer that reads these spikes, so that it lies on fewer cores",
+    ),
+    Rule(
+        "SNN208",
+        "board-too-small",
+        Severity.ERROR,
+        what="""
+            Reports a network that needs more cores than the largest board of the target has.
+            """,
+        why="""
+            Chips are joined to boards, and boards end. What every limit needs by itself is in the
+            report of the partition: the largest of these is the one to work on.
+            """,
+        example="""
+            # a chip file with chips = 1, and a network of 300 cores
+            snncc.compile(net, example, target="my_chip.toml")  # SNN208: 172 cores too many
+            """,
+        help="shrink the network, or choose a target with larger cores or boards",
+    ),
+    Rule(
+        "SNN209",
+        "delay-too-long",
+        Severity.ERROR,
+        what="""
+            Reports a projection with a delay longer than the target has.
+            """,
+        why="""
+            A synapse keeps a spike for as many steps as its delay, in a buffer of fixed length.
+            """,
+        example="""
+            # a recurrent projection with a delay of 70 steps
+            snncc.compile(net, example, target="loihi1")  # SNN209: 8 steps too long
+            """,
+        help="shorten the delay",
+    ),
+    Rule(
+        "SNN210",
+        "work-out-of-balance",
+        Severity.WARNING,
+        what="""
+            Warns that one core has much more synaptic work than the mean.
+            """,
+        why="""
+            A step lasts as long as its slowest core. A single neuron that hears very much cannot
+            be split, and a small network may not have enough work for its cores.
+            """,
+        example="""
+            self.fc = nn.Linear(100_000, 1)  # one neuron, behind a layer that is spread out
+            # SNN210: the busiest core has 3.1 times the synaptic work of the mean
+            """,
+        help="split the layer, or accept the longer step",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping as Table
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,8 +12,6 @@ import numpy as np
 
 from snncc.diagnostics import refuse
 from snncc.ir.network import Encoder, Network, Place
-
-_CHIPS = "chips"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +25,21 @@ class Mapping:
     The spikes of a source enter at the cores it is given, each through an input neuron there; the
     sums of a readout are those of neurons that do not spike, read from outside. Encoders are on
     the host, and their currents are written into the neurons that take them.
+
+    ``activity`` is what the mapping was made for: the spikes each neuron sends in a step on the
+    average, float32 by place; empty where every neuron counted as one that always fires.
     """
 
     chips: int
     core_of: Table[str, np.ndarray]
+    activity: Table[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        cores = {name: np.asarray(core, np.int32) for name, core in self.core_of.items()}
-        for core in cores.values():
-            core.flags.writeable = False
-        object.__setattr__(self, "core_of", MappingProxyType(cores))
+        for name, kind in (("core_of", np.int32), ("activity", np.float32)):
+            arrays = {key: np.array(value, kind) for key, value in getattr(self, name).items()}
+            for array in arrays.values():
+                array.flags.writeable = False
+            object.__setattr__(self, name, MappingProxyType(arrays))
 
     @property
     def cores(self) -> np.ndarray:
@@ -59,21 +62,22 @@ class Mapping:
     def save(self, path: Path) -> None:
         """Write an .npz: the arrays by name, and how many chips."""
         arrays = {f"core.{name}": core for name, core in self.core_of.items()}
+        arrays |= {f"activity.{name}": rate for name, rate in self.activity.items()}
         with path.open("wb") as file:
-            np.savez_compressed(file, **{_CHIPS: np.int64(self.chips)}, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, chips=np.int64(self.chips), **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Mapping:
         """Read what ``save`` wrote. Raises SnnccError (SNN305) where it is no such file."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                chips = int(file[_CHIPS])
-                cores = {
-                    name.removeprefix("core."): core
-                    for name, core in file.items()
-                    if name.startswith("core.")
-                }
-            return cls(chips, cores)
+                chips = int(file["chips"])
+                parts: dict[str, dict[str, np.ndarray]] = {"core": {}, "activity": {}}
+                for key, array in file.items():
+                    kind, dot, name = key.partition(".")
+                    if dot:
+                        parts[kind][name] = array
+            return cls(chips, parts["core"], parts["activity"])
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise refuse("SNN305", f"{path} holds no readable mapping ({error})") from None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import networkx as nx
 
@@ -18,6 +18,9 @@ from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Tensors, loops_together
 from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, is_linear
 from snncc.ir.shapes import output_shape
+
+if TYPE_CHECKING:
+    from snncc.ir.mapping import Mapping as CoreMapping
 
 Shape = tuple[int, ...]
 
@@ -134,6 +137,7 @@ class Network:
     """Places in an order in which undelayed projections point forward, and their projections.
 
     ``levels``: after balance-delays, the step at which each place answers step 0 of the input.
+    ``mapping``: after partition, the core of every neuron.
     """
 
     places: Mapping[str, Place]
@@ -142,6 +146,7 @@ class Network:
     name: str = "network"
     time_steps: int | None = None
     levels: Mapping[str, int] | None = None
+    mapping: CoreMapping | None = field(default=None, repr=False)
 
     @classmethod
     def build(
@@ -202,7 +207,7 @@ class Network:
         tensors: Tensors | None = None,
         levels: Mapping[str, int] | None = None,
     ) -> Network:
-        """The same network with some parts replaced, ordered and checked anew."""
+        """The same network with some parts replaced, ordered and checked anew, on no cores yet."""
         return Network.build(
             self.places.values() if places is None else places,
             self.projections if projections is None else projections,

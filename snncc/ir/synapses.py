@@ -66,12 +66,21 @@ class Reach:
 
     The channels of a convolution's input are one class a position, those of its output another,
     so that ``between`` (target classes, source classes), sparse 0-1, stays small. ``sources`` and
-    ``targets`` give the class of each neuron, int32, in the order of the flat place.
+    ``targets`` give the class of each neuron, int32, in the order of the flat place. ``axes`` says
+    for each axis of the target how its positions (rows) hang on the source, sparse 0-1; it is None
+    where the axes cannot be told apart.
     """
 
     sources: np.ndarray
     targets: np.ndarray
     between: Matrix
+    axes: tuple[Matrix, ...] | None = None
+
+    def arrivals(self, spikes: np.ndarray) -> np.ndarray:
+        """What arrives at each flat target if each flat source sends so many ``spikes``; floats."""
+        sent = np.bincount(self.sources, spikes, self.between.shape[1])
+        received: np.ndarray = (self.between @ sent)[self.targets]
+        return received
 
     def per_part(self, parts: np.ndarray, count: int) -> Matrix:
         """Synapses (source classes, ``count``) by the part, 0 … count − 1, each target is in."""
@@ -171,7 +180,8 @@ class _Segment:
             sources = np.add.outer(sources * len(columns), column.reshape(sizes))
             order += block.sources
         sources = sources.transpose(np.argsort(order)).ravel()
-        return Reach(sources.astype(np.int32), targets.astype(np.int32), between)
+        axes = tuple(_joined(axis).reach for axis in self.axes)
+        return Reach(sources.astype(np.int32), targets.astype(np.int32), between, axes)
 
     def matrix(self) -> Matrix:
         """All connections, from the flat source to the flat output."""

@@ -1,22 +1,37 @@
 """What a compiled network runs on: limits of the hardware, each with its source."""
 
 from snncc.diagnostics import refuse
+from snncc.targets.chip import BUILT_IN, Chip, built_in, load_chip
 from snncc.targets.loihi import LOIHI
 from snncc.targets.reference import REFERENCE
 from snncc.targets.target import Constant, Target
 
-__all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "target", "targets"]
+__all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "of_chip", "target", "targets"]
 
 
 def targets() -> tuple[Target, ...]:
     """All targets, the default one first."""
-    return (LOIHI, REFERENCE)
+    return (LOIHI, REFERENCE, *(of_chip(built_in(name)) for name in BUILT_IN))
 
 
 def target(name: str) -> Target:
-    """The target of that name. Raises SnnccError (SNN313)."""
+    """The target of that name, or of the chip in a .toml file. Raises SnnccError (SNN313, 320)."""
+    if name.endswith(".toml"):
+        return of_chip(load_chip(name), name)
     for each in targets():
         if each.name == name:
             return each
     known = ", ".join(each.name for each in targets())
     raise refuse("SNN313", f"there is no target {name!r}; there are {known}")
+
+
+def of_chip(chip: Chip, name: str = "") -> Target:
+    """The target that maps a network to the cores of ``chip``."""
+    return Target(
+        name or chip.name,
+        chip.title,
+        passes=("realise-projections", "balance-delays", "partition", "place", "route"),
+        backends=("reference", "cycle"),
+        constants=chip.constants,
+        chip=chip,
+    )

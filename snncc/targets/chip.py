@@ -173,6 +173,11 @@ def built_in(name: str) -> Chip:
     return parse_chip(resource.read_text(encoding="utf-8"), f"{name}.toml")
 
 
+def find_chip(name: str) -> Chip:
+    """One of our own chips by its name, or the one in a file. Raises as `load_chip` does."""
+    return built_in(name) if name in BUILT_IN else load_chip(name)
+
+
 def load_chip(path: str | Path) -> Chip:
     """The chip in a user's file. Raises SnnccError (SNN320), with everything that is wrong."""
     try:

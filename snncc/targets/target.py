@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from snncc.targets.chip import Chip
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Target:
     """A machine, the passes that bring a Network to it, and the backends that run the result.
 
     ``passes`` names them in order; ``emits`` is the backend whose package goes into a compiled
-    program, or "".
+    program, or "". ``chip`` is what a target with a mesh of cores is made of; its passes that have
+    an option ``chip`` are given the target's name.
     """
 
     name: str
@@ -29,6 +34,7 @@ class Target:
     emits: str = ""
     backends: tuple[str, ...] = ("reference",)
     constants: tuple[Constant, ...] = ()
+    chip: Chip | None = None
 
     def __getitem__(self, name: str) -> float:
         """The value of the constant of that name. Raises KeyError."""

@@ -6,10 +6,11 @@ change did to them is then in its diff. Lines of code stand for their numbers.
 
 from __future__ import annotations
 
+import json
 import linecache
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from snncc.diagnostics import RULES, Finding, SnnccError
 from snncc.diagnostics.render import text
 from snncc.frontends.checkpoints import open_model
 from snncc.frontends.data import read_data
+from snncc.ir.text import parse_network
+from snncc.passes.partition import Partition
 from snncc.targets import chip
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -75,7 +78,50 @@ def chip_file(folder: Path) -> None:
     chip.load_chip(folder / "mine.toml")
 
 
+def mapped_to(small: Mapping[str, object], module: nn.Module, *shape: int) -> Callable[..., None]:
+    """Map ``module`` to a Loihi 1 with other constants, and raise all that is said."""
+
+    def example(folder: Path) -> None:
+        text = (Path(chip.__file__).parent / "loihi1.toml").read_text()
+        text = text.replace('name = "loihi1"', 'name = "small"')
+        for key, value in small.items():
+            shown = json.dumps(value)
+            text, found = re.subn(rf"(?m)^({key} = {{ value = )[^,]+", rf"\g<1>{shown}", text)
+            assert found == 1
+        (folder / "small.toml").write_text(text)
+        target = str(folder / "small.toml")
+        raise SnnccError(
+            snncc.check(module.eval(), torch.ones(4, 1, *shape), target, input="spike").findings
+        )
+
+    return example
+
+
+def delay_too_long(folder: Path) -> None:
+    network = parse_network("""
+    network loop {
+      source %in [2] spike
+      neuron %a [2] {}
+        %in -> %a
+        %a -> %a after 70
+    }""")
+    raise SnnccError(Partition("loihi1")(network).findings)
+
+
+NORMALISED = nn.Sequential(
+    snncc.nn.OverTime(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))), snncc.nn.IF()
+)
+ONE = {"neurons": 1, "tile_columns": 1, "tile_rows": 1}
+
 BY_HAND: dict[str, Callable[[Path], None]] = {
+    "SNN201": mapped_to({"thresholds": "layer"}, NORMALISED, 1, 4, 4),
+    "SNN204": mapped_to({"synapse_words": 7}, NET, 8),
+    "SNN205": mapped_to({"fan_in_lists": 7}, NET, 8),
+    "SNN206": mapped_to({"neurons": 1, "fan_out_axons": 7}, NET, 8),
+    "SNN207": mapped_to({"neurons": 1, "routing_entries": 7}, NET, 8),
+    "SNN208": mapped_to({**ONE, "chips": 5}, NET, 8),
+    "SNN209": delay_too_long,
+    "SNN210": mapped_to({"neurons": 8}, nn.Sequential(nn.Linear(64, 1), snncc.nn.IF()), 64),
     "SNN303": shape_missing,
     "SNN304": unsafe_file,
     "SNN305": unreadable_file,
@@ -88,7 +134,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
 """Those that no network is to blame for."""
 
 
-UNREACHED = {"SNN201"}
+UNREACHED: set[str] = set()
 """Codes that nothing gives yet."""
 
 

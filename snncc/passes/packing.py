@@ -1,0 +1,74 @@
+"""Bricks into cores: each core as full as the chip allows, bricks that talk on one core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from snncc.passes.demands import Demands
+
+
+@dataclass
+class Packing:
+    """Cores filled one brick at a time; ``core`` is that of each brick, −1 before it has one.
+
+    ``need`` (bricks, resources) and ``room`` (resources,) of an empty core. ``kind``: bricks of
+    different kinds never share a core.
+    """
+
+    need: np.ndarray
+    room: np.ndarray
+    demands: Demands
+    kind: np.ndarray
+    core: np.ndarray = field(init=False)
+    cores: int = 0
+
+    def __post_init__(self) -> None:
+        self.core = np.full(len(self.need), -1, np.int64)
+        self._free = np.empty((256, len(self.room)))
+        self._kinds = np.full(256, -1, np.int64)
+        talk = self.demands.spikes
+        self._talk = (talk + talk.T).tocsr()
+
+    def _open(self, brick: int) -> None:
+        """Give ``brick`` a new core, with what room is left for others."""
+        if self.cores == len(self._free):
+            self._free = np.concatenate([self._free, np.empty_like(self._free)])
+            self._kinds = np.concatenate([self._kinds, np.full_like(self._kinds, -1)])
+        self._free[self.cores] = self.room
+        self._kinds[self.cores] = self.kind[brick]
+        self.cores += 1
+        self._put(brick, self.cores - 1)
+
+    def join(self, bricks: Iterable[int]) -> None:
+        """Put each brick where it fits: with those it talks to most, else near them, else alone."""
+        for brick in bricks:
+            friends = self._friends(brick)
+            need = self.need[brick]
+            for core in friends[:4]:
+                if self._kinds[core] == self.kind[brick] and (need <= self._free[core]).all():
+                    self._put(brick, int(core))
+                    break
+            else:
+                fits = (need <= self._free[: self.cores]).all(1)
+                fits &= self._kinds[: self.cores] == self.kind[brick]
+                (cores,) = np.nonzero(fits)
+                if not len(cores):
+                    self._open(brick)
+                    continue
+                near = friends[0] if len(friends) else 0
+                self._put(brick, int(cores[np.abs(cores - near).argmin()]))
+
+    def _put(self, brick: int, core: int) -> None:
+        self.core[brick] = core
+        self._free[core] -= self.need[brick]
+
+    def _friends(self, brick: int) -> np.ndarray:
+        """Cores of the bricks it talks to, those of most spikes first."""
+        begin, end = self._talk.indptr[brick : brick + 2]
+        cores = self.core[self._talk.indices[begin:end]]
+        placed = cores >= 0
+        found, at = np.unique(cores[placed], return_inverse=True)
+        return found[np.argsort(-np.bincount(at, self._talk.data[begin:end][placed]), kind="stable")]

@@ -1,0 +1,54 @@
+"""route: what every link of the mesh carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy import sparse
+
+from snncc.ir.network import Network
+from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.demands import Structure
+from snncc.targets.chip import find_chip
+from snncc.targets.mesh import Mesh
+
+_DIRECTIONS = ("east", "west", "north", "south")
+
+
+@dataclass(frozen=True)
+class Route(Pass):
+    """Route every spike along its row first, then along its column, and add up the links.
+
+    The way is fixed by the mesh, so that nothing in the network changes; the report has the
+    spikes a step on the busiest link and on the mean one, and how long the busiest needs for them.
+    """
+
+    name: ClassVar[str] = "route"
+    reads: ClassVar[type[Form]] = Network
+    writes: ClassVar[type[Form]] = Network
+
+    chip: str = "loihi1"
+
+    def __call__(self, form: Form) -> Outcome:
+        assert isinstance(form, Network)
+        if form.mapping is None:
+            raise ValueError("route reads a network that was partitioned")
+        chip = find_chip(self.chip)
+        mesh = Mesh(chip, form.mapping.chips)
+        demands = Structure.of(form, chip, form.mapping.activity).demands(form.mapping.core_of)
+        flow = sparse.coo_array(demands.spikes)
+        loads = mesh.loads(flow.row.astype(np.int64), flow.col.astype(np.int64), flow.data)
+        busiest = int(loads.argmax())
+        tile, direction = divmod(busiest, 4)
+        row, column = divmod(tile, mesh.columns)
+        used = loads[loads > 1e-9]
+        report: dict[str, object] = {
+            "links in use": len(used),
+            "spikes on the mean link": float(used.mean()) if len(used) else 0.0,
+            "spikes on the busiest link": float(loads[busiest]),
+            "busiest link": f"{_DIRECTIONS[direction]} of tile ({column}, {row})",
+            "seconds on the busiest link": float(loads[busiest]) / chip.link_spikes_s,
+        }
+        return Outcome(form, report=report)
