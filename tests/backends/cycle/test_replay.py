@@ -91,7 +91,7 @@ def by_hand(network, mapping, chip, spikes):
     return counts, hops, links
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_counts_are_those_of_every_synapse_written_down(data):
     network, mapping, rng = small.random_network(
@@ -313,7 +313,7 @@ def test_the_packets_of_one_core_are_timed_as_event_by_event(data):
     assert found.core_ns[0].max() == pytest.approx(plainly(found, spikes, 0), rel=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_the_order_of_service_matters_little(data):
     """Oldest first or first come, first served: apart by the longest way where buffers never
