@@ -102,7 +102,7 @@ def simulate(
 
     With a ``level`` it runs on the "cycle" backend and ``timing`` is what that says: "count" adds
     up what each core does, "cycle", the default there, times every packet
-    (`snncc.backends.cycle`). Both replay the spikes on ``chip``, by default Loihi 1, with
+    (`snncc.backends.cycle`). Both replay the spikes on ``chip``, by default the target's, with
     ``mapping`` from neurons to cores, by default the program's own, in so many ``workers``.
 
     With "lava" the package is emitted anew, so that no file of a program's folder is executed, and
@@ -149,7 +149,9 @@ def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> 
     mapping = mapping or program.scheduled.mapping
     chip = chip or find_target(program.target).chip
     if mapping is None:
-        raise refuse("SNN316", "the program has no mapping to cores", help="give one")
+        message = f"a program for {program.target} has no mapping to cores"
+        help = "compile it for a chip, --target loihi1, or give a mapping"
+        raise refuse("SNN316", message, help=help)
     try:
         return wire(program.scheduled, mapping, chip or built_in("loihi1"))
     except ValueError as error:

@@ -127,7 +127,7 @@ def command(
     if Path(what).is_dir():
         program = load(what)
     else:
-        target = "reference" if backend == "reference" else "loihi"
+        target = {"lava": "loihi", "cycle": chip_name or "loihi1"}.get(backend, "reference")
         program = open_model(what, options).compile(target, options)
     if keep_aap:
         program = replace(program, keep_aap=True)

@@ -39,6 +39,14 @@ def test_it_prints_time_and_energy_beside_the_accuracy(run, program, data, mappi
     assert "every packet timed" in result.stdout
 
 
+def test_a_model_is_mapped_to_the_chip_on_the_way(run, model, data):
+    given = ("simulate", model, "--input", data, "--backend", "cycle", "--limit", 2)
+    for chip, more in (("loihi1", ()), ("loihi2", ("--chip", "loihi2"))):
+        result = run(*given, *more)
+        assert result.exit_code == 0, result.output
+        assert f"on 1 × {chip}" in result.stdout
+
+
 def test_count_level_takes_no_longer_and_the_same_energy(run, program, data, mapping):
     given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
     said = {}
