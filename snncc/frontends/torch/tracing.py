@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from snncc.diagnostics import Location, SnnccError, refuse
 from snncc.frontends import snntorch
@@ -101,7 +101,7 @@ def _kind_of(value: object) -> str:
 def _check_values(module: nn.Module) -> None:
     """Raise SnnccError (SNN307) for a parameter or buffer without real numbers in it."""
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if isinstance(tensor, UninitializedTensorMixin):
+        if is_lazy(tensor):
             said, help = "has no shape yet", "run the lazy layer once before"
         elif tensor.is_meta:
             said, help = "is on the device meta, without values", "load the weights before"
