@@ -2,7 +2,8 @@
 
 1. a head given by index or name is taken
 2. else the only head that is spike-only up to its readout
-3. else, when an auxiliary path leaks into the spike path, the edges it leaks by are the findings
+3. else, when an auxiliary path leaks into the spike path, the edges it leaks by are the findings,
+   with what else is wrong in the spike path alone
 4. else, with several heads, the user must choose, and hears what is wrong with each where all are;
    with one, the check says what is wrong with it
 """
@@ -53,15 +54,23 @@ class SelectHead(Pass):
             ]
             why = f"head {good[0]} is spike-only up to its readout, {', '.join(others)}"
             return _first(form, good[0], why)
-        leaked = {f.message: f for name in names for f in leaks(form, name)}
-        if leaked and not good:  # rule 3
-            return Outcome(form, tuple(leaked.values()))
+        leaked = {name: leaks(form, name) for name in names}
+        if any(leaked.values()) and not good:  # rule 3
+            edges = {f.message: f for found in leaked.values() for f in found}
+            own = [f for name in names if leaked[name] for f in _own(form, name, lowered[name])]
+            return Outcome(form, (*edges.values(), *own))
         state = "all are" if good else "none is"  # rule 4
         message = f"the network has the heads {', '.join(names)}, and {state} spike-only"
         node = form.nodes[form.heads[names[0]]]
         found = [f for each in lowered.values() for f in each.findings if f.is_error]
         reasons = () if good else dict.fromkeys(found)
         return Outcome(form, (Finding("SNN403", message, node.origin, node.name), *reasons))
+
+
+def _own(graph: Graph, head: str, lowering: Lowering) -> tuple[Finding, ...]:
+    """What is wrong with a head in nodes that no other head reads."""
+    others = {n for name, end in graph.heads.items() if name != head for n in graph.ancestors(end)}
+    return tuple(f for f in lowering.findings if f.is_error and f.node not in others)
 
 
 def single(graph: Graph, head: str) -> Graph:

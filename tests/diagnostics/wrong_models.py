@@ -445,6 +445,23 @@ class LeakingAuxiliaryPath(Flat):
 
 
 @wrong()
+class LeakAndMore(nn.Module):
+    """An activation in the spike path alone is wrong whatever leaks."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = (nn.Linear(8, 8) for _ in range(3))
+        self.sn1, self.sn2, self.sn3 = IF(), IF(), IF()
+
+    def forward(self, x):
+        s = self.sn1(self.fc1(x))
+        a = torch.relu(self.fc2(s))
+        o = self.sn2(s + 0.1 * a)  # <- SNN401
+        o = self.sn3(torch.tanh(self.fc3(o)))  # <- SNN105
+        return o.mean(0), a.mean(0)
+
+
+@wrong()
 class MergedHeads(Flat):
     def forward(self, x):
         s = self.sn1(self.fc1(x))
