@@ -12,7 +12,7 @@ import torch
 
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.data import InputKind, Layout
-from snncc.frontends.torch import arrange, as_example, trace
+from snncc.frontends.torch import arrange, as_example, trace, unread
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
@@ -79,9 +79,11 @@ def check(
     ]
     try:
         graph = trace(
-            module, as_example(example_input), time_steps=time_steps, layout=layout, input=input
-        )
-        findings: Iterable[Finding] = run(graph, passes).findings
+            module, as_example(example_input), time_steps=time_steps, layout=layout, input=input,
+            lenient=True,
+        )  # fmt: skip
+        found = (*unread(graph.nodes.values()), *run(graph, passes).findings)
+        findings: Iterable[Finding] = dict.fromkeys(found)
     except SnnccError as error:
         findings = error.findings
     return Report(ordered(findings))

@@ -224,6 +224,17 @@ class Identity(Op):
     what: str = "identity"
 
 
+@dataclass(frozen=True)
+class Unread(Op):
+    """What a front end could not read, for the reason that the finding ``code`` gives.
+
+    Only a Graph that is checked has it; it has no meaning, and no text form.
+    """
+
+    code: str
+    message: str
+
+
 # -- time ------------------------------------------------------------------------------------
 
 

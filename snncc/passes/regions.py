@@ -70,6 +70,7 @@ from snncc.ir.ops import (
     When,
     is_linear,
     is_max_pool,
+    Unread,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape, window_sizes
 from snncc.ir.values import ValueSet
@@ -251,6 +252,9 @@ class Lowering:
                 return self._over_time(node, op)
             case Delay():
                 return self._delayed(node, op)
+            case Unread():
+                self._sound(node.inputs)
+                return self._find(op.code, node, op.message)
             case Elementwise():
                 return self._elementwise(node, op)
             case Concat():

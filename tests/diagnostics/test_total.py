@@ -132,7 +132,7 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_a_module_that_is_odd(name):
     make, code = ODD[name]
-    assert errors(make()) == [code]
+    assert set(errors(make())) == {code}
 
 
 FINE = {

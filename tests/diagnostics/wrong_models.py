@@ -541,6 +541,22 @@ class UnknownOp(Flat):
 
 
 @wrong()
+class SeveralUnknownOps(nn.Module):
+    """What cannot be read does not hide what comes behind it."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = (nn.Linear(8, 8) for _ in range(3))
+        self.sn1, self.sn2, self.sn3 = IF(), IF(), IF()
+
+    def forward(self, x):
+        x = self.sn1(torch.special.bessel_j0(self.fc1(x)))  # <- SNN301
+        x, _ = self.fc2(x).sort(-1)  # <- SNN301
+        x = torch.relu(self.fc3(self.sn2(x)))  # <- SNN105
+        return self.sn3(x.cumsum(0))  # <- SNN112
+
+
+@wrong()
 class BranchOnData(Flat):
     def forward(self, x):
         x = self.sn1(self.fc1(x))

@@ -20,7 +20,7 @@ from snncc.frontends.torch.axes import Axes, Extent, MixedAxes, features
 from snncc.frontends.torch.loops import Loop, together
 from snncc.frontends.torch.neurons import Neurons, joined
 from snncc.ir.graph import Node, Rate, Signal
-from snncc.ir.ops import Constant, Input, Number, Op, Ref, Reshape
+from snncc.ir.ops import Constant, Input, Number, Op, Ref, Reshape, Unread
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,15 @@ WRITES = frozenset({
 })  # fmt: skip
 
 
+_PASSED_OVER = ("SNN112", "SNN301")
+
+
 class Recorder(TorchFunctionMode):
     """Records one run.
 
     ``handlers`` maps a function's name to (parameter names, handler). ``known`` are tensors that
-    existed before the run, under the names they get.
+    existed before the run, under the names they get. A ``lenient`` one goes on where what it
+    cannot read leaves the rest readable: an `Unread` node says what it was.
     """
 
     def __init__(
@@ -95,8 +99,10 @@ class Recorder(TorchFunctionMode):
         samples: int,
         steps: int | None,
         single_step: bool,
+        lenient: bool = False,
     ) -> None:
         super().__init__()
+        self._lenient = lenient
         self.handlers, self.paths = handlers, paths
         self.samples, self.single_step = samples, single_step
         self.steps = steps
@@ -357,8 +363,9 @@ class Recorder(TorchFunctionMode):
                 raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
             error = self.refuse("SNN301", f"nobody here knows the op {name}")
             if not isinstance(result, torch.Tensor) or result.dim():
-                raise error
-            self.lose(result, error)  # one number for all samples: a branch may ask about it
+                self._pass_over(error, reads, result)
+            else:
+                self.lose(result, error)  # one number for all samples: a branch may ask about it
             return result
         parameters, handler = self.handlers[base]
         if name == "__get__":
@@ -369,7 +376,27 @@ class Recorder(TorchFunctionMode):
             answer = None if together(self, call) else self._handled(handler, call, reads)
             return result if written or answer is None else answer
         except MixedAxes as error:
-            raise self.refuse("SNN112", f"{base}: {error}") from None
+            self._pass_over(self.refuse("SNN112", f"{base}: {error}"), reads, result)
+        except SnnccError as error:
+            self._pass_over(error, reads, result)
+        return result
+
+    def _pass_over(self, error: SnnccError, reads: Sequence[torch.Tensor], result: object) -> None:
+        """Go on behind ``error`` where results are as their arguments are, else raise it."""
+        (finding,) = error.findings
+        alike = {tensor.shape: tensor for tensor in reads[::-1]}
+        results = [t for t in _tensors_in(result) if not any(t is read for read in reads)]
+        known = len({tensor.shape for tensor in results}) == 1 and results[0].shape in alike
+        if not self._lenient or finding.code not in _PASSED_OVER or not known:
+            raise error
+        op, shape = Unread(finding.code, finding.message), results[0].shape
+        like, axes = self.solid(alike[shape])
+        inputs = [self.solid(tensor)[0] for tensor in reads]
+        with self.loop.call([self.tracked(alike[shape])]):
+            rate = self.nodes[like].signal.rate
+            name = self.emit(op, inputs, features(axes, shape), axes, rate, what="unread")
+            for tensor in results:
+                self.bind(tensor, name, axes)
 
     def _before_write(self, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments with a copy of a constant that the call writes to; else nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from snncc.diagnostics import Location, SnnccError, refuse
+from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends import snntorch
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
@@ -21,7 +21,7 @@ from snncc.frontends.torch.recorder import Recorder
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
-from snncc.ir.ops import Constant, Identity, Input
+from snncc.ir.ops import Constant, Identity, Input, Unread
 
 Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
@@ -38,6 +38,7 @@ def trace(
     time_steps: int | None = None,
     layout: Layout | None = None,
     input: InputKind = "analog",
+    lenient: bool = False,
 ) -> Graph:
     """Record ``module`` on ``example_input`` and return what it computes in one time step.
 
@@ -45,7 +46,8 @@ def trace(
     "NT", (N, …) for "N"; without a layout, an odd number of axes is "TN", an even one "N".
     ``time_steps`` says that the module computes one step and is called that many times. ``input``
     declares what the values are. The module itself is not touched: a copy in float64 runs, twice,
-    on different data and batch sizes, and both recordings must agree.
+    on different data and batch sizes, and both recordings must agree. A ``lenient`` one goes on
+    behind ops that it cannot read, as far as it can; the Graph has them as `Unread`.
 
     Raises SnnccError: SNN1xx (temporal mixing, neurons without exact form), SNN3xx (whatever a
     recording cannot see).
@@ -65,12 +67,12 @@ def trace(
     steps = example.shape[axes.index("T")] if "T" in axes else None
     samples = [n for n in (2, 3, 4) if n not in (steps, time_steps)][:2]
     try:
-        return _agreed(module, example, axes, samples, time_steps, input, torch.float64)
+        return _agreed(module, example, axes, samples, time_steps, input, torch.float64, lenient)
     except SnnccError as error:
         forced = any(f.code == "SNN314" and "dtype" in f.message for f in error.findings)
         if not forced:
             raise
-        return _agreed(module, example, axes, samples, time_steps, input, torch.float32)
+        return _agreed(module, example, axes, samples, time_steps, input, torch.float32, lenient)
 
 
 def as_example(value: object) -> torch.Tensor:
@@ -174,7 +176,7 @@ def _first_line(error: BaseException) -> str:
 
 def _agreed(
     module: nn.Module, example: torch.Tensor, axes: Axes, samples: list[int],
-    time_steps: int | None, kind: InputKind, dtype: torch.dtype,
+    time_steps: int | None, kind: InputKind, dtype: torch.dtype, lenient: bool,
 ) -> Graph:  # fmt: skip
     """Two recordings, on other data and another batch size, that agree."""
     batch = axes.index("N")
@@ -185,7 +187,10 @@ def _agreed(
         _check_finite(named)
         data = example.index_select(batch, torch.arange(count) % example.shape[batch])
         data = (_other(data, kind) if run else data).to(dtype)
-        recordings.append(_record(twin, data, axes, count, time_steps, kind, named))
+        graph = _record(twin, data, axes, count, time_steps, kind, named, lenient)
+        recordings.append(graph)
+        if graph.of_type(Unread):
+            return with_values(graph)
     _compare(*recordings)
     return with_values(recordings[0])
 
@@ -222,13 +227,13 @@ def _check_finite(named: Mapping[str, torch.Tensor]) -> None:
 
 def _record(
     twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
-    kind: InputKind, named: Mapping[str, torch.Tensor],
+    kind: InputKind, named: Mapping[str, torch.Tensor], lenient: bool,
 ) -> Graph:  # fmt: skip
     steps = data.shape[axes.index("T")] if "T" in axes else None
     single = time_steps is not None
     recorder = Recorder(
         HANDLERS, {id(tensor): name for name, tensor in named.items()},
-        {id(part): path for path, part in twin.named_modules()}, samples, steps, single,
+        {id(part): path for path, part in twin.named_modules()}, samples, steps, single, lenient,
     )  # fmt: skip
     rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
     shape = features(axes, data.shape)
@@ -237,20 +242,36 @@ def _record(
     data = data.clone()
     recorder.bind(data, name, axes)
     try:
+        output = _run(recorder, twin, data, dtype)
+        heads = _heads(recorder, output)
+        recorder.loop.finish(heads.values())
+    except SnnccError as error:
+        raise SnnccError((*unread(recorder.nodes.values()), *error.findings)) from None
+    total = time_steps if single else recorder.steps
+    return Graph.build(
+        recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
+    )
+
+
+def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.dtype) -> object:
+    try:
         with recorder.attached(twin), undisturbed(twin, data.dtype), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Widened() if dtype == torch.float64 else nullcontext(), recorder:
-                output = twin(data)
+                return twin(data)
     except SnnccError:
         raise
     except (Exception, SystemExit) as error:
         message = f"{type(error).__name__} in forward: {_first_line(error)}"
         raise refuse("SNN314", message, recorder.here_or(error)) from None
-    heads = _heads(recorder, output)
-    recorder.loop.finish(heads.values())
-    total = time_steps if single else recorder.steps
-    return Graph.build(
-        recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
+
+
+def unread(nodes: Iterable[Node]) -> tuple[Finding, ...]:
+    """A finding for each node that a lenient recording could not read."""
+    return tuple(
+        Finding(node.op.code, node.op.message, node.origin, node.name)
+        for node in nodes
+        if isinstance(node.op, Unread)
     )
 
 
