@@ -155,9 +155,11 @@ def printer(names: Collection[str]) -> Observer:
 
 
 def with_reset(graph: Graph, reset: Reset) -> Graph:
-    """The same graph with every neuron reset this way: another network than was trained."""
+    """The same graph with every neuron reset this way at once: another network than was trained."""
     nodes = (
-        replace(node, op=replace(node.op, reset=reset)) if isinstance(node.op, Spiking) else node
+        replace(node, op=replace(node.op, reset=reset, when="now"))
+        if isinstance(node.op, Spiking)
+        else node
         for node in graph.nodes.values()
     )
     return Graph.build(nodes, graph.tensors, graph.heads, graph.name, graph.time_steps)

@@ -307,7 +307,9 @@ def test_a_membrane_at_the_threshold_is_a_tie_and_counted_apart(graph, inputs, w
 
 
 def test_with_reset_changes_every_neuron_and_nothing_else(graph):
-    soft = with_reset(graph, "soft")
-    assert {n.op.reset for n in soft.neurons} == {"soft"}
+    late = [replace(n, op=replace(n.op, when="next")) if isinstance(n.op, Spiking) else n
+            for n in graph.nodes.values()]  # fmt: skip
+    soft = with_reset(Graph.build(late, graph.tensors, graph.heads), "soft")
+    assert {(n.op.reset, n.op.when) for n in soft.neurons} == {("soft", "now")}
     others = [n for n in soft.nodes.values() if not isinstance(n.op, Spiking)]
     assert others == [n for n in graph.nodes.values() if not isinstance(n.op, Spiking)]

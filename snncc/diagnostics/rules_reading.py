@@ -163,7 +163,8 @@ READING = (
         Severity.ERROR,
         what="""
             Reports a neuron that keeps its membrane between calls and is called at several places,
-            other than once in each step of a loop over time.
+            other than once in each step of a loop over time; and one that is passed another state
+            by hand than its last call returned.
             """,
         why="""
             The second call goes on from the membrane the first one left. Populations do not share
@@ -175,7 +176,8 @@ READING = (
             x = self.sn(self.conv1(x))
             x = self.sn(self.conv2(x))  # SNN309: starts from conv1's membrane
             """,
-        help="give each call site a neuron module of its own",
+        help="give each call site a neuron module of its own, and each call of a loop the state "
+        "that the last one returned",
     ),
     Rule(
         "SNN310",

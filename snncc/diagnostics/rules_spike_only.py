@@ -223,13 +223,15 @@ SPIKE_ONLY = (
         why="""
             The chip runs one step after the other and keeps membranes and spikes. A mean, a norm
             or an attention over T needs all steps at once. Behind the last spikes a reduction over
-            T is part of the readout and is fine.
+            T is part of the readout and is fine. A membrane kept by hand in a Python loop is such
+            an op too, until its module is registered as a neuron.
             """,
         example="""
             centred = x - x.mean(dim=0, keepdim=True)  # x is (T, N, C, H, W)
             y = self.sn(self.conv(centred))  # SNN112
             """,
-        help="mix time only after the last spikes",
+        help="mix time only after the last spikes; a neuron of your own that is written as a loop "
+        "is taught with snncc.register_neuron (docs/neurons.md)",
     ),
     Rule(
         "SNN113",

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import snncc
+from snncc.diagnostics import RULES
 from snncc.ir.text import parse_graph, parse_network
 
 
@@ -131,7 +132,19 @@ def test_explain_a_rule(run, refused):
     result = run("explain", "SNN103")
     assert result.exit_code == 0
     assert result.stdout.startswith("SNN103 product-of-non-spikes (error)")
+    assert run("explain", "product-of-non-spikes").stdout == result.stdout
     refused("explain", "SNN999", said="error[SNN313]")
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_explain_every_rule(run, code):
+    result = run("explain", code)
+    assert (result.exit_code, result.stderr) == (0, "")
+    title, *lines = result.stdout.splitlines()
+    assert title.startswith(f"{code} {RULES[code].name} (")
+    headings = [line for line in lines if line and not line.startswith(" ")]
+    assert headings == ["What it does", "Why it matters", "Example", "What to do"]
+    assert all(lines[lines.index(heading) + 1].startswith("    ") for heading in headings)
 
 
 def test_targets_have_sources(run):

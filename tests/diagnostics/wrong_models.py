@@ -384,6 +384,20 @@ class Cumulative(Flat):
 
 
 @wrong()
+class NeuronByHand(Flat):
+    """A neuron as a loop over time: to be registered."""
+
+    def forward(self, x):
+        x, v, out = self.fc1(x), torch.zeros(1, 8), []
+        for current in x:
+            v = v + current  # <- SNN112
+            s = (v >= 1).to(v.dtype)
+            v = v - s
+            out.append(s)
+        return self.sn2(self.fc2(torch.stack(out)))
+
+
+@wrong()
 class NoSpikes(nn.Module):
     def __init__(self):
         super().__init__()
@@ -601,6 +615,22 @@ class StateSharedByCalls(nn.Module):
 
     def forward(self, x):
         return self.sn(self.sn(self.fc(x)))  # <- SNN309
+
+
+@wrong()
+class StateNotPassedOn(nn.Module):
+    """Each step starts from the state before the first one."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = nn.Linear(8, 8), snntorch.Leaky(0.9)
+
+    def forward(self, x):
+        start, out = self.lif.init_leaky(), []
+        for step in x:
+            s, _ = self.lif(self.fc(step), start)  # <- SNN309
+            out.append(s)
+        return torch.stack(out)
 
 
 @wrong()
