@@ -119,7 +119,8 @@ def compile(
     ``reset`` gives every neuron another reset than it was trained with.
 
     With ``verify`` both sides of each pass run in float64 on samples of the example, of
-    ``calibration`` and on random ones, spike for spike. ``on_pass`` is shown each `Stage`,
+    ``calibration`` and on random ones, spike for spike. Where the target has cores, the spikes of
+    ``calibration`` say how much work each neuron is. ``on_pass`` is shown each `Stage`,
     ``source`` says where the module came from ("name", "sha256").
 
     Raises SnnccError with all findings where the module cannot be compiled, and SNN316 for an

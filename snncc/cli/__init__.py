@@ -8,7 +8,17 @@ import click
 
 from snncc.cli.errors import Guarded
 
-COMMANDS = ("compile", "check", "simulate", "show", "explain", "targets", "passes", "lava")
+COMMANDS = (
+    "compile",
+    "check",
+    "simulate",
+    "export",
+    "show",
+    "explain",
+    "targets",
+    "passes",
+    "lava",
+)
 
 
 class Commands(Guarded, click.Group):

@@ -44,7 +44,7 @@ reset_option = click.option(
     "--calibrate",
     type=click.Path(path_type=Path),
     metavar="DATA.npz",
-    help="Recordings to verify the translation on.",
+    help="Recordings to verify the translation on, and to measure the work of each neuron with.",
 )
 @reset_option
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
@@ -92,6 +92,7 @@ def command(
         program = opened.compile(
             target,
             options,
+            calibration=None if calibrate is None else opened.example,
             reset=reset,
             strict=strict,
             keep_aap=keep_aap,

@@ -13,6 +13,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -223,9 +224,9 @@ def parse_chip(text: str, file: str) -> Chip:
         if not wrong:
             entry = given[key]
             power = _SCALES.get(f.metadata["unit"], {}).get(entry["unit"])
-            # As text, because 23.6 pJ times 1e-12 is not the float nearest to it.
+            # In decimals, because 23.6 times 1e-12 is not the float nearest to 23.6 pJ.
             value = entry["value"]
-            values[key] = value if power is None else float(f"{value}e{power}")
+            values[key] = value if power is None else float(Decimal(str(value)).scaleb(power))
             cited[key] = str(sources.get(entry["source"], entry["source"]))
     if said:
         raise _refusal(file, said)

@@ -50,9 +50,10 @@ def test_a_board_is_as_square_as_it_can_be(chips, size):
 
 def test_a_file_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text(LOIHI1.replace('"loihi1"', '"mine"').replace("value = 23.6", "value = 7"))
+    text = LOIHI1.replace('"loihi1"', '"mine"').replace("value = 23.6", "value = 7")
+    path.write_text(text.replace('value = 3.5, unit = "ns"', 'value = 3.5e-9, unit = "s"'))
     chip = load_chip(path)
-    assert (chip.name, chip.synapse_j) == ("mine", 7e-12)
+    assert (chip.name, chip.synapse_j, chip.synapse_s) == ("mine", 7e-12, 3.5e-9)
 
 
 def line(key: str, rest: str) -> str:

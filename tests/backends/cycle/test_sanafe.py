@@ -20,11 +20,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snncc.backends.cycle import measure, wire
+from snncc.backends.sanafe import export, group_names
 from snncc.ir.interpreter import run_network
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Network, Neuron, Population, Projection, Readout, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape
-from snncc.targets.chip import built_in
+from snncc.passes.partition import Partition
+from snncc.passes.place import Place
+from snncc.passes.route import Route
+from snncc.targets.chip import built_in, load_chip
 
 pytestmark = pytest.mark.slow
 LOIHI = built_in("loihi1")
@@ -45,13 +49,18 @@ def compared(network, mapping, chip, inputs, timeout=300):
     The functional run goes on as long as the chip, so that no place falls silent before the end.
     """
     (source,) = network.sources
-    steps = len(inputs)
+    timing, spikes = ours(network, mapping, chip, inputs)
+    barrier = timing.wiring.barrier_s
+    task = sanafe.job(network, mapping, chip, barrier, len(inputs), {source.name: inputs})
+    return timing, sanafe.run(task, timeout), spikes
+
+
+def ours(network, mapping, chip, inputs):
+    """Timing and spikes."""
+    (source,) = network.sources
     run = run_network(network, {source.name: torch.tensor(inputs[:, None], dtype=torch.float64)})
     spikes = {name: s.numpy() for name, s in run.spikes.items()}
-    timing = measure(wire(network, mapping, chip), [spikes])
-    barrier = timing.wiring.barrier_s
-    task = sanafe.job(network, mapping, chip, barrier, steps, {source.name: inputs})
-    return timing, sanafe.run(task, timeout), spikes
+    return measure(wire(network, mapping, chip), [spikes]), spikes
 
 
 def assert_counts_equal(timing, found, spikes):
@@ -207,3 +216,83 @@ def test_where_the_times_part(threshold, size):
             else:  # what ours takes more is its full buffers
                 assert theirs > free.step_ns[t] * 0.99
     assert apart, "the test is to show what happens where they part"
+
+
+def assert_files_say_the_same(network, mapping, chip, inputs, folder):
+    """The files of `export`, read by SANA-FE itself, against our run."""
+    timing, spikes = ours(network, mapping, chip, inputs)
+    (source,) = network.sources
+    export(network, mapping, chip, folder, {source.name: inputs})
+    files = [str(folder / name) for name in ("architecture.yaml", "network.yaml")]
+    read = sanafe.run({"files": files, "steps": len(inputs), "traces": True}, 300)
+    place = {group: name for name, group in group_names(network).items()}
+    read["spikes"] = [[(place[group], n) for group, n in step] for step in read["spikes"]]
+    steps = assert_counts_equal(timing, read, spikes)
+    mine = timing.core_j.sum(1)[:steps]
+    # A membrane that comes back to exactly zero counts as at rest there and not here.
+    assert (mine >= np.array(read["perf"]["total_energy"]) * (1 - 1e-9)).all()
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_exported_files_of_random_networks(tmp_path_factory, data):
+    network, mapping, rng = small.random_network(
+        lambda low, high: data.draw(st.integers(low, high)), whole=True
+    )
+    inputs = (rng.random((6, *network.sources[0].shape)) < 0.4).astype(float)
+    folder = tmp_path_factory.mktemp("sanafe")
+    assert_files_say_the_same(network, mapping, small.CHIP, inputs, folder)
+
+
+def test_exported_files_of_a_network_with_relays_on_its_mapped_cores(tmp_path):
+    """Padded and plain convs, copies, relays, thresholds by channel, dense; on a mapping of ours."""
+    rng = np.random.default_rng(3)
+    tensors = {
+        "a": rng.integers(-4, 9, (4, 2, 3, 3)).astype(float),
+        "b": rng.integers(-4, 9, (6, 4, 3, 3)).astype(float),
+        "c": rng.integers(-4, 9, (5, 6 * 4 * 4)).astype(float),
+        "t": rng.integers(5, 12, (4, 1, 1)).astype(float),
+    }
+    whole = Neuron(threshold=9.0)
+    network = Network.build(
+        [
+            Source("in", (2, 6, 6)),
+            Population("stage.1/sn", (4, 6, 6), Neuron(threshold=Ref("t"))),
+            Population("stage.1/sn@+1", (4, 6, 6), Neuron(decay=0.0), "relay"),
+            Population("gate", (4, 6, 6), Neuron(decay=0.0, threshold=2.0), "gate"),
+            Population("stage_1_sn", (4, 6, 6), Neuron(threshold=1.0, reset="soft")),
+            Population("late", (6, 4, 4), whole),
+            Readout("y", (5,)),
+        ],
+        [
+            Projection("in", "stage.1/sn", (Conv(Ref("a"), padding=(1, 1)),)),
+            Projection("stage.1/sn", "stage.1/sn@+1"),
+            Projection("stage.1/sn", "stage_1_sn"),
+            Projection("stage.1/sn@+1", "gate"),
+            Projection("stage_1_sn", "gate"),
+            Projection("gate", "late", (Conv(Ref("b")),)),
+            Projection("late", "y", (Reshape((6 * 4 * 4,)), Dense(Ref("c")))),
+        ],
+        tensors, time_steps=8,
+        levels={"in": 0, "stage.1/sn": 1, "stage.1/sn@+1": 2, "stage_1_sn": 2, "gate": 3,
+                "late": 4, "y": 5},
+    )  # fmt: skip
+    chip = replace(small.CHIP, name="small", neurons=40)
+    text = chip_text(chip)
+    path = tmp_path / "small.toml"
+    path.write_text(text)
+    assert load_chip(path).neurons == chip.neurons
+    form = Route(str(path))(Place(str(path))(Partition(str(path))(network).form).form).form
+    assert len(form.mapping.cores) > 8
+    inputs = (rng.random((8, 2, 6, 6)) < 0.4).astype(float)
+    assert_files_say_the_same(network, form.mapping, load_chip(path), inputs, tmp_path / "out")
+
+
+def chip_text(chip):
+    """A chip as the file it would be read from."""
+    rows = [
+        f"{c.name} = {{ value = {c.value!r}, unit = \"{c.unit}\", source = \"assumed\" }}"
+        for c in chip.constants
+    ]
+    rows.append('thresholds = { value = "neuron", unit = "per", source = "assumed" }')
+    return "\n".join([f'name = "{chip.name}"', 'title = "small"', "[constants]", *rows])

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from snncc.backends.sanafe import NEVER, architecture
 from snncc.ir.mapping import Mapping
 from snncc.ir.matrix import compose
 from snncc.ir.network import Network, Population, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
-
-NEVER = 1e30
 
 
 def interpreter() -> Path:
@@ -39,82 +38,6 @@ def run(job: dict, timeout: float) -> dict:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-2000:]
         return json.loads(found.read_text())
-
-
-def architecture(chip: Chip, mesh: Mesh, barrier_s: float, inputs: int) -> str:
-    """One kind of tile and core; ``inputs`` input neurons a core, each a unit of its own there.
-
-    SANA-FE has no port between a tile and its core: its share is part of axon-in. It tells
-    accessing a neuron, which every neuron is in every step, from updating it, which the active
-    ones are.
-    """
-
-    def direction(name: str, energy: float, latency: float) -> str:
-        return f"        energy_{name}_hop: {energy!r}\n        latency_{name}_hop: {latency!r}\n"
-
-    ew, ns = (chip.hop_ew_j, chip.hop_ew_s), (chip.hop_ns_j, chip.hop_ns_s)
-    hops = "".join(direction(n, *c) for n, c in
-                   (("north", ns), ("south", ns), ("east", ew), ("west", ew)))  # fmt: skip
-    return f"""architecture:
-  name: chip
-  attributes:
-    topology: mesh
-    width: {mesh.columns}
-    height: {mesh.rows}
-    link_buffer_size: {chip.buffer_spikes}
-    sync_model: fixed
-    latency_sync: {barrier_s!r}
-  tile:
-    - name: tile[0..{mesh.columns * mesh.rows - 1}]
-      attributes:
-{hops}      core:
-        - name: core[0..{chip.cores_per_tile - 1}]
-          attributes:
-            buffer_position: soma
-            buffer_inside_unit: false
-            max_neurons_supported: 1024
-          axon_in:
-            - name: axon_in
-              attributes:
-                energy_message_in: {chip.tile_j + chip.axon_in_j!r}
-                latency_message_in: {chip.tile_s + chip.axon_in_s!r}
-          soma:
-            - name: lif
-              attributes:
-                model: leaky_integrate_fire
-                energy_access_neuron: {chip.neuron_inactive_j!r}
-                latency_access_neuron: {chip.neuron_inactive_s!r}
-                energy_update_neuron: {chip.neuron_active_j - chip.neuron_inactive_j!r}
-                latency_update_neuron: {chip.neuron_active_s - chip.neuron_inactive_s!r}
-                energy_spike_out: 0.0
-                latency_spike_out: 0.0
-            - name: input[0..{max(inputs, 2) - 1}]
-              attributes:
-                model: input
-                energy_access_neuron: 0.0
-                latency_access_neuron: 0.0
-                energy_update_neuron: 0.0
-                latency_update_neuron: 0.0
-                energy_spike_out: 0.0
-                latency_spike_out: 0.0
-          dendrite:
-            - name: dendrite
-              attributes:
-                model: accumulator
-                energy_update: 0.0
-                latency_update: 0.0
-          synapse:
-            - name: synapse
-              attributes:
-                model: current_based
-                energy_process_spike: {chip.synapse_j!r}
-                latency_process_spike: {chip.synapse_s!r}
-          axon_out:
-            - name: axon_out
-              attributes:
-                energy_message_out: {chip.axon_out_j!r}
-                latency_message_out: {chip.axon_out_s!r}
-"""
 
 
 def job(

@@ -3,7 +3,7 @@
     python run.py JOB.json RESULT.json
 
 A job has the architecture as YAML text, groups of neurons, edges between them and a number of
-steps; the result has SANA-FE's own counts, energies and times of every step, and the seconds it
+steps, or instead of the first three the ``files`` of an architecture and a network; the result has SANA-FE's own counts, energies and times of every step, and the seconds it
 took to build and to run.
 """
 
@@ -18,6 +18,12 @@ import sanafe
 
 
 def build(job):
+    if "files" in job:
+        architecture_path, network_path = job["files"]
+        architecture = sanafe.load_arch(architecture_path)
+        chip = sanafe.SpikingChip(architecture)
+        chip.load(sanafe.load_net(network_path, architecture))
+        return chip
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as file:
         file.write(job["architecture"])
     architecture = sanafe.load_arch(file.name)

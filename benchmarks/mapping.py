@@ -1,0 +1,82 @@
+"""Mapping of a dual-stream ResNet at 224×224, T = 4, on Loihi 1 and Loihi 2: time and quality.
+
+    python benchmarks/mapping.py [--depth 18|50] [--size 224] [--chip loihi1 --chip my_chip.toml]
+
+The bounds for 18 layers: partition, place and route under 5 minutes; the busiest core has at most
+1.3 times the mean synaptic work; at least 2 times fewer spikes × hops than placed at random. Every
+neuron counts as one that fires at every step, relays too. Exits with 1 when a bound is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+import torch
+from trace_lower_fold import DEPTHS, PASSES, peak
+
+from snncc import floorplan
+from snncc.frontends.torch import trace
+from snncc.nn import DualStreamResNet
+from snncc.passes.balance_delays import BalanceDelays
+from snncc.passes.base import Form, Pass
+from snncc.passes.partition import Partition
+from snncc.passes.place import Place
+from snncc.passes.realise_projections import RealiseProjections
+from snncc.passes.route import Route
+
+SECONDS, BALANCE, FEWER = 300.0, 1.3, 2.0
+
+
+def scheduled(depth: int, size: int) -> Form:
+    block, blocks = DEPTHS[depth]
+    module = DualStreamResNet(
+        3, 1000, (64, 128, 256, 512), blocks, "iand", block, time_steps=4, stem_kernel=7,
+        stem_stride=2, stem_pool=True,
+    ).eval()  # fmt: skip
+    form: Form = trace(module, torch.rand(1, 3, size, size))
+    for each in (*PASSES, RealiseProjections(), BalanceDelays()):
+        form = each(form).form
+    return form
+
+
+def mapped(form: Form, chip: str) -> bool:
+    """Map and print; whether every bound holds."""
+    passes: tuple[Pass, ...] = (Partition(chip, balance=BALANCE), Place(chip), Route(chip))
+    reports: dict[str, Any] = {}
+    start = time.perf_counter()
+    for each in passes:
+        begin = time.perf_counter()
+        outcome = each(form)
+        form, reports[each.name] = outcome.form, outcome.report
+        print(f"{each!s:<28}{time.perf_counter() - begin:8.1f} s {peak():6.2f} GB")
+        for finding in outcome.findings:
+            print(finding)
+        if not outcome.ok:
+            return False
+    seconds = time.perf_counter() - start
+    print("\n".join(floorplan.table(reports)))
+    balance = reports["partition"]["largest work over mean"]
+    fewer = reports["place"]["times fewer"]
+    print(
+        f"\n{chip}: {seconds:.0f} s (bound {SECONDS:g}), largest work {balance:.3f} of the mean "
+        f"(bound {BALANCE}), {fewer:.2f} times fewer hops than at random (bound {FEWER:g})\n"
+    )
+    return bool(seconds < SECONDS and balance <= BALANCE and fewer >= FEWER)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--depth", type=int, choices=DEPTHS, default=18)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--chip", action="append")
+    options = parser.parse_args()
+    form = scheduled(options.depth, options.size)
+    held = [mapped(form, chip) for chip in options.chip or ("loihi1", "loihi2")]
+    return int(not all(held))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

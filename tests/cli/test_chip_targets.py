@@ -1,0 +1,101 @@
+"""compile, check, simulate and export for loihi1, loihi2 and a chip file of one's own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc.ir.mapping import Mapping
+
+LOIHI1 = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
+
+
+def chip(path, **values):
+    text = LOIHI1.replace('name = "loihi1"', 'name = "mine"')
+    for key, value in values.items():
+        text = re.sub(rf"(?m)^({key} = {{ value = )[^,]+", rf"\g<1>{value}", text)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("target", ["loihi1", "loihi2"])
+def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
+    result = run("compile", model, "--target", target, "-o", "out", "--calibrate", data)
+    assert result.exit_code == 0, result.output
+    for title in ("cores", "full", "work", "hops"):
+        assert re.search(rf"  {title} +\d|  {title} +neurons", result.stdout), title
+    program = snncc.load("out")
+    mapping = Mapping.load("out/mapping.npz")
+    assert program.scheduled.mapping.core_of.keys() == mapping.core_of.keys()
+    source = program.scheduled.sources[0].name
+    rate = np.load(data)["inputs"].mean((0, 1))
+    assert np.allclose(program.scheduled.mapping.activity[source], rate)
+    for name, core in program.scheduled.mapping.core_of.items():
+        assert np.array_equal(core, mapping.core_of[name])
+    with open("out/mapping.txt") as file:
+        assert f"chips of {target}; at least" in file.read()
+    squares = ET.parse("out/mapping.svg").getroot()
+    assert len(squares) == 1 + len(mapping.cores)
+    result = run("simulate", "out", "--input", data, "--backend", "cycle")
+    assert result.exit_code == 0, result.output
+    assert "energy a sample" in result.stdout
+
+
+def test_without_calibration_every_neuron_counts_alike(run, model):
+    assert run("compile", model, "--target", "loihi1", "-o", "out").exit_code == 0
+    assert not snncc.load("out").scheduled.mapping.activity
+
+
+def test_a_chip_of_ones_own_goes_into_the_program(run, model, data, tmp_path):
+    path = chip(tmp_path / "mine.toml", neurons=100, synapse_j=1000)
+    result = run("compile", model, "--target", "mine.toml", "-o", "out")
+    assert result.exit_code == 0, result.output
+    path.unlink()
+    shutil.move("out", "moved")
+    cores = snncc.load("moved").scheduled.mapping
+    neurons = sum(core.size for core in cores.core_of.values())
+    assert len(cores.cores) >= neurons / 100
+    result = run("simulate", "moved", "--input", data, "--backend", "cycle")
+    assert result.exit_code == 0, result.output
+    assert run("targets").stdout.count("synapse_j") == 2
+
+
+def test_check_says_what_does_not_fit(run, model, tmp_path):
+    chip(tmp_path / "mine.toml", fan_in_lists=8, synapse_words=4)
+    result = run("check", model, "--target", "mine.toml")
+    assert result.exit_code == 1, result.output
+    assert {"SNN204", "SNN205"} <= set(re.findall(r"SNN\d+", result.stdout))
+    assert run("check", model, "--target", "loihi1").exit_code == 0
+
+
+def test_a_chip_file_that_is_wrong(refused, run, model, tmp_path):
+    refused("compile", model, "--target", "none.toml", said="none.toml cannot be read")
+    chip(tmp_path / "mine.toml", neurons=0)
+    refused("compile", model, "--target", "mine.toml", said="that is at least 1")
+
+
+def test_export_writes_the_files_of_sanafe(run, model, data):
+    assert run("compile", model, "--target", "loihi1", "-o", "out").exit_code == 0
+    result = run("export", "--format", "sanafe", "out", "-o", "files", "--input", data)
+    assert result.exit_code == 0, result.output
+    with open("files/network.yaml") as file:
+        text = file.read()
+    spikes = int(np.load(data)["inputs"][:, 0].sum())
+    assert text.count("true") - text.count("log_spikes: true") == spikes
+    mapping = snncc.load("out").scheduled.mapping
+    assert text.count("# ") == len(mapping.core_of)
+    with open("files/architecture.yaml") as file:
+        assert "energy_process_spike: 2.36e-11" in file.read()
+
+
+def test_export_needs_a_program_with_cores(refused, program):
+    refused(
+        "export", "--format", "sanafe", program, "-o", "files",
+        said="is compiled for loihi and lies on no cores",
+    )  # fmt: skip
