@@ -65,7 +65,7 @@ class Sums:
         many = f"{len(self.names)} sums of spikes go" if len(self.names) > 1 else (
             f"{self.names[0]}, a sum of spikes, goes")  # fmt: skip
         message = (
-            f"{many} to their readers term by term: {self.distributed.axons:,} axons and up to "
+            f"{many} on term by term: {self.distributed.axons:,} axons and up to "
             f"{self.distributed.synapses:,} AC a step, against {self.gated.axons:,} and "
             f"{self.gated.synapses:,} with a gate for each"
         )
