@@ -67,15 +67,17 @@ def check(
     layout: Layout | None = None,
     time_steps: int | None = None,
     cut_merge: bool = False,
+    stock_only: bool = False,
 ) -> Report:
     """Everything the compiler would say about ``module``, without making a program.
 
     The same recording, passes and rules as `compile`; ``strict`` makes an analog encoder on the
-    host an error. Raises SnnccError only for a ``target`` that is not there (SNN313).
+    host an error, ``stock_only`` what the target's own software does not have. Raises SnnccError
+    only for a ``target`` that is not there (SNN313).
     """
     passes = [
         *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
-        *target_passes(target),
+        *target_passes(target, stock_only=stock_only),
     ]
     try:
         graph = trace(
@@ -103,6 +105,7 @@ def compile(
     keep_aap: bool = False,
     cut_merge: bool = False,
     strict: bool = False,
+    stock_only: bool = False,
     reset: Reset | None = None,
     verify: bool = True,
     print_after: Collection[str] = (),
@@ -116,7 +119,9 @@ def compile(
     ``time_steps`` is T for a module of one step, which is called T times. ``input`` declares what
     the values are. ``head`` picks one of several outputs; ``keep_aap`` keeps the auxiliary path as
     a host-side hybrid; ``cut_merge`` keeps the spike-only branch of outputs that were averaged.
-    ``reset`` gives every neuron another reset than it was trained with.
+    ``reset`` gives every neuron another reset than it was trained with. With ``stock_only`` nothing
+    is used that the target's own software does not have: relays in the place of delays, and what
+    has no such place is refused (SNN213).
 
     With ``verify`` both sides of each pass run in float64 on samples of the example, of
     ``calibration`` and on random ones, spike for spike. Where the target has cores, the spikes of
@@ -129,9 +134,9 @@ def compile(
     _check_options(weight_bits, reset)
     passes = [
         *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
-        *target_passes(target),
+        *(scheduling := target_passes(target, stock_only=stock_only)),
     ]
-    scheduled_from = len(passes) - len(target_passes(target))
+    scheduled_from = len(passes) - len(scheduling)
     begin = time.perf_counter()
     example = as_example(example_input)
     graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
@@ -164,6 +169,7 @@ def compile(
         "keep_aap": keep_aap,
         "cut_merge": cut_merge,
         "strict": strict,
+        "stock_only": stock_only,
         "reset": reset,
     }
     return Program(

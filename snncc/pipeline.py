@@ -95,12 +95,18 @@ def frontend_passes(
     )
 
 
-def target_passes(name: str) -> tuple[Pass, ...]:
-    """Network to what the target runs; none where it runs any Network. Raises SNN313, SNN320."""
-    return tuple(
-        _pass(each, **({"chip": name} if "chip" in {f.name for f in fields(find(each))} else {}))
-        for each in find_target(name).passes
-    )
+def target_passes(name: str, *, stock_only: bool = False) -> tuple[Pass, ...]:
+    """Network to what the target runs; none where it runs any Network. Raises SNN313, SNN320.
+
+    With ``stock_only`` nothing is used that the target's own software does not have.
+    """
+    machine = find_target(name)
+    options = {"chip": name, "delays": 0 if stock_only else machine.delays}
+    passes = [
+        _pass(each, **{f.name: options[f.name] for f in fields(find(each)) if f.name in options})
+        for each in machine.passes
+    ]
+    return (*passes, _pass("check-stock")) if stock_only and passes else tuple(passes)
 
 
 def run(

@@ -235,8 +235,9 @@ class Program:
             (folder / "mapping.svg").write_text(floorplan.picture(mapping, machine.chip))
             if self.target.endswith(".toml"):
                 shutil.copyfile(self.target, folder / CHIP)
+        processes = None
         if emits := machine.emits:
-            emit(emits, self, folder / emits)
+            processes = emit(emits, self, folder / emits)
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -246,6 +247,7 @@ class Program:
             "keep_aap": self.keep_aap,
             "auxiliary": list(self.auxiliary),
             **self.about,
+            **({} if processes is None else {"processes": processes}),
             "findings": [_finding_as_dict(finding) for finding in self.findings],
             "files": _digests(folder),
         }
@@ -289,7 +291,7 @@ def load(path: str | Path) -> Program:
 
 _OWN = frozenset({
     "format", "version", "snncc", "target", "head", "keep_aap", "auxiliary", "findings",
-    "files", "checksum",
+    "files", "checksum", "processes",
 })  # fmt: skip
 
 
@@ -310,11 +312,14 @@ def replaceable(path: str | Path) -> bool:
     return is_program(path) or not any(path.iterdir())
 
 
-def emit(backend: str, program: Program, folder: Path) -> None:
-    """Write the package a backend runs. Raises SnnccError as the backend does, and SNN313."""
+def emit(backend: str, program: Program, folder: Path) -> Any:
+    """Write the package a backend runs. Raises SnnccError as the backend does, and SNN313.
+
+    Returns what the backend says of it, plain values for the manifest.
+    """
+    options = {"stock_only": True} if program.about.get("options", {}).get("stock_only") else {}
     for entry in entry_points(group="snncc.backends", name=backend):
-        entry.load()(program.scheduled, folder, program.graph.time_steps)
-        return
+        return entry.load()(program.scheduled, folder, program.graph.time_steps, **options)
     known = ", ".join(sorted(e.name for e in entry_points(group="snncc.backends")))
     raise refuse("SNN313", f"there is no backend {backend!r} to emit for; there are {known}")
 

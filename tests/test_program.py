@@ -184,7 +184,7 @@ def test_the_program_says_what_went(module, program):
     assert set(program.auxiliary) <= set(program.graph.nodes)
     assert program.about["verification"]["ties"] == 0
     assert program.about["verification"]["spikes"] > 0
-    assert program.about["passes"][-1] == "balance-delays"
+    assert program.about["passes"][-1] == "balance-delays{delays=62}"
 
 
 def test_a_kept_aap_runs_on_the_host_on_the_programs_spikes(module):
@@ -298,9 +298,25 @@ def test_stripping_saves_the_macs_and_the_chip_does_only_acs(module, program):
     assert simulation.before.total.mac == 3 * (program.about["stripped"]["mac"] + classifier)
     assert simulation.after.total.mac == 0
     assert simulation.after.total.ac > 0
-    relays = [p.name for p in program.scheduled.populations if p.role == "relay"]
+
+
+def test_stock_only_puts_relays_in_the_place_of_delays(module, program):
+    stock = snncc.compile(module, events(2), input="spike", stock_only=True)
+    assert stock.about["passes"][-2:] == ["balance-delays", "check-stock"]
+    relays = [p.name for p in stock.scheduled.populations if p.role == "relay"]
     assert relays
-    assert all(simulation.after.parts[name].updates for name in relays)
+    assert not any(p.role == "relay" for p in program.scheduled.populations)
+    mine, theirs = snncc.simulate(stock, events(3)), snncc.simulate(program, events(3))
+    assert all(mine.after.parts[name].updates for name in relays)
+    assert torch.equal(mine.result.outputs, theirs.result.outputs)
+
+
+def test_stock_only_refuses_what_no_stock_process_does(module):
+    with pytest.raises(SnnccError, match="SNN213") as caught:
+        snncc.compile(module, events(2), input="spike", stock_only=True, reset="soft")
+    reasons = [f.message for f in caught.value.findings if f.code == "SNN213"]
+    assert len(reasons) > 1
+    assert all(reason.endswith(" has a soft reset") for reason in reasons)
 
 
 def test_a_backend_the_program_is_not_for_is_refused(module):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snncc.cli.compile import target_option
+from snncc.cli.compile import stock_only_option, target_option
 from snncc.cli.errors import Command
 from snncc.cli.model import Options, gather_options, model_options, open_model
 
@@ -38,9 +38,16 @@ _IN_A_REPOSITORY = ("sarif", "github")
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
 )
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
+@stock_only_option
 @model_options()
 def command(
-    model: str, target: str, form: str, output: Path | None, strict: bool, options: Options
+    model: str,
+    target: str,
+    form: str,
+    output: Path | None,
+    strict: bool,
+    stock_only: bool,
+    options: Options,
 ) -> None:
     """Say everything that stands between MODEL and a target.
 
@@ -52,7 +59,7 @@ def command(
     from snncc.diagnostics.render import FORMATS as RENDERERS
 
     try:
-        findings = _findings(model, target, options, strict)
+        findings = _findings(model, target, options, strict, stock_only)
     except SnnccError as error:
         if form in ("text", "json"):
             raise
@@ -79,8 +86,11 @@ def checked(arguments: Sequence[str]) -> tuple[Finding, ...]:
     return gather_options(_findings)(**said)
 
 
-def _findings(model: str, target: str, options: Options, strict: bool) -> tuple[Finding, ...]:
-    return open_model(model, options).check(target, options, strict=strict).findings
+def _findings(
+    model: str, target: str, options: Options, strict: bool, stock_only: bool
+) -> tuple[Finding, ...]:
+    opened = open_model(model, options)
+    return opened.check(target, options, strict=strict, stock_only=stock_only).findings
 
 
 def _write(path: Path, text: str) -> None:

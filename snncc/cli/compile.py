@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,13 @@ reset_option = click.option(
 )
 
 
+stock_only_option = click.option(
+    "--stock-only",
+    is_flag=True,
+    help="Use nothing that the target's own software does not have.",
+)
+
+
 @click.command("compile", cls=Command)
 @click.argument("model", metavar="MODEL")
 @target_option
@@ -49,6 +57,7 @@ reset_option = click.option(
 @reset_option
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
 @keep_aap_option
+@stock_only_option
 @click.option("--no-verify", is_flag=True, help="Do not run both sides of each pass.")
 @click.option(
     "--print-after",
@@ -66,6 +75,7 @@ def command(
     reset: Any,
     strict: bool,
     keep_aap: bool,
+    stock_only: bool,
     no_verify: bool,
     print_after: tuple[str, ...],
     time_passes: bool,
@@ -86,7 +96,7 @@ def command(
             f"{folder} exists and is not a compiled program",
             help="choose another name with -o, or remove it first",
         )
-    count = len(frontend_passes()) + len(target_passes(target))
+    count = len(frontend_passes()) + len(target_passes(target, stock_only=stock_only))
     opened = open_model(model, options, calibrate)
     with counted("compiling", count + 1) as advance:
         program = opened.compile(
@@ -96,6 +106,7 @@ def command(
             reset=reset,
             strict=strict,
             keep_aap=keep_aap,
+            stock_only=stock_only,
             verify=not no_verify,
             print_after=print_after,
             on_pass=lambda stage: advance(1),
@@ -132,8 +143,14 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
         names = ", ".join(encoder.name for encoder in network.encoders)
         rows.append(("encoders", f"{names}: {count(macs)} MAC a sample on the host"))
     rows.append(("network", _populations(program)))
-    if program.scheduled is not None and program.scheduled.levels:
-        rows.append(("latency", f"{max(program.scheduled.levels.values())} steps"))
+    if schedule := about["reports"].get("balance-delays"):
+        rows += _schedule(schedule)
+    if processes := _manifest(folder).get("processes"):
+        named = {
+            whose: ", ".join(f"{number} {name}" for name, number in kinds.items()) or "none"
+            for whose, kinds in processes.items()
+        }
+        rows.append(("processes", f"of Lava's {named['stock']}; of our own {named['own']}"))
     machine = find_target(program.target)
     if machine.chip:
         rows += _mapped(about["reports"])
@@ -153,6 +170,26 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
     rows.append(("written", f"{folder} ({size / 1e6:.1f} MB)"))
     title = f"{model} for {program.target}"
     return [title, *(f"  {name:<13}{value}" for name, value in rows)]
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return read
+
+
+def _schedule(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Latency, throughput, and what it costs that spikes wait."""
+    yield "latency", f"{report['latency']} steps"
+    if "steps a sample" in report:
+        idle = report["idle steps"]
+        more = f", {idle} of them idle" if idle else ""
+        yield "throughput", f"a sample every {report['steps a sample']} steps{more}"
+    longest = report["neuron-steps held back by the longest path"]
+    yield (
+        "waiting",
+        f"{report['neuron-steps held back']:,} neuron-steps ({longest:,} by the longest path), "
+        f"{report['relay neurons']:,} relay neurons",
+    )
 
 
 def _populations(program: Program) -> str:

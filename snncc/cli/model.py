@@ -77,10 +77,11 @@ class Model:
             self.module, self.example, target, source=source, **self._known(options), **more
         )
 
-    def check(self, target: str, options: Options, *, strict: bool) -> Report:
+    def check(self, target: str, options: Options, **more: Any) -> Report:
+        """The findings, with these options and ``more`` of `snncc.check`."""
         from snncc.compiler import check
 
-        return check(self.module, self.example, target, strict=strict, **self._known(options))
+        return check(self.module, self.example, target, **self._known(options), **more)
 
     def _known(self, options: Options) -> dict[str, Any]:
         return {

@@ -54,7 +54,7 @@ NOTES = (
             s2 = self.sn2(self.conv2(s1))
             s3 = self.sn3(self.conv3(s2) + self.skip(s1))  # SNN503: s1 waits for s2
             """,
-        help="a target with projection delays needs no relays",
+        help="a target with projection delays needs none (on Lava: compile without --stock-only)",
     ),
     Rule(
         "SNN504",
@@ -93,6 +93,26 @@ NOTES = (
             for block in self.blocks:  # fifty of them
                 out = out + block(out)  # SNN505: each term travels to the end
             """,
-        help="use a target with delays, graded relays, or a binary residual",
+        help="use a target with projection delays (on Lava: compile without --stock-only), relays "
+        "of graded spikes that carry the running sum, or a binary residual such as IAND",
+    ),
+    Rule(
+        "SNN507",
+        "spikes-delayed",
+        Severity.NOTE,
+        what="""
+            Says how many populations have spikes that are delivered later than one step after they
+            were sent.
+            """,
+        why="""
+            A spike arrives one step after it is sent, so that a connection that skips layers would
+            arrive early. A target that delays spikes holds them back at no cost in neurons, and
+            keeps them in the meantime.
+            """,
+        example="""
+            s2 = self.sn2(self.conv2(s1))
+            s3 = self.sn3(self.conv3(s2) + self.skip(s1))  # SNN507: s1 waits for s2
+            """,
+        help="on a target without delays relays do it (on Lava: --stock-only)",
     ),
 )

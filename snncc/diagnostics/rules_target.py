@@ -179,4 +179,64 @@ TARGET = (
             """,
         help="split the layer, or accept the longer step",
     ),
+    Rule(
+        "SNN211",
+        "loop-longer-than-its-delay",
+        Severity.ERROR,
+        what="""
+            Reports a recurrent loop that leads through more connections than the steps that pass
+            before its spikes come back in the trained network.
+            """,
+        why="""
+            Hardware takes a step for each connection. What a loop feeds back is a fixed number of
+            steps old, nearly always one: a neuron that hears itself fits, two populations between
+            which a spike goes round in one step do not.
+            """,
+        example="""
+            for x_t in x:
+                a = self.sn1(self.fc1(x_t) + self.back(b))  # b is one step old
+                b = self.sn2(self.fc2(a))  # SNN211: a -> b -> a takes two
+            """,
+        help="feed back what is as many steps old as the loop has connections, or let each neuron "
+        "hear its own layer only",
+    ),
+    Rule(
+        "SNN212",
+        "relays-too-many",
+        Severity.ERROR,
+        what="""
+            Reports a network whose skip connections would need more relay neurons than there are
+            neurons in the largest machine.
+            """,
+        why="""
+            On a target without delays a spike that waits is copied from relay to relay, a step
+            each. Relays grow with the number of neurons times the steps they wait: the residual
+            sums of 152 layers at 224 x 224 would need hundreds of millions.
+            """,
+        example="""
+            net = sew_resnet152(cnf="ADD")  # at 224 x 224
+            # snncc compile net.pt --stock-only: SNN212
+            """,
+        help="use a target with projection delays (on Lava: compile without --stock-only), relays "
+        "of graded spikes that carry the running sum, or a binary residual such as IAND; or raise "
+        "the limit with balance-delays{limit=N}",
+    ),
+    Rule(
+        "SNN213",
+        "not-stock",
+        Severity.ERROR,
+        what="""
+            Reports a population that the target's own software does not have, with --stock-only.
+            """,
+        why="""
+            Lava has a neuron with a hard reset, restarted for each sample or not, and synapses that
+            take one step. Everything else is a process of the emitted package, which runs in Lava's
+            simulator and has to be ported before it runs on a chip.
+            """,
+        example="""
+            self.sn = snncc.nn.IF(reset="soft")
+            # snncc compile net.pt --stock-only: SNN213
+            """,
+        help="compile without --stock-only, or train with hard resets that start at 0",
+    ),
 )

@@ -75,6 +75,12 @@ class Neuron:
         return self.decay == 0 and self.current_decay == 0 and self.when == "now"
 
     @property
+    def is_stock(self) -> bool:
+        """Whether Lava's own processes compute it."""
+        plain = self.reset == "hard" and not self.variant and self.initial == 0
+        return plain or self.is_memoryless
+
+    @property
     def variant(self) -> str:
         """What it is more than the first line above, in words; empty if nothing."""
         words = {"next": f"{self.reset} reset one step late", "both": "reset in two steps"}
@@ -136,7 +142,8 @@ Place = Source | Encoder | Population | Readout
 class Network:
     """Places in an order in which undelayed projections point forward, and their projections.
 
-    ``levels``: after balance-delays, the step at which each place answers step 0 of the input.
+    ``levels``: after balance-delays, the step at which each place answers step 0 of the input. They
+    are of the schedule alone: what a place says in its step t keeps that number.
     ``mapping``: after partition, the core of every neuron.
     """
 
@@ -246,6 +253,25 @@ class Network:
         whole = nx.DiGraph((p.source, p.target) for p in self.projections)
         whole.add_nodes_from(self.places)
         return loops_together(whole, place)
+
+    @property
+    def idle_steps(self) -> int:
+        """Steps between samples in which what a delay keeps of the first runs out."""
+        return max((p.delay for p in self.projections), default=0)
+
+    def span(self, p: Projection) -> int:
+        """Steps from the spike to its arrival, once there are levels."""
+        levels = self.levels or {}
+        return levels[p.target] + p.delay - levels[p.source]
+
+    def late(self, p: Projection) -> int:
+        """Steps beyond the one of every projection that spikes wait on the target.
+
+        What the host sends and what it hears waits there.
+        """
+        source, target = self.places[p.source], self.places[p.target]
+        on_host = not isinstance(source, Population) or isinstance(target, Readout)
+        return 0 if on_host else self.span(p) - 1
 
     def _by(self, end: Callable[[Projection], str]) -> Mapping[str, tuple[Projection, ...]]:
         table: dict[str, list[Projection]] = {name: [] for name in self.places}

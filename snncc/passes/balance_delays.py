@@ -1,4 +1,4 @@
-"""balance-delays: every projection takes one step, and what arrives together belongs together."""
+"""balance-delays: every spike takes one step, and what arrives together belongs together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from snncc.diagnostics import Finding, Location
-from snncc.ir.network import Encoder, Network, Neuron, Place, Population, Projection, Source
+from snncc.ir.network import Network, Neuron, Place, Population, Projection, Readout
 from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.levels import cheapest, earliest, held_back, long_loop, waiting
 
 COPY = Neuron(decay=0.0, threshold=1.0)
 """A memoryless neuron that fires when its one input does."""
@@ -18,112 +19,153 @@ COPY = Neuron(decay=0.0, threshold=1.0)
 
 @dataclass(frozen=True)
 class BalanceDelays(Pass):
-    """Level the places and put relays where a spike has to wait (design, section 3).
+    """Level the places and hold back the spikes that would arrive early (design, section 3).
 
     Hardware delivers a spike one step after it was sent.
 
-    1. The level of a place is the step at which it answers step 0 of the input: 0 for sources,
-       encoders and populations that only encoders feed, else one more than the highest level
-       among its sources. The currents of an encoder come from the host when they are needed.
-    2. A projection from level a to level b > a + 1 starts at a relay instead: a memoryless copy
-       of its source at level b − 1. Each source has one chain of relays, ``<source>@+1``,
-       ``<source>@+2``, …, as long as its farthest reader needs, shared by all its readers.
-    3. A readout is balanced like a population: what it sums in one step belongs to one step.
+    1. The level of a place is the step at which it answers step 0 of the input. What the host
+       sends is at level 0, and it sends it when it is needed: once for each level at which it is
+       read, so that sources and encoders wait for nothing.
+    2. The span of a projection is ``levels[target] + delay − levels[source]``, its ``delay`` being
+       the steps that its spikes are late in the trained network. Levels let each span at least 1
+       step and, of all such levels, hold back the fewest spikes (``passes.levels``).
+    3. A span above 1 + ``delays`` starts at a relay instead: a memoryless copy of its source. Each
+       source has one chain of relays, ``<source>@+K`` at K steps behind it, 1 + ``delays`` steps
+       apart, as long as its farthest reader needs, shared by all its readers.
+    4. What is left of a span above 1 is for the target to wait, up to ``delays`` steps more.
+    5. A readout waits on the host: it may hear of a step in parts, each when it comes.
 
-    Spikes are preserved, shifted by the level; relays repeat what their source said.
+    With ``delays`` 0 no levels need fewer relay neurons. With more they are those that hold back
+    least, and others may need fewer relays: only where there are none is that the optimum.
 
-    Refuses (SNN202) a projection with a delay of its own and a chain of relays from a source of
-    counts. Notes relays (SNN503) and warns when they outnumber all other neurons (SNN505).
+    Spikes are preserved, shifted by the level; relays repeat what their source said. Where a
+    projection has a delay d, samples are to be d steps apart (``Network.idle_steps``).
+
+    Refuses a loop with more hops than its delays have steps (SNN211) and more than ``limit`` relay
+    neurons (SNN212). Notes relays (SNN503) and delays (SNN507), and warns when relays outnumber all
+    other neurons (SNN505).
     """
 
     name: ClassVar[str] = "balance-delays"
     reads: ClassVar[type[Form]] = Network
     writes: ClassVar[type[Form]] = Network
+    delays: int = 0
+    """The longest delay of a projection on the target, beyond the one step."""
+    limit: int = 100_000_000
+    """As many neurons as the largest machine of Loihi chips has (Pohoiki Springs, 768 chips)."""
 
     def __call__(self, form: Form) -> Outcome:
         assert isinstance(form, Network)
-        levels = _levels(form)  # rules 1 and 3
-        problems = (*_delays(form), *_waiting_counts(form, levels))
-        if problems:
-            return Outcome(form, problems)
+        if loop := long_loop(form):
+            return Outcome(form, (_too_long(form, loop),))
+        levels = cheapest(form)  # rules 1 and 2
+        wait, stride = waiting(form, levels), 1 + self.delays
+        count = {name: steps // stride for name, steps in wait.items()}
+        if problem := self._too_many(form, count, wait):
+            return Outcome(form, (problem,))
         places: list[Place] = []
         projections: list[Projection] = []
         relays: list[Population] = []
+        at = dict(levels)
         for name, place in form.places.items():
-            readers = [p for p in form.outgoing[name] if not isinstance(place, Encoder)]
-            depth = max((levels[p.target] - levels[name] - 1 for p in readers), default=0)
-            chain = [_relay(place, k) for k in range(1, depth + 1)]  # rule 2
-            stages = [name, *(relay.name for relay in chain)]
-            places += [place, *chain]
-            relays += chain
-            levels |= {relay.name: levels[name] + k for k, relay in enumerate(chain, 1)}
-            projections += [Projection(a, b) for a, b in itertools.pairwise(stages)]
+            places.append(place)
+            stages = [name]
+            if isinstance(place, Population):
+                chain = [_relay(place, k * stride) for k in range(1, count[name] + 1)]  # rule 3
+                stages += [relay.name for relay in chain]
+                places += chain
+                relays += chain
+                at |= {each: levels[name] + k * stride for k, each in enumerate(stages)}
+                projections += [Projection(a, b) for a, b in itertools.pairwise(stages)]
             for p in form.outgoing[name]:
-                start = stages[levels[p.target] - levels[name] - 1] if p in readers else name
-                projections.append(replace(p, source=start))
-        network = form.with_changes(places, projections, levels=levels)
-        return Outcome(network, tuple(_notes(form, relays)), _report(form, network, relays))
+                held = isinstance(place, Population) and not _is_readout(form, p)  # rules 1 and 5
+                steps = levels[p.target] + p.delay - levels[name] - 1 if held else 0
+                projections.append(replace(p, source=stages[steps // stride]))
+        network = form.with_changes(places, projections, levels=at)
+        findings = _notes(form, network, relays, self.delays)
+        return Outcome(network, tuple(findings), _report(form, network, relays, levels))
+
+    def _too_many(
+        self, network: Network, count: Mapping[str, int], wait: Mapping[str, int]
+    ) -> Finding | None:
+        cost = {place.name: math.prod(place.shape) * count[place.name]
+                for place in network.populations}  # fmt: skip
+        total = sum(cost.values())
+        if total <= self.limit:
+            return None
+        worst = max(cost, key=lambda name: cost[name])
+        message = (
+            f"{total:,} relay neurons would serve {_neurons(network):,} others, "
+            f"{cost[worst]:,} of them {worst}, whose spikes wait {_steps(wait[worst])}; the limit is "
+            f"{self.limit:,}, and with projection delays of {_steps(max(wait.values()))}, "
+            f"{self.delays} now, there would be none"
+        )
+        return Finding("SNN212", message, _origin(network, worst), worst)
 
 
-def _levels(network: Network) -> dict[str, int]:
-    levels: dict[str, int] = {}
-    for name in network.places:
-        before = [
-            levels[p.source]
-            for p in network.incoming[name]
-            if p.delay == 0 and not isinstance(network.places[p.source], Encoder)
-        ]
-        levels[name] = 1 + max(before, default=-1)
-    return levels
+def _is_readout(network: Network, p: Projection) -> bool:
+    return isinstance(network.places[p.target], Readout)
 
 
-def _relay(place: Place, step: int) -> Population:
-    stands_for = place.stands_for if isinstance(place, Population) else place.name
-    origin = {"origin": place.origin} if isinstance(place, Population) else {}
-    return Population(f"{place.name}@+{step}", place.shape, COPY, "relay", stands_for, **origin)
+def _relay(place: Population, steps: int) -> Population:
+    stands_for = place.stands_for or place.name
+    return Population(
+        f"{place.name}@+{steps}", place.shape, COPY, "relay", stands_for, place.origin
+    )
 
 
-def _delays(network: Network) -> Iterator[Finding]:
-    for p in network.projections:
-        if p.delay:
-            message = (
-                f"the projection {p.source} -> {p.target} has a delay of {p.delay}, and only "
-                "projections without one can be balanced"
-            )
-            yield Finding("SNN202", message, _origin(network, p), p.target)
+def _too_long(network: Network, loop: tuple[Projection, ...]) -> Finding:
+    way = " -> ".join([*(p.source for p in loop), loop[-1].target])
+    delay = sum(p.delay for p in loop)
+    message = (
+        f"the loop {way} takes {len(loop)} hops, a step each, and what it brings back is "
+        f"{_steps(delay)} old"
+    )
+    return Finding("SNN211", message, _origin(network, loop[0].source), loop[0].source)
 
 
-def _waiting_counts(network: Network, levels: Mapping[str, int]) -> Iterator[Finding]:
-    for p in network.projections:
-        place, wait = network.places[p.source], levels[p.target] - levels[p.source] - 1
-        if isinstance(place, Source) and place.kind == "count" and wait > 0:
-            message = (
-                f"the counts of {p.source} would have to wait {wait} steps for {p.target}, and "
-                "relays copy spikes only"
-            )
-            help = "feed counts to the first layer only, or make the input binary"
-            yield Finding("SNN202", message, _origin(network, p), p.target, help)
+def _steps(number: int) -> str:
+    return f"{number} step{'s' * (number != 1)}"
 
 
-def _origin(network: Network, projection: Projection) -> Location:
-    target = network.places[projection.target]
-    return target.origin if isinstance(target, Population) else Location()
+def _origin(network: Network, name: str) -> Location:
+    place = network.places[name]
+    return place.origin if isinstance(place, Population) else Location()
+
+
+def _size(place: Place) -> int:
+    return math.prod(place.shape)
 
 
 def _neurons(network: Network) -> int:
-    return sum(math.prod(p.shape) for p in network.populations if p.role != "relay")
+    return sum(_size(place) for place in network.populations if place.role != "relay")
 
 
-def _notes(network: Network, relays: list[Population]) -> Iterator[Finding]:
+def _late(network: Network) -> dict[str, int]:
+    """The steps that spikes of each population wait beyond their first, without relays."""
+    return {name: steps for name, steps in waiting(network, network.levels or {}).items() if steps}
+
+
+def _notes(
+    before: Network, after: Network, relays: list[Population], delays: int
+) -> Iterator[Finding]:
+    late = _late(after)
+    if late:
+        longest = max(late, key=lambda name: late[name])
+        message = (
+            f"the spikes of {len(late)} population{'s' if len(late) > 1 else ''} are delivered "
+            f"late, those of {longest} by up to {_steps(late[longest])}"
+        )
+        yield Finding("SNN507", message, _origin(after, longest), longest)
     if not relays:
         return
-    relayed, neurons = sum(math.prod(relay.shape) for relay in relays), _neurons(network)
+    relayed, neurons = sum(map(_size, relays)), _neurons(before)
     cost: dict[str, int] = {}
     for relay in relays:
         source = relay.name.rpartition("@+")[0]
-        cost[source] = cost.get(source, 0) + math.prod(relay.shape)
+        cost[source] = cost.get(source, 0) + _size(relay)
     longest = max(cost, key=lambda name: cost[name])
-    where = next(relay.origin for relay in relays if relay.name.startswith(f"{longest}@+"))
+    where = _origin(after, longest)
     message = (
         f"{len(relays)} relay populations with {relayed:,} neurons hold back the spikes of "
         f"{len(cost)} place{'s' if len(cost) > 1 else ''}, {cost[longest]:,} of them those of "
@@ -131,15 +173,29 @@ def _notes(network: Network, relays: list[Population]) -> Iterator[Finding]:
     )
     yield Finding("SNN503", message, where, longest)
     if relayed > neurons:
-        message = f"{relayed:,} relay neurons serve {neurons:,} others"
+        least = max(waiting(before, after.levels or {}).values())
+        message = (
+            f"{relayed:,} relay neurons serve {neurons:,} others; with projection delays of "
+            f"{_steps(least)}, {delays} now, there would be none"
+        )
         yield Finding("SNN505", message, where, longest)
 
 
-def _report(before: Network, after: Network, relays: list[Population]) -> dict[str, object]:
+def _report(
+    before: Network, after: Network, relays: list[Population], levels: Mapping[str, int]
+) -> dict[str, object]:
     assert after.levels is not None
+    late = _late(after)
+    steps = before.time_steps
     return {
-        "latency": max(after.levels.values(), default=0),
+        "latency": max(levels.values(), default=0),
+        "idle steps": after.idle_steps,
+        **({} if steps is None else {"steps a sample": steps + after.idle_steps}),
         "relay populations": len(relays),
-        "relay neurons": sum(math.prod(relay.shape) for relay in relays),
+        "relay neurons": sum(map(_size, relays)),
         "other neurons": _neurons(before),
+        "delayed populations": len(late),
+        "delayed neuron-steps": sum(_size(after.places[name]) * n for name, n in late.items()),
+        "neuron-steps held back": held_back(before, levels),
+        "neuron-steps held back by the longest path": held_back(before, earliest(before)),
     }

@@ -320,10 +320,11 @@ def _board(cores: Cores, chip: Chip) -> Iterator[Finding]:
 
 def _delays(network: Network, chip: Chip) -> Iterator[Finding]:
     for p in network.projections:
-        if p.delay > chip.largest_delay:
+        delay = p.delay if network.levels is None else network.late(p)
+        if delay > chip.largest_delay:
             message = (
-                f"the projection {p.source} -> {p.target} has a delay of {p.delay} steps, "
-                f"{p.delay - chip.largest_delay} more than the {chip.largest_delay} of {chip.name}"
+                f"the projection {p.source} -> {p.target} has a delay of {delay} steps, "
+                f"{delay - chip.largest_delay} more than the {chip.largest_delay} of {chip.name}"
             )
             yield Finding("SNN209", message, _origin(network, p.target), p.target)
 

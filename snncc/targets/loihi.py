@@ -13,5 +13,6 @@ LOIHI = Target(
     constants=(
         Constant("cores", 128, "per chip", _DAVIES),
         Constant("neurons", 1024, "per core", _DAVIES),
+        Constant("largest_delay", 62, "steps", _DAVIES),
     ),
 )

@@ -36,6 +36,12 @@ class Target:
     constants: tuple[Constant, ...] = ()
     chip: Chip | None = None
 
+    @property
+    def delays(self) -> int:
+        """By how many steps more than one a projection can take."""
+        known = {constant.name: constant.value for constant in self.constants}
+        return int(known.get("largest_delay", 0))
+
     def __getitem__(self, name: str) -> float:
         """The value of the constant of that name. Raises KeyError."""
         for constant in self.constants:

@@ -59,11 +59,25 @@ def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     assert f"{gone['parameters']:,} parameters" in said
     assert "none differs" in said
     assert "gate population" in said
-    assert "relay population" in said
+    assert "latency " in said
+    assert f"a sample every {program.graph.time_steps} steps" in said
+    assert ", 0 relay neurons" in said
+    assert "of our own 2 DelayLine, 1 Recorder" in said
     assert "written      out" in said
     assert "note[SNN404]" in result.stderr
     assert program.about["source"]["name"] == str(model)
     assert len(program.about["source"]["sha256"]) == 64
+
+
+def test_stock_only(run, model):
+    result = run("compile", model, "-o", "out", "--stock-only")
+    assert result.exit_code == 0, result.output
+    assert "relay population" in result.stdout
+    assert "of our own none" in result.stdout
+    soft = run("compile", model, "-o", "soft", "--stock-only", "--reset", "soft")
+    assert soft.exit_code == 1
+    assert "error[SNN213]" in soft.stderr
+    assert run("check", model, "--stock-only").exit_code == 0
 
 
 def test_the_folder_is_named_after_the_model_by_default(run, model, tmp_path):

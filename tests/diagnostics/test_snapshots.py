@@ -28,6 +28,8 @@ from snncc.diagnostics.render import text
 from snncc.frontends.checkpoints import open_model
 from snncc.frontends.data import read_data
 from snncc.ir.text import parse_network
+from snncc.passes.balance_delays import BalanceDelays
+from snncc.passes.check_stock import CheckStock
 from snncc.passes.partition import Partition
 from snncc.targets import chip
 
@@ -108,6 +110,29 @@ def delay_too_long(folder: Path) -> None:
     raise SnnccError(Partition("loihi1")(network).findings)
 
 
+SKIP = """
+network skip {
+  source %in [3] spike
+  neuron %a [3] {}
+    %in -> %a
+  neuron %b [3] {}
+    %a -> %b
+  neuron %c [3] {}
+    %a -> %c
+    %b -> %c
+}
+"""
+
+
+def relays_too_many(folder: Path) -> None:
+    raise SnnccError(BalanceDelays(limit=2)(parse_network(SKIP)).findings)
+
+
+def delay_not_stock(folder: Path) -> None:
+    delayed = BalanceDelays(delays=1)(parse_network(SKIP)).form
+    raise SnnccError(CheckStock()(delayed).findings)
+
+
 NORMALISED = nn.Sequential(
     snncc.nn.OverTime(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))), snncc.nn.IF()
 )
@@ -115,6 +140,7 @@ ONE = {"neurons": 1, "tile_columns": 1, "tile_rows": 1}
 
 BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN201": mapped_to({"thresholds": "layer"}, NORMALISED, 1, 4, 4),
+    "SNN202": delay_not_stock,
     "SNN204": mapped_to({"synapse_words": 7}, NET, 8),
     "SNN205": mapped_to({"fan_in_lists": 7}, NET, 8),
     "SNN206": mapped_to({"neurons": 1, "fan_out_axons": 7}, NET, 8),
@@ -122,6 +148,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN208": mapped_to({**ONE, "chips": 5}, NET, 8),
     "SNN209": delay_too_long,
     "SNN210": mapped_to({"neurons": 8}, nn.Sequential(nn.Linear(64, 1), snncc.nn.IF()), 64),
+    "SNN212": relays_too_many,
     "SNN303": shape_missing,
     "SNN304": unsafe_file,
     "SNN305": unreadable_file,

@@ -424,11 +424,33 @@ class ReadsItsMembrane(nn.Module):
 # -- SNN2xx: does not fit the target -----------------------------------------------------------
 
 
-@wrong(input="count")
-class WaitingCounts(Flat):
+@wrong(needs="spikingjelly")
+class LoopOfTwo(Flat):
+    """What comes back is one step old, and the way takes two."""
+
+    def __init__(self):
+        super().__init__()
+        self.back = nn.Linear(8, 8)
+        self.sn1, self.sn2 = (spikingjelly_neurons().IFNode() for _ in range(2))
+
     def forward(self, x):
-        s = self.sn1(self.fc1(x))
-        return self.sn2(self.fc2(s) + x)  # <- SNN202
+        b, out = torch.zeros_like(x[0]), []
+        for x_t in x:
+            a = self.sn1(self.fc1(x_t) + self.back(b))  # <- SNN211
+            b = self.sn2(self.fc2(a))
+            out.append(b)
+        return torch.stack(out)
+
+
+@wrong(stock_only=True)
+class SoftReset(Flat):
+    def __init__(self):
+        super().__init__()
+        self.sn2 = IF(reset="soft")
+
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(x))  # <- SNN213
 
 
 @wrong(spikes(32, 64, 64, steps=1))
@@ -523,12 +545,22 @@ class AddedSpikes(nn.Module):
         self.sn = nn.ModuleList(IF() for _ in range(3))
 
     def forward(self, x):
-        s = self.sn[0](self.conv[0](x))  # <- SNN503
+        s = self.sn[0](self.conv[0](x))  # <- SNN507
         s = s + self.sn[1](self.conv[1](s))  # <- SNN502
         return self.sn[2](self.conv[2](s))
 
 
 @wrong()
+class LateSpikes(Flat):
+    """One step late, where the target delays them."""
+
+    def forward(self, x):
+        first = self.sn1(self.fc1(x))  # <- SNN507
+        second = self.sn2(self.fc2(first))
+        return self.sn1(second + first)
+
+
+@wrong(stock_only=True)
 class LongSkip(nn.Module):
     """Eight neurons wait for a chain of single ones."""
 

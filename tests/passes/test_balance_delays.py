@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +17,7 @@ from snncc.ir.interpreter import run_network
 from snncc.ir.ops import Dense
 from snncc.ir.text import parse_graph, parse_network, print_network
 from snncc.passes.balance_delays import BalanceDelays
+from snncc.passes.levels import cheapest, earliest, held_back, long_loop
 
 SKIP = """
 network skip steps=2 {
@@ -36,26 +41,18 @@ network skip steps=2 {
 BALANCED = """
 network skip steps=2 {
   source %in [2] @0 spike
-  relay %in@+1 [2] @1 {decay=0.0} for %in
-    %in -> %in@+1
-  relay %in@+2 [2] @2 {decay=0.0} for %in
-    %in@+1 -> %in@+2
-  relay %in@+3 [2] @3 {decay=0.0} for %in
-    %in@+2 -> %in@+3
   neuron %a [2] @1 {} for %sn_a
     %in -> %a
   relay %a@+1 [2] @2 {decay=0.0} for %sn_a
     %a -> %a@+1
-  relay %a@+2 [2] @3 {decay=0.0} for %sn_a
-    %a@+1 -> %a@+2
   neuron %b [2] @2 {}
     %a -> %b
   gate %c [2] @3 {decay=0.0, threshold=2.0}
     %a@+1 -> %c
     %b -> %c > scale{factor=1.0}
   readout %late [2] @4 {}
-    %in@+3 -> %late
-    %a@+2 -> %late
+    %in -> %late
+    %a -> %late
     %c -> %late
   readout %early [2] @2 {}
     %a -> %early
@@ -63,24 +60,141 @@ network skip steps=2 {
 """
 
 
-def test_1_2_3_levels_relays_and_readouts():
-    outcome = BalanceDelays()(parse_network(SKIP))
-    assert outcome.ok
-    assert print_network(outcome.form).strip() == BALANCED.strip()
+def balanced(text, **options):
+    network = parse_network(text) if isinstance(text, str) else text
+    outcome = BalanceDelays(**options)(network)
+    assert outcome.ok, outcome.findings
+    return outcome
+
+
+def test_1_2_3_5_levels_relays_sources_and_readouts():
+    assert print_network(balanced(SKIP).form).strip() == BALANCED.strip()
+
+
+def test_2_4_a_target_with_delays_needs_no_relay():
+    outcome = balanced(SKIP, delays=1)
+    network = outcome.form
+    assert network.projections == parse_network(SKIP).projections
+    assert network.levels == {"in": 0, "a": 1, "b": 2, "c": 3, "late": 4, "early": 2}
+    assert {network.span(p) for p in network.projections if p.target == "c"} == {1, 2}
+    (note,) = outcome.findings
+    assert (note.code, note.node) == ("SNN507", "a")
+    assert "spikes of 1 population are delivered late, those of a by up to 1 step" in note.message
+
+
+CHAIN = """
+network chain {
+  source %in [3] spike
+  neuron %n0 [3] {}
+    %in -> %n0
+POPULATIONS
+  gate %end [3] {decay=0.0, threshold=2.0}
+    %n0 -> %end
+    %nLAST -> %end
+  readout %y [3] {}
+    %end -> %y
+}
+"""
+
+
+def chain(length):
+    """A skip past ``length`` populations."""
+    places = [f"  neuron %n{i} [3] {{}}\n    %n{i - 1} -> %n{i}" for i in range(1, length + 1)]
+    return CHAIN.replace("POPULATIONS", "\n".join(places)).replace("LAST", str(length))
+
+
+@pytest.mark.parametrize(
+    ("delays", "relays"),
+    [(0, [1, 2, 3, 4, 5, 6]), (1, [2, 4, 6]), (2, [3, 6]), (3, [4]), (5, [6]), (6, [])],
+)
+def test_3_relays_are_as_far_apart_as_delays_reach(delays, relays):
+    network = balanced(chain(6), delays=delays).form
+    found = [place.name for place in network.populations if place.role == "relay"]
+    assert found == [f"n0@+{steps}" for steps in relays]
+    assert [network.levels[name] for name in found] == [1 + steps for steps in relays]
+    assert all(1 <= network.span(p) <= 1 + delays for p in network.projections)
 
 
 def test_what_is_said_about_relays():
-    outcome = BalanceDelays()(parse_network(SKIP))
-    note, warning = outcome.findings
-    assert note.code == "SNN503"
-    assert "5 relay populations with 10 neurons" in note.message
-    assert "2 places, 6 of them those of in" in note.message
-    assert note.node == "in"
-    assert (warning.code, warning.severity) == ("SNN505", Severity.WARNING)
-    assert "10 relay neurons serve 6 others" in warning.message
+    outcome = balanced(chain(2))
+    (note,) = outcome.findings
+    assert (note.code, note.node) == ("SNN503", "n0")
+    assert "2 relay populations with 6 neurons" in note.message
+    assert "1 place, 6 of them those of n0" in note.message
     assert outcome.report == {
-        "latency": 4, "relay populations": 5, "relay neurons": 10, "other neurons": 6,
+        "latency": 5, "idle steps": 0, "relay populations": 2, "relay neurons": 6,
+        "other neurons": 12, "delayed populations": 0, "delayed neuron-steps": 0,
+        "neuron-steps held back": 6, "neuron-steps held back by the longest path": 6,
     }  # fmt: skip
+
+
+WIDE = """
+network wide steps=4 {
+  source %in [8] spike
+  neuron %wide [8] {}
+    %in -> %wide
+  neuron %one [1] {}
+    %wide -> %one > slice{axis=0, start=0, stop=1}
+  neuron %two [1] {}
+    %one -> %two
+  neuron %end [1] {}
+    %wide -> %end > slice{axis=0, start=7, stop=8}
+    %two -> %end
+  readout %y [1] {}
+    %end -> %y
+}
+"""
+
+
+def test_relays_that_outnumber_neurons_are_a_warning_with_the_way_out():
+    outcome = balanced(WIDE)
+    _, warning = outcome.findings
+    assert (warning.code, warning.severity) == ("SNN505", Severity.WARNING)
+    assert warning.message == (
+        "16 relay neurons serve 11 others; with projection delays of 2 steps, 0 now, there would "
+        "be none"
+    )
+    assert outcome.report["steps a sample"] == 4
+
+
+def test_too_many_relays_are_refused_with_the_number():
+    outcome = BalanceDelays(limit=15)(parse_network(WIDE))
+    (error,) = outcome.findings
+    assert (error.code, error.node, error.is_error) == ("SNN212", "wide", True)
+    assert error.message == (
+        "16 relay neurons would serve 11 others, 16 of them wide, whose spikes wait 2 steps; the "
+        "limit is 15, and with projection delays of 2 steps, 0 now, there would be none"
+    )
+    assert BalanceDelays(limit=16)(parse_network(WIDE)).ok
+    assert BalanceDelays(delays=2, limit=0)(parse_network(WIDE)).ok
+
+
+def test_2_a_wide_population_moves_and_a_narrow_one_waits():
+    """Two branches into one gate; the longest path would let the wide one wait."""
+    network = parse_network("""
+    network branches {
+      source %in [9] spike
+      neuron %narrow [1] {}
+        %in -> %narrow > slice{axis=0, start=0, stop=1}
+      neuron %wide [9] {}
+        %narrow -> %wide > broadcast{shape=(9,)}
+      neuron %a [1] {}
+        %in -> %a > slice{axis=0, start=0, stop=1}
+      neuron %b [1] {}
+        %a -> %b
+      neuron %c [1] {}
+        %b -> %c
+      gate %end [9] {decay=0.0, threshold=2.0}
+        %wide -> %end
+        %c -> %end > broadcast{shape=(9,)}
+      readout %y [9] {}
+        %end -> %y
+    }""")
+    outcome = balanced(network)
+    assert outcome.form.levels["wide"] == 3
+    assert outcome.form.levels["narrow"] == 2
+    assert outcome.report["relay neurons"] == 0
+    assert outcome.report["neuron-steps held back by the longest path"] == 9
 
 
 def test_a_chain_needs_no_relay_and_nothing_is_said():
@@ -121,24 +235,72 @@ def test_1_an_encoder_feeds_any_level_without_relays():
     wires = [Projection("stem", "a"), Projection("stem", "b"), Projection("a", "b"),
              Projection("b", "y"), Projection("clock", "y")]  # fmt: skip
     outcome = BalanceDelays()(Network.build(places, wires, {}, time_steps=3))
-    levels = {"stem": 0, "a": 0, "clock": 0, "clock@+1": 1, "b": 1, "y": 2}
+    levels = {"stem": 0, "a": 0, "clock": 0, "b": 1, "y": 2}
     assert outcome.form.levels == levels
     assert Projection("stem", "b") in outcome.form.projections
 
 
-def test_a_delay_is_refused():
-    network = parse_network(SKIP.replace("%a -> %b", "%a -> %b after 2"))
-    outcome = BalanceDelays()(network)
-    assert [(f.code, f.node) for f in outcome.findings] == [("SNN202", "b")]
-    assert "a -> b has a delay of 2" in outcome.findings[0].message
+def test_1_counts_wait_on_the_host_as_spikes_do():
+    network = balanced(SKIP.replace("[2] spike", "[2] count")).form
+    (late,) = (p for p in network.outgoing["in"] if p.target == "late")
+    assert network.span(late) == 4
 
 
-def test_2_counts_cannot_wait():
-    outcome = BalanceDelays()(parse_network(SKIP.replace("[2] spike", "[2] count")))
-    assert [(f.code, f.node) for f in outcome.findings] == [("SNN202", "late")]
-    assert "the counts of in would have to wait 3 steps for late" in outcome.findings[0].message
-    direct = SKIP.replace("[2] spike", "[2] count").replace("    %in -> %late\n", "")
-    assert BalanceDelays()(parse_network(direct)).ok
+# -- what comes back ---------------------------------------------------------------------------
+
+LOOP = """
+network loop steps=3 {
+  source %in [2] spike
+  neuron %a [2] {}
+    %in -> %a
+    %a -> %a after 1
+    %b -> %a after DELAY
+  neuron %b [2] {}
+    %a -> %b
+  readout %y [2] {}
+    %b -> %y
+}
+"""
+
+
+@pytest.mark.parametrize(("delay", "relays"), [(2, 0), (3, 1), (5, 3)])
+def test_2_a_loop_fits_its_delay(delay, relays):
+    outcome = balanced(LOOP.replace("DELAY", str(delay)))
+    network = outcome.form
+    assert network.levels["a"] == 1
+    assert network.levels["b"] == 2
+    assert network.idle_steps == outcome.report["idle steps"] == delay
+    assert outcome.report["steps a sample"] == 3 + delay
+    assert [p.role for p in network.populations].count("relay") == relays
+    assert {network.span(p) for p in network.projections if p.source != "in"} == {1}
+    assert [p.delay for p in network.projections if p.target == "a"] == [0, 1, delay]
+
+
+def test_2_a_loop_with_more_hops_than_delay_is_refused():
+    outcome = BalanceDelays()(parse_network(LOOP.replace("DELAY", "1")))
+    (error,) = outcome.findings
+    assert error.code == "SNN211"
+    assert "takes 2 hops, a step each, and what it brings back is 1 step old" in error.message
+    assert error.message.startswith("the loop a -> b -> a takes")
+
+
+def test_2_what_a_source_said_before_is_sent_late():
+    network = parse_network("""
+    network before steps=3 {
+      source %in [2] spike
+      neuron %a [2] {}
+        %in -> %a
+        %in -> %a after 2
+      readout %y [2] {}
+        %a -> %y
+    }""")
+    outcome = balanced(network)
+    assert outcome.form.levels == {"in": 0, "a": 1, "y": 2}
+    assert outcome.findings == ()
+    assert outcome.report["idle steps"] == 2
+
+
+# -- the least cost ----------------------------------------------------------------------------
 
 
 @st.composite
@@ -168,13 +330,71 @@ def networks(draw):
     return Network.build(places, wires, tensors)
 
 
+@st.composite
+def small_networks(draw):
+    """Populations that read earlier ones or, some steps late, any, their sizes far apart."""
+    count = draw(st.integers(1, 4))
+    sizes = [draw(st.sampled_from([1, 2, 5, 9])) for _ in range(count)]
+    places = [Source("in", (1,))]
+    places += [Population(f"p{i}", (n,), Neuron()) for i, n in enumerate(sizes)]
+    places.append(Readout("y", (1,)))
+    names = [place.name for place in places]
+    shapes = {place.name: place.shape for place in places}
+    pairs = [(a, b) for b in names[1:] for a in names[:-1]]
+    wires, tensors = [], {}
+    for a, b in draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=9)):
+        forward = names.index(a) < names.index(b)
+        delay = draw(st.sampled_from([0, 0, 0, 1, 2] if forward else [1, 2, 3]))
+        tensors[f"{a}-{b}"] = np.ones((*shapes[b], *shapes[a]))
+        wires.append(Projection(a, b, (Dense(Ref(f"{a}-{b}")),), delay))
+    return Network.build(places, wires, tensors)
+
+
+def exhaustive(network, highest):
+    """Every choice of levels up to ``highest`` that lets each span at least one step, and what
+    each costs."""
+    free = [name for name, place in network.places.items() if not isinstance(place, Source)]
+    grid = np.indices((highest + 1,) * len(free)).reshape(len(free), -1)
+    levels = dict(zip(free, grid, strict=True)) | {"in": grid[0] * 0}
+    fits, cost = grid[0] >= 0, grid[0] * 0
+    for p in network.projections:
+        fits &= levels[p.target] + p.delay > levels[p.source]
+    for place in network.populations:
+        wait = grid[0] * 0
+        for p in network.outgoing[place.name]:
+            if not isinstance(network.places[p.target], Readout):
+                wait = np.maximum(wait, levels[p.target] + p.delay - levels[place.name] - 1)
+        cost += math.prod(place.shape) * wait
+    return {name: level[fits] for name, level in levels.items()}, cost[fits]
+
+
+@settings(max_examples=150)
+@given(small_networks())
+def test_levels_are_the_least_of_the_cheapest(network):
+    every, cost = exhaustive(network, 7)
+    if loop := long_loop(network):
+        assert not len(cost)
+        assert sum(p.delay for p in loop) < len(loop)
+        assert all(a.target == b.source for a, b in itertools.pairwise([*loop, loop[0]]))
+        return
+    levels = cheapest(network)
+    assert held_back(network, levels) == cost.min()
+    best = cost == cost.min()
+    assert levels == {name: level[best].min() for name, level in every.items()}
+    assert earliest(network) == {name: level.min() for name, level in every.items()}
+    outcome = balanced(network)
+    relays = sum(math.prod(p.shape) for p in outcome.form.populations if p.role == "relay")
+    assert relays == cost.min() == outcome.report["relay neurons"]
+
+
 @settings(max_examples=60)
-@given(networks(), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_spikes_are_preserved_and_every_span_is_one(network, steps, seed):
-    balanced = BalanceDelays()(network).form
-    levels = balanced.levels
+@given(networks(), st.integers(0, 3), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_spikes_are_preserved_and_every_span_fits(network, delays, steps, seed):
+    balanced = BalanceDelays(delays=delays)(network).form
     for p in balanced.projections:
-        assert levels[p.target] == levels[p.source] + 1
+        source, target = balanced.places[p.source], balanced.places[p.target]
+        free = isinstance(source, Source) or isinstance(target, Readout)
+        assert 1 <= balanced.span(p) <= (99 if free else 1 + delays)
     shape = (steps, 3, *network.places["p0"].shape)
     inputs = {"p0": torch.from_numpy(np.random.default_rng(seed).random(shape) < 0.5)}
     before, after = run_network(network, inputs), run_network(balanced, inputs)
@@ -186,9 +406,3 @@ def test_spikes_are_preserved_and_every_span_is_one(network, steps, seed):
             assert torch.equal(copied, after.spikes[population.name])
     for name, sums in before.outputs.items():
         torch.testing.assert_close(after.outputs[name], sums, rtol=0, atol=1e-12)
-
-
-def test_relays_are_as_few_as_their_farthest_reader_needs():
-    text = print_network(BalanceDelays()(parse_network(SKIP)).form)
-    assert text.count("relay %in@+") == 3
-    assert text.count("relay %a@+") == 2

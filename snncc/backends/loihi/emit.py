@@ -6,7 +6,9 @@ everything worth recording, and ``arrays.npz``. Lava is neither needed nor impor
 
 Axes: ours are channel first, Lava's Conv wants (height, width, channel), so every array and every
 matrix is laid out channel last. Time: a synapse takes one step, all else none, so a place at level
-L answers step 0 of a sample at step L.
+L answers step 0 of a sample at step L. A projection that spans more reads its source late: a source
+is played anew, the spikes of a population go through a delay line, and the sums of a readout wait
+on the host.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import keyword
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -22,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snncc.backends.loihi.templates import NETWORK, RECORDER, WORDS
+from snncc.backends.loihi.templates import NETWORK, OWN, OWN_FILES, RECORDER, STOCK, WORDS
 from snncc.diagnostics import refuse
 from snncc.ir.files import packed
 from snncc.ir.matrix import compose
@@ -35,35 +38,49 @@ PACKAGE = Path(__file__).parent / "package"
 NEEDED = ("lava", "numpy", "scipy")
 """Packages that one of the same name would hide."""
 
+Late = tuple[str, int]
+"""A place and by how many steps what it says is late."""
+
 MESSAGE_BITS = 24
 """What a synapse accepts from a source of counts; 0 would make every count a 1."""
 
 
-def emit(network: Network, folder: Path, time_steps: int | None = None) -> None:
+def emit(
+    network: Network, folder: Path, time_steps: int | None = None, stock_only: bool = False
+) -> dict[str, dict[str, int]]:
     """Write the package into ``folder``, which is made if it is missing.
+
+    Returns how many processes there are of each kind: "stock" those of Lava, "own" those of the
+    package.
 
     ``network`` has gone through realise-projections and balance-delays. ``time_steps``, by default
     those of the network, is T for inputs that do not tell, such as still images. The folder's name
-    is the package's: an identifier.
+    is the package's: an identifier. With ``stock_only`` spikes and sums are recorded by Lava's own
+    sinks too, which are slow to read.
 
-    Raises SNN202 for a projection with a delay, and ValueError for a network that is not scheduled
-    or not realised and for a folder that cannot be a package.
+    Raises SNN201 for a neuron that cannot be silenced between samples, and ValueError for a network
+    that is not scheduled or not realised and for a folder that cannot be a package.
     """
     if not folder.name.isidentifier() or folder.name in NEEDED or keyword.iskeyword(folder.name):
         raise ValueError(f"{folder.name!a} is no name for a Python package")
     _check(network)
-    writer = _Writer(network)
+    writer = _Writer(network, stock_only)
     text = writer.network(time_steps or network.time_steps)
     folder.mkdir(parents=True, exist_ok=True)
+    needed = {f"{OWN[name].rpartition('.')[2]}.py" for name in writer.processes()["own"]}
     for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name in OWN_FILES - needed:
+            continue
         copy = folder / path.relative_to(PACKAGE)
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, copy)
     (folder / "network.py").write_text(text, encoding="utf-8")
-    (folder / "processes" / "recorder.py").write_text(writer.recorder(), encoding="utf-8")
+    if not stock_only:
+        (folder / "processes" / "recorder.py").write_text(writer.recorder(), encoding="utf-8")
     with (folder / "arrays.npz").open("wb") as file:
         arrays = {name: packed(array) for name, array in writer.arrays.items()}
         np.savez(file, **arrays)  # type: ignore[arg-type]
+    return writer.processes()
 
 
 def _check(network: Network) -> None:
@@ -72,15 +89,26 @@ def _check(network: Network) -> None:
         raise ValueError("the network has no levels: it did not go through balance-delays")
     for p in network.projections:
         source, where = network.places[p.source], f"{p.source} -> {p.target}"
-        if p.delay:
-            raise refuse("SNN202", f"the projection {where} has a delay of {p.delay}")
-        if not isinstance(source, Encoder) and levels[p.target] != levels[p.source] + 1:
-            raise ValueError(f"{where} spans {levels[p.target] - levels[p.source]} steps, not 1")
+        if not isinstance(source, Encoder) and network.span(p) < 1:
+            raise ValueError(f"{where} spans {network.span(p)} steps, and at least 1 is needed")
+        if p.delay and isinstance(source, Population) and _keeps_firing(source, network):
+            raise refuse(
+                "SNN201",
+                f"{p.source} feeds {p.target} {p.delay} steps later, and between samples nothing "
+                "silences it: its hard reset is one step late and its threshold not above 0",
+            )
         match p.map:
             case () | (_,) | (Reshape(), Dense()):
                 pass
             case _ if not isinstance(source, Encoder):
                 raise ValueError(f"{where} is not realised: {p.map}")
+
+
+def _keeps_firing(place: Population, network: Network) -> bool:
+    """Whether a reset to 0 may let it fire, whatever its input."""
+    n = place.neuron
+    threshold = network.tensors[n.threshold] if isinstance(n.threshold, Ref) else n.threshold
+    return n.when == "next" and n.reset == "hard" and bool(np.any(np.asarray(threshold) <= 0))
 
 
 def channel_last(shape: Shape) -> Shape:
@@ -101,12 +129,21 @@ class _Writer:
     """Collects arrays while it writes the text of one network."""
 
     form: Network
+    stock_only: bool = False
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    used: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         assert self.form.levels is not None
         self.levels: Mapping[str, int] = self.form.levels
-        self.names = _identifiers(self.form.places)
+        self.waits = {place.name: self._waits(place) for place in self.form.places.values()}
+        self.late = _identifiers({
+            (name, steps): f"{name}_late{steps}" if steps else name
+            for name, waits in self.waits.items()
+            for steps in (0, *waits)
+        })  # fmt: skip
+        self.order = {name: index for index, name in enumerate(self.form.places)}
+        self.names = {name: self.late[name, 0] for name in self.form.places}
         self.recorded = [
             place
             for place in self.form.places.values()
@@ -125,35 +162,77 @@ class _Writer:
             if isinstance(place, Source | Encoder)
         }
         recorded = {
-            self._port(place): (
-                "sums" if isinstance(place, Readout) else "spikes",
-                place.name,
-                self.levels[place.name],
-            )
+            port: ("sums" if isinstance(place, Readout) else "spikes", place.name, level)
             for place in self.recorded
+            for level, port in self._ports(place).items()
         }
+        statements = [*self._recorder(), *(line for each in places for line in self._place(each))]
         return NETWORK.substitute(
+            imports=_lines(self._imports()),
             title=_comment(self.form.name),
             version=version("snncc"),
             time_steps=time_steps,
+            idle=self.form.idle_steps,
             latency=max((level for _, _, level in recorded.values()), default=0),
             inputs=_lines(f"    {name!a}: {value!a}," for name, value in inputs.items()),
             recorded=_lines(f"    {port!a}: {value!a}," for port, value in recorded.items()),
-            places=_lines(f"    {line}".rstrip() for each in places for line in self._place(each)),
+            stock=self.processes()["stock"],
+            own=self.processes()["own"],
+            places=_lines(f"    {line}".rstrip() for line in statements),
             readouts=_lines(
                 f"    {line}" for each in self.form.readouts for line in self._host(each)
             ),
         )
 
+    def processes(self) -> dict[str, dict[str, int]]:
+        """How many of each kind the statements of network.py make."""
+        kinds = {"stock": STOCK, "own": OWN}
+        return {
+            whose: {name: self.used[name] for name in sorted(names) if name in self.used}
+            for whose, names in kinds.items()
+        }
+
     def recorder(self) -> str:
         """The text of processes/recorder.py."""
-        ports = {self._port(place): channel_last(place.shape) for place in self.recorded}
+        ports = self._heard()
         return RECORDER.substitute(
             ports=_lines(f"        self.{port} = InPort(shape={n})" for port, n in ports.items()),
             types=_lines(
                 f"    {port}: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)" for port in ports
             ),
         )
+
+    def _heard(self) -> dict[str, Shape]:
+        """The shape of each port of the recorder."""
+        return {
+            port: channel_last(place.shape)
+            for place in self.recorded
+            for port in self._ports(place).values()
+        }
+
+    def _recorder(self) -> Iterator[str]:
+        if not self.stock_only:
+            yield f"recorder = {self._use('Recorder')}(folder)"
+            return
+        ports = self._heard()
+        self.used["RingBuffer"] += len(ports)
+        yield from _call(
+            "recorder = Sinks", ["steps", *(f"{port}={shape}" for port, shape in ports.items())]
+        )
+
+    def _imports(self) -> Iterator[str]:
+        """The processes that the statements name."""
+        modules: dict[str, list[str]] = {}
+        for name, module in {**STOCK, **OWN}.items():
+            if name in self.used and module:
+                modules.setdefault(module, []).append(name)
+        for module, names in modules.items():
+            yield f"from {module} import {', '.join(names)}"
+
+    def _use(self, process: str) -> str:
+        """The name of a process, counted."""
+        self.used[process] += 1
+        return process
 
     # -- places --------------------------------------------------------------------------------
 
@@ -166,17 +245,65 @@ class _Writer:
                 return
             case Source():
                 yield f"# source {_comment(place.name)}, {place.kind}s"
-                yield f"{name} = play(given[{place.name!a}], level={level}, steps=steps)"
+                for steps in self.waits[place.name]:
+                    variable = self.late[place.name, steps]
+                    self.used["RingBuffer"] += 1
+                    yield f"{variable} = play(given[{place.name!a}], level={steps}, steps=steps)"
             case Population():
                 yield from _words(place, level)
                 yield from self._population(place, name, level)
             case Readout():
                 yield f"# readout {_comment(place.name)}, level {level}, added up by the host"
-        target = f"recorder.{name}_sums" if isinstance(place, Readout) else f"{name}.a_in"
         for projection in self.form.incoming[place.name]:
-            yield from self._projection(projection, place, target)
-        if isinstance(place, Population) and place.role != "relay":
-            yield f"join({name}.s_out, recorder.{self._port(place)})"
+            if self.order[projection.source] < self.order[place.name]:
+                yield from self._projection(projection, place)
+        if isinstance(place, Population):
+            yield from self._after(place, name, level)
+
+    def _after(self, place: Population, name: str, level: int) -> Iterator[str]:
+        """What goes with a population: silence between samples, delay lines, its record."""
+        if delay := max((p.delay for p in self.form.outgoing[place.name]), default=0):
+            shape = channel_last(place.shape)
+            self.used["RingBuffer"] += 1
+            yield f"join(hush({shape}, level={level}, steps={delay}, period=period), {name}.a_in)"
+        for steps in filter(None, self.waits[place.name]):
+            line, shape = self.late[place.name, steps], channel_last(place.shape)
+            yield f"{line} = {self._use('DelayLine')}(shape={shape}, steps={steps})"
+            yield f"join({name}.s_out, {line}.s_in)"
+        if place.role != "relay":
+            yield f"join({name}.s_out, recorder.{self._ports(place)[level]})"
+        for projection in self.form.outgoing[place.name]:
+            if self.order[projection.target] <= self.order[place.name]:
+                yield f"# back to {_comment(projection.target)}"
+                yield from self._projection(projection, self.form.places[projection.target])
+
+    def _waits(self, place: Place) -> tuple[int, ...]:
+        """By how many steps what ``place`` says is sent late, each once; a source at these."""
+        if isinstance(place, Encoder | Readout):
+            return (0,)
+        readers = [
+            p for p in self.form.outgoing[place.name]
+            if not isinstance(self.form.places[p.target], Readout)
+        ]  # fmt: skip
+        return tuple(sorted({self.form.span(p) - 1 for p in readers})) or (0,)
+
+    def _heard_at(self, p: Projection) -> int:
+        """The step at which what a readout hears of ``p`` for step 0 of a sample arrives."""
+        match self.form.places[p.source]:
+            case Encoder():
+                return self.levels[p.target]
+            case Source():
+                return self.waits[p.source][0] + 1 - p.delay
+        return self.levels[p.source] + 1 - p.delay
+
+    def _ports(self, place: Place) -> dict[int, str]:
+        """The recorder's ports for a place, by the step at which they hear step 0 of a sample."""
+        name = self.names[place.name]
+        if not isinstance(place, Readout):
+            return {self.levels[place.name]: f"{name}_spikes"}
+        first, *more = sorted({self._heard_at(p) for p in self.form.incoming[place.name]}) or [0]
+        ports = {level: f"{name}_sums_{number}" for number, level in enumerate(more, 2)}
+        return {first: f"{name}_sums", **ports}
 
     def _population(self, place: Population, name: str, level: int) -> Iterator[str]:
         n, shape = place.neuron, channel_last(place.shape)
@@ -184,10 +311,9 @@ class _Writer:
             key: self._number(getattr(n, key), place, key)
             for key in ("decay", "threshold", "bias", "initial", "current_decay")
         }
-        reset = {"reset_interval": "time_steps", "reset_offset": str(1 + level)}
+        reset = {"reset_interval": "period", "reset_offset": str(1 + level)}
         forgets = n.is_memoryless
-        plain = n.reset == "hard" and not n.variant and fields["initial"] == "0.0"
-        if not forgets and not plain:
+        if not n.is_stock:
             words = {"reset": f'"{n.reset}"', "when": f'"{n.when}"'}
             arguments = {**fields, **words, **reset}
             for key, usual in (("current_decay", "0.0"), ("reset", '"hard"'), ("when", '"now"')):
@@ -205,7 +331,7 @@ class _Writer:
                 del arguments["bias_mant"]
             if not forgets:
                 arguments |= reset
-        yield from _call(f"{name} = {kind}", [f"shape={shape}", *_named(arguments)])
+        yield from _call(f"{name} = {self._use(kind)}", [f"shape={shape}", *_named(arguments)])
 
     def _counts(self, place: Population) -> bool:
         """Whether membranes and thresholds are whole numbers: then halves are in between."""
@@ -224,8 +350,10 @@ class _Writer:
 
     # -- projections ---------------------------------------------------------------------------
 
-    def _projection(self, p: Projection, target: Place, port: str) -> Iterator[str]:
-        source = self.form.places[p.source]
+    def _projection(self, p: Projection, target: Place) -> Iterator[str]:
+        source, port = self.form.places[p.source], f"{self.names[p.target]}.a_in"
+        if isinstance(target, Readout):
+            port = f"recorder.{self._ports(target)[self._heard_at(p)]}"
         if isinstance(source, Encoder):
             factor = "".join(
                 f" * {self._factor(op, target.shape, f'{p.target}.from.{p.source}')}"
@@ -233,12 +361,16 @@ class _Writer:
                 if isinstance(op, Scale)
             )
             level = self.levels[p.target]
+            self.used["RingBuffer"] += 1
             stream = f"given[{p.source!a}]{factor}"
             yield f"join(play({stream}, level={level}, steps=steps).s_out, {port})"
             return
         bits = isinstance(source, Source) and source.kind == "count"
         synapses = self._synapses(p, source.shape, target.shape, bits)
-        yield from _call("connect", [self.names[p.source], synapses, port])
+        wait = self.form.span(p) - 1
+        if isinstance(target, Readout):
+            wait = self.waits[p.source][0] if isinstance(source, Source) else 0
+        yield from _call("connect", [self.late[p.source, wait], synapses, port])
 
     def _synapses(self, p: Projection, source: Shape, target: Shape, counts: bool) -> str:
         """The Lava process of one projection, as an expression."""
@@ -246,22 +378,23 @@ class _Writer:
         stem = f"{p.target}.from.{p.source}"
         match p.map:
             case ():
-                return f"Sparse(weights=identity({math.prod(source)}){more})"
+                return f"{self._use('Sparse')}(weights=identity({math.prod(source)}){more})"
             case (Scale() as scale,) if source == target:
                 factor = self._factor(scale, source, stem)
                 if isinstance(scale.factor, Ref):
-                    return f"Sparse(weights=diagonal({factor}){more})"
-                return f"Sparse(weights={factor} * identity({math.prod(source)}){more})"
+                    return f"{self._use('Sparse')}(weights=diagonal({factor}){more})"
+                weights = f"{factor} * identity({math.prod(source)})"
+                return f"{self._use('Sparse')}(weights={weights}{more})"
             case (Conv() as conv,) if len(source) == 3:
                 return self._conv(conv, source, more)
             case (Dense(weight),) | (Reshape(), Dense(weight)) if len(target) == 1:
-                return f"Dense(weights=a[{self._dense(weight, source)!a}]{more})"
+                return f"{self._use('Dense')}(weights=a[{self._dense(weight, source)!a}]{more})"
         product = compose(p.map, source, self.form.tensors)
         product = product[_order(target)][:, _order(source)].tocsr()
         product.sort_indices()
         for part in ("data", "indices", "indptr"):
             self.arrays[f"{stem}:{part}"] = getattr(product, part)
-        return f"Sparse(weights=matrix(a, {stem!a}, {product.shape}){more})"
+        return f"{self._use('Sparse')}(weights=matrix(a, {stem!a}, {product.shape}){more})"
 
     def _conv(self, op: Conv, source: Shape, more: str) -> str:
         key = f"{op.weight}:conv"
@@ -274,7 +407,7 @@ class _Writer:
         }  # fmt: skip
         usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
         given = "".join(f", {k}={v}" for k, v in settings.items() if v != usual[k])
-        return f"Conv(weight=a[{key!a}], input_shape={channel_last(source)}{given}{more})"
+        return f"{self._use('Conv')}(weight=a[{key!a}], input_shape={channel_last(source)}{given}{more})"
 
     def _dense(self, weight: Ref, source: Shape) -> str:
         """The name of a Dense's weight with its columns in Lava's order of ``source``."""
@@ -319,10 +452,6 @@ class _Writer:
         self.arrays[key] = _moved(full_rank)
         return f"per_neuron(a[{key!a}], {channel_last(shape)})"
 
-    def _port(self, place: Place) -> str:
-        kind = "sums" if isinstance(place, Readout) else "spikes"
-        return f"{self.names[place.name]}_{kind}"
-
 
 def _is_static(encoder: Encoder) -> bool:
     """Whether the same current flows at every step."""
@@ -356,12 +485,12 @@ def _words(place: Population, level: int) -> Iterator[str]:
         yield f"# {_comment(str(place.origin))}"
 
 
-def _identifiers(places: Iterable[str]) -> dict[str, str]:
+def _identifiers(places: Mapping[Late, str]) -> dict[Late, str]:
     """A variable name for each place, like its own and all different."""
-    names: dict[str, str] = {}
+    names: dict[Late, str] = {}
     taken = set(WORDS)
-    for place in places:
-        stem = re.sub(r"\W", "_", place.replace("@+", "_relay"), flags=re.ASCII)
+    for place, wanted in places.items():
+        stem = re.sub(r"\W", "_", wanted.replace("@+", "_relay"), flags=re.ASCII)
         stem = stem if stem[:1].isalpha() else f"place_{stem}"
         stem = f"{stem}_" if keyword.iskeyword(stem) else stem
         name, count = stem, 1

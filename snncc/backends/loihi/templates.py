@@ -6,7 +6,8 @@ NETWORK = Template('''\
 """$title as Lava processes, written by snncc $version.
 
 Arrays are channel last. A place at level L answers step 0 of a sample at step L, and its neurons
-start anew then: reset_offset = 1 + L, for Lava counts steps from 1. Samples follow without a gap.
+start anew then: reset_offset = 1 + L, for Lava counts steps from 1. Samples follow each other
+with IDLE steps between them.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from lava.proc.conv.process import Conv
-from lava.proc.dense.process import Dense
-from lava.proc.lif.process import LIF, LIFReset
-from lava.proc.sparse.process import Sparse
-
-from .processes.neurons import NormalFormLIF
-from .processes.recorder import Recorder
+$imports
 from .wiring import (
-    connect, diagonal, half_below, identity, join, just_below, matrix, per_neuron, play
+    Sinks, connect, diagonal, half_below, hush, identity, join, just_below, matrix, per_neuron, play
 )
 
-# Steps of a sample where the input does not tell, and steps until the last answer begins.
+# How many processes of each kind there are: Lava's own, and those of this package.
+STOCK = $stock
+OWN = $own
+
+# Steps of a sample where the input does not tell, steps between samples in which what a delay
+# keeps of the first runs out, and steps until the last answer begins.
 TIME_STEPS = $time_steps
+IDLE = $idle
 LATENCY = $latency
 
 # What comes from outside: its shape, channel first, and whether it is the same at every step.
@@ -34,7 +35,7 @@ INPUTS = {
 $inputs
 }
 
-# Port of the recorder: what it hears, of which place, at which level.
+# Port of the recorder: what it hears, of which place, and when it hears of step 0 of a sample.
 RECORDED = {
 $recorded
 }
@@ -43,12 +44,14 @@ $recorded
 def build(
     a: Mapping[str, np.ndarray],
     given: Mapping[str, np.ndarray],
-    time_steps: int,
+    period: int,
     steps: int,
     folder: str,
-) -> Recorder:
-    """All processes, joined; ``a`` holds arrays.npz, ``given`` a stream for each input."""
-    recorder = Recorder(folder)
+) -> Recorder | Sinks:
+    """All processes, joined; ``a`` holds arrays.npz, ``given`` a stream for each input.
+
+    A sample begins every ``period`` steps of ``steps``.
+    """
 $places
 
     return recorder
@@ -63,12 +66,32 @@ $readouts
     return outputs, logits
 ''')
 
+STOCK = {
+    "Conv": "lava.proc.conv.process",
+    "Dense": "lava.proc.dense.process",
+    "LIF": "lava.proc.lif.process",
+    "LIFReset": "lava.proc.lif.process",
+    "Sparse": "lava.proc.sparse.process",
+    "RingBuffer": "",
+}
+"""Lava's own processes and the modules they are imported from; wiring.py has the RingBuffers."""
+
+OWN = {
+    "DelayLine": ".processes.delays",
+    "NormalFormLIF": ".processes.neurons",
+    "Recorder": ".processes.recorder",
+}
+"""The processes of the package."""
+
+OWN_FILES = frozenset({"delays.py", "neurons.py"})
+"""The modules among them that a network may not need."""
+
 WORDS = frozenset({
-    "a", "given", "time_steps", "steps", "folder", "recorder", "outputs", "logits", "sums",
+    "a", "given", "period", "steps", "folder", "recorder", "outputs", "logits", "sums",
     "float", "np", "Mapping", "Conv", "Dense", "LIF", "LIFReset", "Sparse", "NormalFormLIF",
-    "Recorder", "connect", "diagonal",
-    "half_below", "identity", "join", "just_below", "matrix", "per_neuron",
-    "play", "TIME_STEPS", "LATENCY", "INPUTS", "RECORDED", "build", "read_out",
+    "Recorder", "RingBuffer", "DelayLine", "Sinks", "STOCK", "OWN", "connect", "diagonal",
+    "half_below", "hush", "identity", "join", "just_below", "matrix", "per_neuron",
+    "play", "TIME_STEPS", "IDLE", "LATENCY", "INPUTS", "RECORDED", "build", "read_out",
 })  # fmt: skip
 """Names the text of NETWORK uses, which no place may take."""
 

@@ -61,7 +61,7 @@ def test_a_population_and_a_projection_are_one_statement_each(folder):
             vth=just_below(per_neuron(a['layer1.sn:threshold'], (3, 3, 2))),
             du=1,
             dv=0.0,
-            reset_interval=time_steps,
+            reset_interval=period,
             reset_offset=2,
         )
         connect(in_, Conv(weight=a['w:conv'], input_shape=(3, 3, 2), padding=(1, 1)),
@@ -87,7 +87,7 @@ def test_a_population_and_a_projection_are_one_statement_each(folder):
             bias=0.0,
             initial=0.0,
             reset="soft",
-            reset_interval=time_steps,
+            reset_interval=period,
             reset_offset=3,
         )
         connect(layer1_sn, Sparse(weights=-1.0 * identity(18)), soft.a_in)
@@ -99,6 +99,87 @@ def test_a_population_and_a_projection_are_one_statement_each(folder):
     ):
         assert squashed(statement) in squashed(text)
     assert "in_relay1_spikes" not in text
+
+
+LATE = """
+network late steps=4 {
+  source %in [2] @0 spike
+  neuron %p [2] @1 {}
+    %in -> %p
+    %p -> %p after 1
+  neuron %q [2] @2 {}
+    %p -> %q
+    %in -> %q
+  neuron %r [2] @5 {}
+    %p -> %r
+    %q -> %r
+    %p -> %r > scale{factor=2.0} after 1
+  readout %y [2] @6 {}
+    %r -> %y
+    %p -> %y
+    %in -> %y
+    %q -> %y after 2
+}
+"""
+
+
+def test_what_is_late_is_played_anew_delayed_or_left_to_the_host(folder):
+    emit(parse_network(LATE), folder)
+    text = (folder / "network.py").read_text()
+    for statement in (
+        "in_ = play(given['in'], level=0, steps=steps)",
+        "in_late1 = play(given['in'], level=1, steps=steps)",
+        "connect(in_late1, Sparse(weights=identity(2)), q.a_in)",
+        "connect(p, Sparse(weights=identity(2)), p.a_in)",
+        "join(hush((2,), level=1, steps=1, period=period), p.a_in)",
+        "join(hush((2,), level=2, steps=2, period=period), q.a_in)",
+        "p_late3 = DelayLine(shape=(2,), steps=3)",
+        "join(p.s_out, p_late3.s_in)",
+        "p_late4 = DelayLine(shape=(2,), steps=4)",
+        "q_late2 = DelayLine(shape=(2,), steps=2)",
+        "connect(p_late3, Sparse(weights=identity(2)), r.a_in)",
+        "connect(p_late4, Sparse(weights=2.0 * identity(2)), r.a_in)",
+        "connect(q_late2, Sparse(weights=identity(2)), r.a_in)",
+        "connect(in_, Sparse(weights=identity(2)), recorder.y_sums)",
+        "connect(q, Sparse(weights=identity(2)), recorder.y_sums)",
+        "connect(p, Sparse(weights=identity(2)), recorder.y_sums_2)",
+        "connect(r, Sparse(weights=identity(2)), recorder.y_sums_3)",
+        "'y_sums_3': ('sums', 'y', 6),",
+        "IDLE = 2",
+    ):
+        assert statement in text, text
+
+
+def test_it_says_which_processes_it_uses(folder):
+    used = emit(parse_network(RESIDUAL), folder)
+    assert used == {
+        "stock": {
+            "Conv": 1, "Dense": 2, "LIF": 2, "LIFReset": 1, "RingBuffer": 1, "Sparse": 4,
+        },
+        "own": {"NormalFormLIF": 1, "Recorder": 1},
+    }  # fmt: skip
+    text = (folder / "network.py").read_text()
+    assert f"STOCK = {used['stock']}" in text
+    assert f"OWN = {used['own']}" in text
+    assert emit(parse_network(LATE), folder.with_name("late"))["own"] == {
+        "DelayLine": 3, "Recorder": 1,
+    }  # fmt: skip
+
+
+def test_stock_only_leaves_out_every_process_of_the_package(folder):
+    places = dict(parse_network(RESIDUAL).places)
+    places["soft"] = replace(places["soft"], neuron=Neuron(0.5))
+    network = parse_network(RESIDUAL).with_changes(places.values())
+    used = emit(network, folder, stock_only=True)
+    assert used["own"] == {}
+    assert used["stock"]["RingBuffer"] == 1 + 4
+    files = sorted(path.name for path in (folder / "processes").iterdir())
+    assert files == ["__init__.py", "synapses.py"]
+    for path in folder.rglob("*.py"):
+        assert "(AbstractProcess)" not in path.read_text()
+    text = (folder / "network.py").read_text()
+    assert ".processes." not in text
+    assert squashed("recorder = Sinks(steps, layer1_sn_spikes=(3, 3, 2),") in squashed(text)
 
 
 def test_weights_are_flipped_for_a_convolution_and_shared(folder):
@@ -213,18 +294,20 @@ def test_a_network_must_be_scheduled_and_realised(folder):
     network = parse_network(RESIDUAL)
     with pytest.raises(ValueError, match="did not go through balance-delays"):
         emit(replace(network, levels=None), folder)
-    late = dict(network.levels) | {"soft": 3, "fc": 4}
-    with pytest.raises(ValueError, match="layer1.sn -> soft spans 2 steps"):
-        emit(replace(network, levels=late), folder)
+    early = dict(network.levels) | {"soft": 1}
+    with pytest.raises(ValueError, match="layer1.sn -> soft spans 0 steps, and at least 1"):
+        emit(replace(network, levels=early), folder)
     twice = [
         replace(p, map=(Conv(Ref("w")), *p.map)) if p.target == "layer1.sn" else p
         for p in network.projections
     ]
     with pytest.raises(ValueError, match="in -> layer1.sn is not realised"):
         emit(replace(network, projections=tuple(twice)), folder)
-    delayed = (*network.projections, Projection("soft", "soft", (), 1))
-    with pytest.raises(SnnccError, match="SNN202.*soft -> soft has a delay of 1"):
-        emit(replace(network, projections=delayed), folder)
+    places = dict(network.places) | {"soft": replace(network.places["soft"], neuron=Neuron(
+        threshold=-0.5, when="next"))}  # fmt: skip
+    loop = [*network.projections, Projection("soft", "soft", (), 1)]
+    with pytest.raises(SnnccError, match="SNN201.*soft feeds soft 1 steps later, and .* nothing"):
+        emit(network.with_changes(places.values(), loop), folder)
     assert not folder.exists()
 
 

@@ -17,16 +17,20 @@ import tempfile
 import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.conv.process import Conv
 
 from . import network
-from .processes.recorder import Recorder
 from .processes.synapses import ConvByMatrix
+from .wiring import Sinks
+
+if TYPE_CHECKING:
+    from .processes.recorder import Recorder
 
 HERE = Path(__file__).parent
 WIDE = {np.dtype(np.float32): np.float64}  # stored short where that loses nothing
@@ -37,21 +41,27 @@ def main() -> None:
     parser.add_argument("input", metavar="INPUT.npz")
     parser.add_argument("output", metavar="OUTPUT.npz")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N samples only")
+    parser.add_argument(
+        "--lava-conv", action="store_true", help="Lava's own model of Conv, some 25 times slower"
+    )
     options = parser.parse_args()
     with np.load(HERE / "arrays.npz") as file:
         a = {name: array.astype(WIDE.get(array.dtype, array.dtype)) for name, array in file.items()}
     with np.load(options.input) as file:
         time_steps, samples, given = streams(dict(file), options.limit)
-    steps = samples * time_steps + network.LATENCY
+    period = time_steps + network.IDLE
+    steps = samples * period + network.LATENCY
     with tempfile.TemporaryDirectory(prefix="snncc-") as folder:
-        recorder = network.build(a, given, time_steps, steps, folder)
+        recorder = network.build(a, given, period, steps, folder)
         files = record(recorder, steps, folder)
-        simulate(recorder, steps)
+        models = {} if options.lava_conv else {Conv: ConvByMatrix}
+        simulate(recorder, steps, folder, files, models)
         said: dict[str, dict[str, np.ndarray]] = {"spikes": {}, "sums": {}}
         for port, (kind, place, level) in network.RECORDED.items():
-            of_samples = files[port][level : level + samples * time_steps]
-            by_sample = of_samples.reshape(samples, time_steps, *of_samples.shape[1:])
-            said[kind][place] = channel_first(by_sample.swapaxes(0, 1), 2)
+            heard = level + np.arange(time_steps)[:, None] + period * np.arange(samples)
+            values = channel_first(files[port][np.maximum(heard, 0)], 2)
+            values[heard < 0] = 0
+            said[kind][place] = said[kind][place] + values if place in said[kind] else values
     outputs, logits = network.read_out(a, said["sums"])
     answers = {"spikes": said["spikes"], "outputs": outputs, "logits": logits}
     found = {f"{kind}:{name}": x for kind, each in answers.items() for name, x in each.items()}
@@ -61,7 +71,7 @@ def main() -> None:
 
 
 def streams(given: dict[str, np.ndarray], limit: int | None) -> tuple[int, int, Any]:
-    """T, N, and each input as one stream (N·T, *shape), channel last, sample after sample."""
+    """T, N, and each input as one stream (N·period, *shape), channel last, sample after sample."""
     lengths, counts, missing = set(), set(), set(network.INPUTS) - set(given)
     if missing:
         sys.exit(f"INPUT.npz lacks {', '.join(sorted(missing))}")
@@ -81,7 +91,8 @@ def streams(given: dict[str, np.ndarray], limit: int | None) -> tuple[int, int, 
     for name, (shape, static) in network.INPUTS.items():
         values = given[name]
         by_sample = values[:, None].repeat(time_steps, 1) if static else values.swapaxes(0, 1)
-        flat = by_sample.reshape(samples * time_steps, *shape)
+        idle = np.zeros((samples, network.IDLE, *shape), values.dtype)
+        flat = np.concatenate([by_sample, idle], 1).reshape(-1, *shape)
         given[name] = np.moveaxis(flat, 1, -1) if shape else flat
     return time_steps, samples, given
 
@@ -91,7 +102,7 @@ def channel_first(values: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(values, -1, axis) if values.ndim > axis else values
 
 
-def record(recorder: Recorder, steps: int, folder: str) -> dict[str, np.ndarray]:
+def record(recorder: Recorder | Sinks, steps: int, folder: str) -> dict[str, np.ndarray]:
     """For each port of the recorder a file it will write to, and we read."""
     return {
         port: np.lib.format.open_memmap(
@@ -102,41 +113,50 @@ def record(recorder: Recorder, steps: int, folder: str) -> dict[str, np.ndarray]
     }  # fmt: skip
 
 
-def simulate(recorder: Recorder, steps: int) -> None:
-    """Compile, run and stop; a process that fails ends the program, for Lava would wait for it."""
-    config = Loihi2SimCfg(select_tag="floating_pt", exception_proc_model_map={Conv: ConvByMatrix})
+def simulate(
+    recorder: Recorder | Sinks, steps: int, folder: str, files: dict[str, np.ndarray],
+    models: dict[Any, Any],
+) -> None:  # fmt: skip
+    """Compile, run and stop; a process that fails ends the program, for Lava would wait for it.
+
+    ``models`` are run in the place of Lava's own, by process.
+    """
+    config = Loihi2SimCfg(select_tag="floating_pt", exception_proc_model_map=models)
     done = threading.Event()
+    process = next(iter(recorder.sinks.values())) if isinstance(recorder, Sinks) else recorder
     try:
         # Lava keeps 64 messages a channel in /dev/shm unless told otherwise.
-        recorder.create_runtime(config, compile_config={"pypy_channel_size": 2})
-        threading.Thread(target=watch, args=(recorder, done), daemon=True).start()
-        recorder.run(RunSteps(num_steps=steps))
+        process.create_runtime(config, compile_config={"pypy_channel_size": 2})
+        threading.Thread(target=watch, args=(process, folder, done), daemon=True).start()
+        process.run(RunSteps(num_steps=steps))
+        if isinstance(recorder, Sinks):
+            recorder.write(files)
         done.set()
-        recorder.stop()
+        process.stop()
     except BaseException:
         done.set()
-        give_up(recorder, traceback.format_exc())
+        give_up(process, folder, traceback.format_exc())
 
 
-def watch(recorder: Recorder, done: threading.Event) -> None:
+def watch(process: AbstractProcess, folder: str, done: threading.Event) -> None:
     """Look after Lava's processes until the run is done."""
     while not done.wait(0.5):
-        for actor in recorder.runtime._messaging_infrastructure.actors:
+        for actor in process.runtime._messaging_infrastructure.actors:
             if actor.exception:
-                give_up(recorder, actor.exception[1])
+                give_up(process, folder, actor.exception[1])
             if actor.exitcode:
-                give_up(recorder, f"a Lava process ended with exit code {actor.exitcode}")
+                give_up(process, folder, f"a Lava process ended with exit code {actor.exitcode}")
 
 
-def give_up(recorder: Recorder, reason: str) -> None:
+def give_up(process: AbstractProcess, folder: str, reason: str) -> None:
     """End every process and leave nothing behind; Lava's own way out waits for the dead."""
-    infrastructure = getattr(recorder.runtime, "_messaging_infrastructure", None)
+    infrastructure = getattr(process.runtime, "_messaging_infrastructure", None)
     if infrastructure is not None:
         for actor in infrastructure.actors:
             with contextlib.suppress(ValueError):  # already closed
                 actor.kill()
         infrastructure.smm.shutdown()
-    shutil.rmtree(recorder.proc_params["folder"], ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     print(reason.rstrip(), file=sys.stderr, flush=True)
     os._exit(1)
 
