@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,7 @@ def simulate(
         with given.open("wb") as file:
             np.savez(file, **_given(network, inputs, samples))  # type: ignore[arg-type]
         arguments = ["-B", "-m", folder.name, str(given), str(answers)]
+        arguments += ["--parent", str(os.getpid())]
         done = interpreter.run(arguments, timeout=timeout, cwd=folder.absolute().parent)
         if done.returncode or not answers.exists():
             reason = (done.stderr.strip() or "no reason given").splitlines()[-1]

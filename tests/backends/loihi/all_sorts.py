@@ -175,9 +175,9 @@ def all_sorts(
     return scheduled(b.done(), delays), {name: torch.from_numpy(x) for name, x in inputs.items()}
 
 
-def agree(network, inputs, folder, sums=0.0):
+def agree(network, inputs, folder, sums=0.0, **options):
     """Run both; every spike of every population and step must be the same. Returns Lava's run."""
-    emit(network, folder)
+    emit(network, folder, **options)
     expected = run_network(network, inputs)
     found = simulate(folder, network, inputs, timeout=TIMEOUT)
     recorded = {p.name for p in network.populations if p.role != "relay"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -195,6 +196,32 @@ def lava_processes(folder):
     return found
 
 
+def test_the_fast_convolution_says_what_lavas_own_says(lava, tmp_path):
+    """Bit for bit, with numbers as training leaves them: sums of whole rows may be in any order, so
+    weights are multiples of 1/8."""
+    b = Builder(5)
+    b.places["counts"] = Source("counts", (4, 7, 6), "count")
+    b.grow("strided", "counts", b.conv("counts", 6, 3, stride=(2, 1), padding=(1, 2)))
+    b.grow("grouped", "strided", b.conv("strided", 6, 3, padding=(1, 1), groups=3))
+    b.grow("dilated", "grouped", b.conv("grouped", 5, 2, dilation=(2, 1)))
+    b.grow("deep", "strided", b.conv("strided", 6, 2, padding=(1, 1), groups=6))
+    network = scheduled(b.done())
+    folder = tmp_path / "loihi"
+    emit(network, folder)
+    np.savez(tmp_path / "in.npz", counts=b.random.integers(0, 4, (4, 3, 4, 7, 6)))
+    said = []
+    for name, arguments in (("fast", ()), ("slow", ("--lava-conv",))):
+        done = by_hand(lava, folder, "in.npz", f"{name}.npz", *arguments)
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / f"{name}.npz") as found:
+            said.append(dict(found))
+    fast, slow = said
+    assert set(fast) == set(slow) == {f"spikes:{p.name}" for p in network.populations}
+    for name in fast:
+        np.testing.assert_array_equal(fast[name], slow[name])
+        assert 0 < fast[name].mean() < 1
+
+
 @pytest.mark.parametrize(
     ("statement", "complaint"),
     [
@@ -220,6 +247,46 @@ def test_a_process_that_hangs_is_stopped_at_the_limit(lava, small):
     with pytest.raises(SnnccError, match=r"SNN317.*still running after 12 s and was stopped"):
         simulate(folder, network, inputs, timeout=12)
     assert lava_processes(folder) == []
+
+
+ALONE = """
+import sys
+from pathlib import Path
+import torch
+from snncc.backends.loihi.simulation import simulate
+from snncc.ir.text import parse_network
+folder = Path(sys.argv[1])
+inputs = {"in": torch.zeros(3, 5, 2)}
+simulate(folder, parse_network(Path(sys.argv[2]).read_text()), inputs, timeout=300)
+"""
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whoever_ends_snncc_ends_lava(lava, small, tmp_path, blow):
+    _, folder, _ = small
+    broken(folder, "time.sleep(600)")
+    before = set(os.listdir("/dev/shm"))
+    contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (tmp_path / "small.txt").write_text(SMALL)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ALONE, folder, tmp_path / "small.txt"], stderr=subprocess.DEVNULL
+    )
+    try:
+        assert eventually(lambda: len(lava_processes(folder)) > 3, seconds=60)
+        parent.send_signal(blow)
+        parent.wait(30)
+        assert eventually(lambda: not lava_processes(folder), seconds=30)
+    finally:
+        parent.kill()
+    assert not {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("psm_")}
+    assert contents == {path: path.read_bytes() for path in contents}
+
+
+def eventually(is_so, seconds):
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return is_so()
 
 
 def test_without_lava_the_error_says_so(small, monkeypatch, tmp_path):

@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument(
         "--lava-conv", action="store_true", help="Lava's own model of Conv, some 25 times slower"
     )
+    parser.add_argument("--parent", type=int, metavar="PID", help="end when this parent is gone")
     options = parser.parse_args()
     with np.load(HERE / "arrays.npz") as file:
         a = {name: array.astype(WIDE.get(array.dtype, array.dtype)) for name, array in file.items()}
@@ -55,7 +56,7 @@ def main() -> None:
         recorder = network.build(a, given, period, steps, folder)
         files = record(recorder, steps, folder)
         models = {} if options.lava_conv else {Conv: ConvByMatrix}
-        simulate(recorder, steps, folder, files, models)
+        simulate(recorder, steps, folder, files, models, options.parent)
         said: dict[str, dict[str, np.ndarray]] = {"spikes": {}, "sums": {}}
         for port, (kind, place, level) in network.RECORDED.items():
             heard = level + np.arange(time_steps)[:, None] + period * np.arange(samples)
@@ -115,11 +116,12 @@ def record(recorder: Recorder | Sinks, steps: int, folder: str) -> dict[str, np.
 
 def simulate(
     recorder: Recorder | Sinks, steps: int, folder: str, files: dict[str, np.ndarray],
-    models: dict[Any, Any],
+    models: dict[Any, Any], parent: int | None,
 ) -> None:  # fmt: skip
     """Compile, run and stop; a process that fails ends the program, for Lava would wait for it.
 
-    ``models`` are run in the place of Lava's own, by process.
+    ``models`` are run in the place of Lava's own, by process. With ``parent`` it ends when that is
+    no longer the parent of this process.
     """
     config = Loihi2SimCfg(select_tag="floating_pt", exception_proc_model_map=models)
     done = threading.Event()
@@ -127,7 +129,7 @@ def simulate(
     try:
         # Lava keeps 64 messages a channel in /dev/shm unless told otherwise.
         process.create_runtime(config, compile_config={"pypy_channel_size": 2})
-        threading.Thread(target=watch, args=(process, folder, done), daemon=True).start()
+        threading.Thread(target=watch, args=(process, folder, parent, done), daemon=True).start()
         process.run(RunSteps(num_steps=steps))
         if isinstance(recorder, Sinks):
             recorder.write(files)
@@ -138,9 +140,13 @@ def simulate(
         give_up(process, folder, traceback.format_exc())
 
 
-def watch(process: AbstractProcess, folder: str, done: threading.Event) -> None:
+def watch(
+    process: AbstractProcess, folder: str, parent: int | None, done: threading.Event
+) -> None:
     """Look after Lava's processes until the run is done."""
     while not done.wait(0.5):
+        if parent not in (None, os.getppid()):
+            give_up(process, folder, "the program that wanted the answers is gone")
         for actor in process.runtime._messaging_infrastructure.actors:
             if actor.exception:
                 give_up(process, folder, actor.exception[1])
