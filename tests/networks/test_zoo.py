@@ -12,6 +12,7 @@ import torch
 
 from snncc.frontends.torch import trace
 from snncc.ir.synapses import synapses
+from snncc.passes.balance_delays import BalanceDelays
 from snncc.pipeline import frontend_passes, run
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -132,3 +133,22 @@ def test_a_sum_says_what_it_costs_beside_a_gate(zoo):
         more = cost(networks["ADD"])[index] - cost(networks["IAND"])[index]
         assert more == sums["term by term"][kind] - sums["with gates"][kind]
         assert more > 0
+
+
+@pytest.mark.slow
+def test_152_layers_of_sums_are_scheduled_or_refused(zoo):
+    (x, _) = batches("sew_resnet152")
+    net = zoo("sew_resnet152", cnf="ADD").eval()
+    network = run(trace(net, x.repeat(STEPS, 1, 1, 1, 1), layout="TN"), frontend_passes()).form
+    delayed, relayed = (BalanceDelays(delays)(network) for delays in (62, 0))
+    neurons = sum(math.prod(place.shape) for place in network.populations)
+    assert delayed.report["relay neurons"] < neurons / 5
+    assert delayed.report["delayed neuron-steps"] > 10 * neurons
+    relays = relayed.report["relay neurons"]
+    assert relays == relayed.report["neuron-steps held back"] > 10 * neurons
+    warning = relayed.findings[-1]
+    assert warning.code == "SNN505"
+    assert f"{relays:,} relay neurons serve {neurons:,} others" in warning.message
+    (error,) = BalanceDelays(limit=relays - 1)(network).findings
+    assert error.code == "SNN212"
+    assert f"{relays:,} relay neurons would serve {neurons:,} others" in error.message
