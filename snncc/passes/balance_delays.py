@@ -96,8 +96,8 @@ class BalanceDelays(Pass):
         worst = max(cost, key=lambda name: cost[name])
         message = (
             f"{total:,} relay neurons would serve {_neurons(network):,} others, "
-            f"{cost[worst]:,} of them {worst}, whose spikes wait {_steps(wait[worst])}; the limit is "
-            f"{self.limit:,}, and with projection delays of {_steps(max(wait.values()))}, "
+            f"{cost[worst]:,} of them {worst}, whose spikes wait {_steps(wait[worst])}; the limit "
+            f"is {self.limit:,}, and with projection delays of {_steps(max(wait.values()))}, "
             f"{self.delays} now, there would be none"
         )
         return Finding("SNN212", message, _origin(network, worst), worst)

@@ -232,4 +232,3 @@ class _Table:
             np.array([self._reached[axis][count] for count in every]),
             np.array([self._most[axis][count] for count in every]),
         )
-

@@ -151,7 +151,9 @@ class Wire:
     def lists_of(self, parts: np.ndarray, count: int) -> np.ndarray:
         """Fan-in lists that each of ``count`` parts of the target needs; int64."""
         size = int(self.lists.max(initial=-1)) + 1
-        classes, lists = np.divmod(np.unique(self.reach.sources.astype(np.int64) * size + self.lists), size)
+        classes, lists = np.divmod(
+            np.unique(self.reach.sources.astype(np.int64) * size + self.lists), size
+        )
         ones = np.ones(len(lists), np.int64)
         of_class = sparse.csr_array((ones, (classes, lists)), (self.reach.between.shape[1], size))
         needed = sparse.csr_array(self.reached(parts, count).T @ of_class)
@@ -290,4 +292,3 @@ def _ones(matrix: Any) -> Any:
 
 def _whole(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(values), np.int64)
-

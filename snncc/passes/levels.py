@@ -62,7 +62,7 @@ def cheapest(network: Network) -> dict[str, int]:
 
 
 def long_loop(network: Network) -> tuple[Projection, ...]:
-    """A loop with more hops than steps of delay, from its first place on; empty if there is none."""
+    """A loop with more hops than steps of delay, from its first place on; empty without one."""
     graph = nx.DiGraph()
     for p in _spiking(network):
         known = graph.get_edge_data(p.source, p.target)
@@ -165,4 +165,3 @@ def _least(arcs: Arcs, tight: Collection[tuple[Node, Node]] = ()) -> dict[Node, 
 
 def _levels(network: Network, values: Mapping[Node, int]) -> dict[str, int]:
     return {name: values[_level(name)] for name in network.places}
-

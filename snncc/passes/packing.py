@@ -71,4 +71,6 @@ class Packing:
         cores = self.core[self._talk.indices[begin:end]]
         placed = cores >= 0
         found, at = np.unique(cores[placed], return_inverse=True)
-        return found[np.argsort(-np.bincount(at, self._talk.data[begin:end][placed]), kind="stable")]
+        return found[
+            np.argsort(-np.bincount(at, self._talk.data[begin:end][placed]), kind="stable")
+        ]

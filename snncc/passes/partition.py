@@ -292,7 +292,9 @@ def _too_much(
 def _what_fits(structure: Structure, name: str, what: str, need: int, limit: int) -> str:
     if what in ("axons", "entries"):
         readers = " and ".join(wire.projection.target for wire in structure.out_of(name))
-        return f"{readers} would have to lie on {limit:,} cores, not {need:,}: give it fewer weights"
+        return (
+            f"{readers} would have to lie on {limit:,} cores, not {need:,}: give it fewer weights"
+        )
     fan_in = (wire.reach.arrivals(np.ones(math.prod(wire.source))) for wire in structure.into(name))
     inputs = sum(int(each.max(initial=0)) for each in fan_in)
     return (

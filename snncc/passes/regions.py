@@ -67,10 +67,10 @@ from snncc.ir.ops import (
     Scale,
     Softmax,
     Spiking,
+    Unread,
     When,
     is_linear,
     is_max_pool,
-    Unread,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape, window_sizes
 from snncc.ir.values import ValueSet

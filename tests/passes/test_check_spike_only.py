@@ -11,7 +11,8 @@ from torch import nn
 
 import snncc
 
-sys.path[:0] = [str(Path(__file__).parents[1] / room) for room in ("diagnostics", "networks")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "diagnostics"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "networks"))
 from wrong_models import WRONG
 from zoo import Zoo
 
@@ -28,7 +29,10 @@ def drawn(module, how, seed):
     """``module`` with other weights in its layers and norms."""
     source = torch.Generator().manual_seed(seed)
     for part in module.modules():
-        for name, tensor in [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]:
+        for name, tensor in [
+            *part.named_parameters(recurse=False),
+            *part.named_buffers(recurse=False),
+        ]:
             if not isinstance(part, LAYERS) or not tensor.is_floating_point():
                 continue
             noise = torch.randn(tensor.shape, generator=source)

@@ -229,7 +229,7 @@ def test_no_core_exceeds_a_limit_and_every_neuron_has_one(changes, seed):
     assert (held.limited <= limits(small)).all()
     assert held.neurons.min() > 0
     assert cores.count >= max(cores.least.values())
-    parts = {name: core for name, core in cores.of.items()}
+    parts = dict(cores.of)
     counted, work, _ = by_brute_force(network, small, parts)
     np.testing.assert_array_equal(held.words, counted[1])
     assert cores.imbalance == pytest.approx(work.max() / work.mean())
@@ -274,8 +274,10 @@ def test_neighbours_that_talk_are_placed_side_by_side():
     spikes = sparse.csr_array(spikes)
     slots = placed(spikes, mesh)
     assert sorted(slots) == list(range(cores))
-    assert cores - 1 <= hops(spikes, mesh, slots) < 0.35 * hops(
-        spikes, mesh, at_random(cores, mesh, 0)
+    assert (
+        cores - 1
+        <= hops(spikes, mesh, slots)
+        < 0.35 * hops(spikes, mesh, at_random(cores, mesh, 0))
     )
 
 

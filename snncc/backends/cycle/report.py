@@ -53,7 +53,10 @@ def report(timing: Timing, title: str, facts: dict[str, str]) -> str:
         places=shares(about["places"], "energy_j"),
         links=sorted(about["links"], key=lambda link: -link["packets"])[:12],
         cores=sorted(about["cores"], key=lambda core: -core["utilisation"])[:12],
-        parts={k: (v, v / max(timing.energy_j, 1e-300)) for k, v in total["energy_parts_j"].items()},
+        parts={
+            name: (joules, joules / max(timing.energy_j, 1e-300))
+            for name, joules in total["energy_parts_j"].items()
+        },
     )  # fmt: skip
 
 

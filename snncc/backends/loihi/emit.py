@@ -30,7 +30,14 @@ from snncc.diagnostics import refuse
 from snncc.ir.files import packed
 from snncc.ir.matrix import compose
 from snncc.ir.network import (
-    Encoder, Network, Place, Population, Projection, Readout, Shape, Source,
+    Encoder,
+    Network,
+    Place,
+    Population,
+    Projection,
+    Readout,
+    Shape,
+    Source,
 )  # fmt: skip
 from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape, Scale, Sparse
 
@@ -407,7 +414,8 @@ class _Writer:
         }  # fmt: skip
         usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
         given = "".join(f", {k}={v}" for k, v in settings.items() if v != usual[k])
-        return f"{self._use('Conv')}(weight=a[{key!a}], input_shape={channel_last(source)}{given}{more})"
+        shape = channel_last(source)
+        return f"{self._use('Conv')}(weight=a[{key!a}], input_shape={shape}{given}{more})"
 
     def _dense(self, weight: Ref, source: Shape) -> str:
         """The name of a Dense's weight with its columns in Lava's order of ``source``."""

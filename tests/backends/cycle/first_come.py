@@ -46,7 +46,12 @@ class Chip:
         self.delay = link_ns(w)
         self.sends, self.tails = zip(*packets(w, rows, step), strict=True)
         self.queue, self.waiting = defaultdict(deque), defaultdict(deque)
-        self.held, self.free, self.busy, self.armed = defaultdict(int), defaultdict(float), set(), set()
+        self.held, self.free, self.busy, self.armed = (
+            defaultdict(int),
+            defaultdict(float),
+            set(),
+            set(),
+        )
         self.events, self.number, self.last = [], count(), 0.0
 
     def run(self) -> float:

@@ -245,7 +245,7 @@ def test_exported_files_of_random_networks(tmp_path_factory, data):
 
 
 def test_exported_files_of_a_network_with_relays_on_its_mapped_cores(tmp_path):
-    """Padded and plain convs, copies, relays, thresholds by channel, dense; on a mapping of ours."""
+    """Padded and plain convs, copies, relays, thresholds by channel, dense; a mapping of ours."""
     rng = np.random.default_rng(3)
     tensors = {
         "a": rng.integers(-4, 9, (4, 2, 3, 3)).astype(float),
@@ -291,7 +291,7 @@ def test_exported_files_of_a_network_with_relays_on_its_mapped_cores(tmp_path):
 def chip_text(chip):
     """A chip as the file it would be read from."""
     rows = [
-        f"{c.name} = {{ value = {c.value!r}, unit = \"{c.unit}\", source = \"assumed\" }}"
+        f'{c.name} = {{ value = {c.value!r}, unit = "{c.unit}", source = "assumed" }}'
         for c in chip.constants
     ]
     rows.append('thresholds = { value = "neuron", unit = "per", source = "assumed" }')

@@ -10,11 +10,31 @@ import torch
 from snncc.backends.loihi import emit
 from snncc.backends.loihi.simulation import simulate
 from snncc.ir import (
-    Encoder, Graph, Network, Neuron, Node, Population, Projection, Readout, Ref, Signal, Source,
+    Encoder,
+    Graph,
+    Network,
+    Neuron,
+    Node,
+    Population,
+    Projection,
+    Readout,
+    Ref,
+    Signal,
+    Source,
 )  # fmt: skip
 from snncc.ir.interpreter import run_network
 from snncc.ir.ops import (
-    Conv, Dense, Input, Op, Pad, Permute, Pool, Reshape, Scale, Softmax, Upsample,
+    Conv,
+    Dense,
+    Input,
+    Op,
+    Pad,
+    Permute,
+    Pool,
+    Reshape,
+    Scale,
+    Softmax,
+    Upsample,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
 from snncc.passes.balance_delays import BalanceDelays

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from all_sorts import TIMEOUT, Builder, agree, all_sorts, scheduled
 
 from snncc.backends.loihi import emit
@@ -22,6 +21,7 @@ from snncc.ir import Network, Neuron, Population, Projection, Readout, Ref, Sour
 from snncc.ir.interpreter import run_network
 from snncc.ir.ops import Conv, Dense, Reshape
 from snncc.ir.text import parse_network
+
 
 @pytest.mark.parametrize("steps", [1, 9, 13])
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.process.process import AbstractProcess
+from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.conv.process import Conv
 
@@ -140,9 +140,7 @@ def simulate(
         give_up(process, folder, traceback.format_exc())
 
 
-def watch(
-    process: AbstractProcess, folder: str, parent: int | None, done: threading.Event
-) -> None:
+def watch(process: AbstractProcess, folder: str, parent: int | None, done: threading.Event) -> None:
     """Look after Lava's processes until the run is done."""
     while not done.wait(0.5):
         if parent not in (None, os.getppid()):

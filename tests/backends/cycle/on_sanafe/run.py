@@ -3,8 +3,8 @@
     python run.py JOB.json RESULT.json
 
 A job has the architecture as YAML text, groups of neurons, edges between them and a number of
-steps, or instead of the first three the ``files`` of an architecture and a network; the result has SANA-FE's own counts, energies and times of every step, and the seconds it
-took to build and to run.
+steps, or instead of the first three the ``files`` of an architecture and a network; the result has
+SANA-FE's own counts, energies and times of every step, and the seconds it took to build and to run.
 """
 
 import json
