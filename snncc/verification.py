@@ -23,12 +23,13 @@ from snncc.ir.interpreter import (
     TensorStore,
     Value,
     Written,
+    encoded,
     fire,
     gather,
     run_graph,
     run_network,
 )
-from snncc.ir.network import Network, Population
+from snncc.ir.network import Network, Neuron, Population
 from snncc.ir.ops import Spiking
 from snncc.passes.base import Form
 from snncc.pipeline import Broken, Stage
@@ -200,18 +201,14 @@ class Verification:
     def _in_network(
         self, network: Network, place: Population, index: tuple[int, ...]
     ) -> tuple[float, float]:
+        neuron = place.neuron
+        assert isinstance(neuron, Neuron)
         run = run_network(network, self.inputs)
         store = TensorStore(network.tensors, torch.float64)
         steps = next(iter(run.spikes.values())).shape[0]
-        currents = {}
-        for encoder in network.encoders:
-            head = encoder.graph.heads["current"]
-            current = self._run_graph(encoder.graph, [])[head]
-            currents[encoder.name] = (
-                current.expand(steps, *current.shape) if encoder.static else current
-            )
-        _, h = fire(place.neuron, gather(network, place.name, run.spikes, currents, store), store)
-        theta = store.number(place.neuron.threshold).expand(h.shape[2:])
+        currents = {each.name: encoded(each, self.inputs, steps) for each in network.encoders}
+        _, h = fire(neuron, gather(network, place.name, run.spikes, currents, store), store)
+        theta = store.number(neuron.threshold).expand(h.shape[2:])
         return float(h[index]), float(theta[index[2:]])
 
 

@@ -75,4 +75,10 @@ def joined(network: Network, runs: Sequence[Run]) -> Run:
             name: torch.cat([run.logits[name] for run in runs], int(name in stepwise))
             for name in runs[0].logits
         },
+        wraps=_added([run.wraps for run in runs]),
+        saturations=_added([run.saturations for run in runs]),
     )
+
+
+def _added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(each[name] for each in counts) for name in counts[0]}

@@ -14,9 +14,7 @@ from snncc.cli.errors import Command
 @click.option("--target", help="Only the passes of this target, in order.")
 def command(target: str | None) -> None:
     """List the passes, their options and the forms they read and write."""
-    from dataclasses import fields
-
-    from snncc.passes.base import find, names
+    from snncc.passes.base import find, names, options
     from snncc.pipeline import frontend_passes, target_passes
 
     listed = list(names())
@@ -25,8 +23,8 @@ def command(target: str | None) -> None:
         listed = [each.name for each in chosen]
     for name in listed:
         each = find(name)
-        options = ", ".join(f"{f.name.replace('_', '-')}={f.default}" for f in fields(each))
-        click.echo(f"{name}{'{' + options + '}' if options else ''}")
+        fields = ", ".join(f"{f.name.replace('_', '-')}={f.default}" for f in options(each))
+        click.echo(f"{name}{'{' + fields + '}' if fields else ''}")
         about = inspect.getdoc(inspect.getmodule(each)) or inspect.getdoc(each) or ""
         first = re.sub(r"^[\w-]+: |(Graph|Network) → \w+[,;.]? ?", "", about.partition("\n")[0])
         forms = f"{each.reads.__name__} → {each.writes.__name__}"

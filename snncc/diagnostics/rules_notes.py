@@ -115,4 +115,21 @@ NOTES = (
             """,
         help="on a target without delays relays do it (on Lava: --stock-only)",
     ),
+    Rule(
+        "SNN506",
+        "scales-from-weights",
+        Severity.NOTE,
+        what="""
+            Says that weights and thresholds became whole numbers without any data to try them on.
+            """,
+        why="""
+            A weight of 8 bits is off by up to half a step, and a spike flips where its membrane
+            came that close to the threshold. Which scale flips the fewest spikes depends on the
+            spikes; from the weights alone the largest scale that clips none is taken.
+            """,
+        example="""
+            # snncc compile net.pt --target loihi --weight-bits 8, and no --calibrate: SNN506
+            """,
+        help="pass some inputs of the training set with --calibrate",
+    ),
 )

@@ -239,4 +239,23 @@ TARGET = (
             """,
         help="compile without --stock-only, or train with hard resets that start at 0",
     ),
+    Rule(
+        "SNN214",
+        "neuron-not-in-whole-numbers",
+        Severity.ERROR,
+        what="""
+            Reports a population whose numbers no register of the target can stand for.
+            """,
+        why="""
+            In fixed point a threshold is a whole number from 0 up, a decay a part of 4096 between
+            0 and 1, and where a target has one threshold for a layer, weights have to take the
+            differences between its neurons.
+            """,
+        example="""
+            self.sn = snncc.nn.IF(threshold=-0.5)  # fires at rest, forever
+            # --weight-bits 8: SNN214
+            """,
+        help="train the neuron with a threshold above 0 and a decay from 0 to 1, or choose a "
+        "target with a threshold for each neuron",
+    ),
 )

@@ -15,9 +15,10 @@ from snncc.ir.network import (
     Source,
 )  # fmt: skip
 from snncc.ir.ops import Op, Ref
+from snncc.ir.registers import FixedNeuron
 from snncc.ir.values import ValueSet
 
 __all__ = [
-    "Encoder", "Graph", "Network", "Neuron", "Node", "Op", "Place", "Population", "Projection",
-    "Readout", "Ref", "Signal", "Source", "ValueSet",
+    "Encoder", "FixedNeuron", "Graph", "Network", "Neuron", "Node", "Op", "Place", "Population",
+    "Projection", "Readout", "Ref", "Signal", "Source", "ValueSet",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import scipy.sparse
@@ -487,6 +488,9 @@ class Run:
     ``spikes`` (T, N, *shape) of every population and source, ``outputs`` (T, N, *shape) of every
     readout, ``logits`` (N, *shape) after its work over time. With forced spikes,
     ``disagreements`` holds up to ``limit`` of them and ``ties``, ``mismatches`` count all.
+
+    Of a fixed Network, by place: sums and currents that ``wraps``, membranes whose ``saturations``
+    were held, and with forced spikes the ``flips``, which ``mismatches`` adds up.
     """
 
     spikes: Mapping[str, Value]
@@ -495,7 +499,10 @@ class Run:
     disagreements: tuple[Disagreement, ...] = ()
     ties: int = 0
     mismatches: int = 0
-    compared: int = field(default=0)
+    compared: int = 0
+    wraps: Mapping[str, int] = field(default_factory=dict)
+    saturations: Mapping[str, int] = field(default_factory=dict)
+    flips: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_network(
@@ -513,41 +520,47 @@ def run_network(
     input under the name of its Graph's Input node, (N, …) where static, else (T, N, …).
     ``forced`` maps what populations stand for (or their names) to given spikes: each population is
     compared with them, resets by them and passes them on, so that one difference stays one.
+    A fixed Network runs in whole numbers, whatever the ``dtype``.
     """
-    forced = forced or {}
+    if network.is_fixed:
+        from snncc.ir.fixed import run_fixed  # which builds on this module
+
+        return run_fixed(network, inputs, forced=forced, steps=steps, limit=limit)
     store = TensorStore(network.tensors, dtype)
-    steps = steps or _steps(network, inputs)
+    steps = steps or steps_of(network, inputs)
     spikes: dict[str, Value] = {}
     currents: dict[str, Value] = {}
     outputs: dict[str, Value] = {}
     logits: dict[str, Value] = {}
     found: list[Disagreement] = []
     ties = mismatches = compared = 0
-    teachers = {
-        place.name: forced[known].to(dtype)
-        for place in network.populations
-        for known in (place.stands_for, place.name)[::-1]
-        if known in forced
-    }
+    teachers = {name: given.to(dtype) for name, given in teaching(network, forced or {}).items()}
     for group in network.groups:
         looped: dict[str, tuple[Value, Value]] = {}
-        if any(p.source in group for p in network.incoming[group[0]]):
-            looped = _fire_loop(network, group, spikes, currents, store, teachers)
+        if feeds_back(network, group):
+            given = {name: gather(network, name, spikes, currents, store, group) for name in group}
+            cells = {
+                place.name: Cell(place.neuron, given[place.name].shape[1:], store)
+                for place in network.populations
+                if place.name in group and isinstance(place.neuron, Neuron)
+            }
+            bring = partial(chained, store=store)
+            looped = fire_loop(network, group, given, bring, cells, teachers)
         for place in map(network.places.__getitem__, group):
             match place:
                 case Source():
                     spikes[place.name] = inputs[place.name].to(dtype)
                 case Encoder():
-                    currents[place.name] = _encoded(place, inputs, steps, dtype)
-                case Population():
+                    currents[place.name] = encoded(place, inputs, steps, dtype)
+                case Population(neuron=Neuron() as neuron):
                     teacher = teachers.get(place.name)
                     if looped:
                         s, h = looped[place.name]
                     else:
                         x = gather(network, place.name, spikes, currents, store)
-                        s, h = fire(place.neuron, x, store, teacher)
+                        s, h = fire(neuron, x, store, teacher)
                     if teacher is not None:
-                        theta = store.number(place.neuron.threshold).expand(s.shape)
+                        theta = store.number(neuron.threshold).expand(s.shape)
                         compared += s.numel()
                         for index in (s != teacher).nonzero().tolist():
                             at = tuple(index)
@@ -559,53 +572,67 @@ def run_network(
                         s = teacher
                     spikes[place.name] = s
                 case Readout():
-                    y = gather(network, place.name, spikes, currents, store)
-                    outputs[place.name] = y = y + store.number(place.bias)
+                    sums = gather(network, place.name, spikes, currents, store)
+                    y = sums * store.number(place.unit) + store.number(place.bias)
+                    outputs[place.name] = y
                     logits[place.name] = read_out(place, y, store)
     return Run(spikes, outputs, logits, tuple(found), ties, mismatches, compared)
 
 
-def _encoded(place: Encoder, inputs: Mapping[str, Value], steps: int, dtype: torch.dtype) -> Value:
-    """The currents (T, N, *shape) of an encoder."""
-    head = place.graph.heads["current"]
-    given = {node.name: inputs[node.name] for node in place.graph.inputs}
-    current = run_graph(place.graph, given, dtype=dtype)[head]
-    static = place.graph.nodes[head].signal.rate != "step"
-    return current.expand(steps, *current.shape) if static else current
+def teaching(network: Network, forced: Mapping[str, Value]) -> dict[str, Value]:
+    """The forced spikes of each population, given by what it stands for or else by its name."""
+    return {
+        place.name: forced[known]
+        for place in network.populations
+        for known in (place.name, place.stands_for)
+        if known in forced
+    }
 
 
-def _fire_loop(
+Step = Callable[[Value, Value | None], tuple[Value, Value]]
+"""Neurons: spikes and membranes (N, *shape) of a step from its input and maybe a teacher."""
+
+
+def fire_loop(
     network: Network,
     names: Sequence[str],
-    spikes: Mapping[str, Value],
-    currents: Mapping[str, Value],
-    store: TensorStore,
+    given: Mapping[str, Value],
+    bring: Callable[[Projection, Value], Value],
+    cells: Mapping[str, Step],
     teachers: Mapping[str, Value],
 ) -> dict[str, tuple[Value, Value]]:
-    """Spikes and membranes of populations that feed back, step after step."""
-    given = {name: gather(network, name, spikes, currents, store, names) for name in names}
-    cells: dict[str, Cell] = {}
+    """Spikes and membranes (T, N, *shape) of populations that feed back, step after step.
+
+    ``given``: what each hears from outside the loop. ``bring``: what a projection makes of the
+    spikes of one step.
+    """
     past: dict[str, list[Value]] = {name: [] for name in names}
     seen: dict[str, list[tuple[Value, Value]]] = {name: [] for name in names}
     for t in range(len(given[names[0]])):
         for name in names:
-            place = network.places[name]
-            assert isinstance(place, Population)
             x = given[name][t]
             for projection in network.incoming[name]:
                 if projection.source in past and projection.delay <= t:
-                    y = past[projection.source][t - projection.delay]
-                    for op in projection.map:
-                        y = apply(op, [y], store)
-                    x = x + y
-            cell = cells.setdefault(name, Cell(place.neuron, x.shape, store))
+                    x = x + bring(projection, past[projection.source][t - projection.delay])
             teacher = teachers[name][t] if name in teachers else None
-            seen[name].append(cell(x, teacher))
+            seen[name].append(cells[name](x, teacher))
             past[name].append(seen[name][t][0] if teacher is None else teacher)
     return {
         name: (torch.stack([s for s, _ in steps]), torch.stack([h for _, h in steps]))
         for name, steps in seen.items()
     }
+
+
+def feeds_back(network: Network, group: Sequence[str]) -> bool:
+    """Whether the places of one of ``Network.groups`` hear each other."""
+    return any(p.source in group for p in network.incoming[group[0]])
+
+
+def chained(projection: Projection, y: Value, store: TensorStore) -> Value:
+    """Values (N, *source) through the map of a projection."""
+    for op in projection.map:
+        y = apply(op, [y], store)
+    return y
 
 
 def read_out(readout: Readout, y: Value, store: TensorStore) -> Value:
@@ -625,7 +652,19 @@ def read_out(readout: Readout, y: Value, store: TensorStore) -> Value:
     return y
 
 
-def _steps(network: Network, inputs: Mapping[str, Value]) -> int:
+def encoded(
+    encoder: Encoder, inputs: Mapping[str, Value], steps: int, dtype: torch.dtype = torch.float64
+) -> Value:
+    """The currents (T, N, *shape) of an encoder."""
+    head = encoder.graph.heads["current"]
+    given = {node.name: inputs[node.name] for node in encoder.graph.inputs}
+    current = run_graph(encoder.graph, given, dtype=dtype)[head]
+    static = encoder.graph.nodes[head].signal.rate != "step"
+    return current.expand(steps, *current.shape) if static else current
+
+
+def steps_of(network: Network, inputs: Mapping[str, Value]) -> int:
+    """T of a run. Raises ValueError where neither inputs nor network say it."""
     for source in network.sources:
         return int(inputs[source.name].shape[0])
     for encoder in network.encoders:
@@ -640,10 +679,7 @@ def _steps(network: Network, inputs: Mapping[str, Value]) -> int:
 def project(projection: Projection, x: Value, store: TensorStore) -> Value:
     """Spikes (T, N, *source) to input (T, N, *target), ``delay`` steps later."""
     lead = x.shape[:2]
-    y = x.flatten(0, 1)
-    for op in projection.map:
-        y = apply(op, [y], store)
-    y = y.unflatten(0, lead)
+    y: Value = chained(projection, x.flatten(0, 1), store).unflatten(0, lead)
     if projection.delay:
         y = torch.cat([torch.zeros_like(y[: projection.delay]), y[: -projection.delay]])
     return y

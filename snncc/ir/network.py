@@ -17,6 +17,7 @@ import networkx as nx
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Tensors, loops_together
 from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, is_linear
+from snncc.ir.registers import FixedNeuron, misfits, weight_misfits
 from snncc.ir.shapes import output_shape
 
 if TYPE_CHECKING:
@@ -96,12 +97,12 @@ class Population:
 
     ``role``: "neuron" stands for a neuron of the trained network, "gate" for a boolean function of
     spikes, "relay" for a copy one step later. ``stands_for`` is the Graph node whose value these
-    spikes are.
+    spikes are. The neurons of a network are all ``Neuron`` or, after quantize, all ``FixedNeuron``.
     """
 
     name: str
     shape: Shape
-    neuron: Neuron
+    neuron: Neuron | FixedNeuron
     role: Literal["neuron", "gate", "relay"] = "neuron"
     stands_for: str = ""
     origin: Location = Location()
@@ -111,8 +112,9 @@ class Population:
 class Readout:
     """Sums that leave the chip every step and are added up on the host.
 
-    ``bias`` is added at every step. ``over_time``: what the host makes of the steps. ``host``:
-    ops without parameters applied after that (softmax, argmax).
+    A step is the sum times ``unit``, what one of it is worth, plus ``bias``. ``over_time``: what
+    the host makes of the steps. ``host``: ops without parameters applied after that (softmax,
+    argmax).
     """
 
     name: str
@@ -120,6 +122,7 @@ class Readout:
     bias: Number = 0.0
     over_time: Literal["mean", "sum", "last", "none"] = "mean"
     host: tuple[Op, ...] = ()
+    unit: Number = 1.0
 
 
 @dataclass(frozen=True)
@@ -198,9 +201,12 @@ class Network:
             values: tuple[object, ...] = ()
             if isinstance(place, Population):
                 n = place.neuron
-                values = (n.decay, n.threshold, n.bias, n.initial, n.current_decay)
+                if isinstance(n, FixedNeuron):
+                    values = tuple(number for _, number in n.numbers())
+                else:
+                    values = (n.decay, n.threshold, n.bias, n.initial, n.current_decay)
             elif isinstance(place, Readout):
-                values = (place.bias,)
+                values = (place.bias, place.unit)
             seen.update((value, None) for value in values if isinstance(value, Ref))
         for projection in self.projections:
             for op in projection.map:
@@ -238,6 +244,11 @@ class Network:
     def readouts(self) -> tuple[Readout, ...]:
         return tuple(p for p in self.places.values() if isinstance(p, Readout))
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether neurons and weights are whole numbers."""
+        return any(isinstance(place.neuron, FixedNeuron) for place in self.populations)
+
     @cached_property
     def incoming(self) -> Mapping[str, tuple[Projection, ...]]:
         return self._by(lambda p: p.target)
@@ -258,6 +269,10 @@ class Network:
     def idle_steps(self) -> int:
         """Steps between samples in which what a delay keeps of the first runs out."""
         return max((p.delay for p in self.projections), default=0)
+
+    def echo(self, name: str) -> int:
+        """By how many steps at most what a place says is heard again in the trained network."""
+        return max((p.delay for p in self.outgoing[name]), default=0)
 
     def span(self, p: Projection) -> int:
         """Steps from the spike to its arrival, once there are levels."""
@@ -281,6 +296,8 @@ class Network:
 
     def verify(self) -> None:
         """Check what the type system cannot. Raises ValueError, naming the culprit."""
+        if self.is_fixed:
+            self._verify_registers()
         for p in self.projections:
             where = f"projection {p.source} -> {p.target}"
             source, target = self.places[p.source], self.places[p.target]
@@ -299,3 +316,14 @@ class Network:
                 shape = output_shape(op, (shape,), self.tensors)
             if shape != target.shape:
                 raise ValueError(f"{where}: yields {shape}, needs {target.shape}")
+
+    def _verify_registers(self) -> None:
+        for place in self.populations:
+            if not isinstance(place.neuron, FixedNeuron):
+                raise ValueError(f"population {place.name}: not in whole numbers as the others are")
+            for problem in misfits(place.neuron, self.tensors):
+                raise ValueError(f"population {place.name}: {problem}")
+        for p in self.projections:
+            if not isinstance(self.places.get(p.source), Encoder):
+                for problem in weight_misfits(p.map, self.tensors):
+                    raise ValueError(f"projection {p.source} -> {p.target} {problem}")

@@ -26,6 +26,7 @@ from snncc.ir.network import (
     Source,
 )  # fmt: skip
 from snncc.ir.ops import OPS, Op, Ref
+from snncc.ir.registers import FixedNeuron
 from snncc.ir.values import ValueSet
 
 INLINE = 64
@@ -113,6 +114,8 @@ def _place(place: Place, level: str) -> list[str]:
         case Population():
             stands = f" for %{place.stands_for}" if place.stands_for else ""
             neuron = _fields(place.neuron) or "{}"
+            if isinstance(place.neuron, FixedNeuron):
+                neuron = "fixed" + neuron
             return [f"{place.role} {head} {neuron}{stands}{_origin(place.origin)}"]
         case Readout():
             return [f"readout {head} {_fields(place, ('name', 'shape', 'host')) or '{}'}"
@@ -151,7 +154,9 @@ _PLACE = re.compile(
     rf"(?P<role>source|encoder|neuron|gate|relay|readout) {_NAME} \[(?P<shape>[\d,]*)\]"
     r"( @(?P<level>\d+))? (?P<rest>.*)$"
 )
-_POPULATION = re.compile(r"(?P<fields>{.*?})( for %(?P<stands>\S+))?(  # (?P<origin>.*))?$")
+_POPULATION = re.compile(
+    r"(?P<fixed>fixed)?(?P<fields>{.*?})( for %(?P<stands>\S+))?(  # (?P<origin>.*))?$"
+)
 _PROJECTION = re.compile(
     r"%(?P<source>\S+) -> %(?P<target>\S+)(?P<map>( > .*?)?)( after (?P<delay>\d+))?$"
 )
@@ -294,8 +299,9 @@ def _parse_place(found: re.Match[str], lines: _Lines, stored: Tensors) -> Place:
     inside = _POPULATION.match(rest)
     if not inside:
         raise TextError(f"line {lines.number}: not understood: {rest!r}")
+    kind = FixedNeuron if inside["fixed"] else Neuron
     return Population(
-        name, shape, Neuron(**_parse_fields(inside["fields"])), found["role"],  # type: ignore[arg-type]
+        name, shape, kind(**_parse_fields(inside["fields"])), found["role"],  # type: ignore[arg-type]
         inside["stands"] or "", _parse_origin(inside["origin"]),
     )  # fmt: skip
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from snncc.diagnostics import Finding, refuse
 from snncc.ir.graph import Graph
@@ -38,7 +38,8 @@ class Outcome:
 class Pass:
     """Base of all passes; the fields of a subclass are its options.
 
-    ``reads`` and ``writes`` are the forms before and after.
+    ``reads`` and ``writes`` are the forms before and after. A field with ``repr=False`` holds data
+    and is no option.
     """
 
     name: ClassVar[str]
@@ -50,12 +51,17 @@ class Pass:
 
     def __str__(self) -> str:
         """The spec that ``parse`` reads back: ``name{option=value,…}``, defaults left out."""
-        options = [
+        chosen = [
             f"{f.name.replace('_', '-')}={getattr(self, f.name)}"
-            for f in fields(self)
+            for f in options(type(self))
             if getattr(self, f.name) != f.default
         ]
-        return self.name + ("{" + ",".join(options) + "}" if options else "")
+        return self.name + ("{" + ",".join(chosen) + "}" if chosen else "")
+
+
+def options(cls: type[Pass]) -> tuple[Field[Any], ...]:
+    """The fields of a pass that are its options."""
+    return tuple(f for f in fields(cls) if f.repr)
 
 
 def names() -> tuple[str, ...]:
@@ -77,20 +83,20 @@ def parse(spec: str) -> Pass:
     if not found:
         raise refuse("SNN316", f"{spec!r} is not of the form name{{option=value}}")
     cls = find(found[1])
-    known = {f.name: f for f in fields(cls)}
-    options: dict[str, object] = {}
+    known = {f.name: f for f in options(cls)}
+    chosen: dict[str, object] = {}
     for part in filter(None, (found[2] or "").split(",")):
         key, _, text = part.partition("=")
         key = key.strip().replace("-", "_")
         if key not in known:
             raise refuse("SNN316", f"pass {cls.name} has no option {key!r}")
         if isinstance(known[key].default, str):
-            options[key] = text.strip()
+            chosen[key] = text.strip()
             continue
         try:
-            options[key] = ast.literal_eval(text.strip())
+            chosen[key] = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError):
             raise refuse(
                 "SNN316", f"{text.strip()!r} is no value for {key} of {cls.name}"
             ) from None
-    return cls(**options)
+    return cls(**chosen)

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.ir.network import Network, Place, Population, Projection
+from snncc.ir.network import Network, Neuron, Place, Population, Projection
 from snncc.ir.ops import Conv, ConvTranspose, Dense, Number, Op, Ref, Scale
 from snncc.passes.base import Form, Outcome, Pass
 
@@ -108,6 +108,7 @@ def _common(
 def _scaled(place: Population, q: np.ndarray, tensors: dict[str, np.ndarray]) -> Population:
     """The population with threshold, bias and initial membrane divided by ``q``."""
     neuron = place.neuron
+    assert isinstance(neuron, Neuron)
 
     def divided(value: Number, what: str) -> Number:
         if not isinstance(value, Ref) and value == 0:

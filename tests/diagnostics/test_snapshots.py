@@ -31,6 +31,7 @@ from snncc.ir.text import parse_network
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.check_stock import CheckStock
 from snncc.passes.partition import Partition
+from snncc.passes.quantize import Quantize
 from snncc.targets import chip
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -133,6 +134,15 @@ def delay_not_stock(folder: Path) -> None:
     raise SnnccError(CheckStock()(delayed).findings)
 
 
+def quantized(neuron: str, **options: object) -> Callable[[Path], None]:
+    def run(folder: Path) -> None:
+        text = "network net {\n source %in [2] spike\n neuron %a [2] {THIS}\n  %in -> %a\n}"
+        outcome = Quantize(**options)(parse_network(text.replace("THIS", neuron)))
+        raise SnnccError(outcome.findings)
+
+    return run
+
+
 NORMALISED = nn.Sequential(
     snncc.nn.OverTime(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))), snncc.nn.IF()
 )
@@ -149,6 +159,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN209": delay_too_long,
     "SNN210": mapped_to({"neurons": 8}, nn.Sequential(nn.Linear(64, 1), snncc.nn.IF()), 64),
     "SNN212": relays_too_many,
+    "SNN214": quantized("threshold=-0.5"),
     "SNN303": shape_missing,
     "SNN304": unsafe_file,
     "SNN305": unreadable_file,
@@ -157,6 +168,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN316": bad_option,
     "SNN317": tool_missing,
     "SNN320": chip_file,
+    "SNN506": quantized("threshold=1.0"),
 }
 """Those that no network is to blame for."""
 

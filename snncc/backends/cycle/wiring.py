@@ -10,6 +10,7 @@ import numpy as np
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Encoder, Network, Neuron, Population, Readout, Source
 from snncc.ir.ops import Number, Ref
+from snncc.ir.registers import FixedNeuron
 from snncc.ir.synapses import Reach, reach
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
@@ -283,7 +284,7 @@ def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach])
             rest = 1 - _nonzero(network, neuron.initial, place.shape)
             encoders = {encoder.name for encoder in network.encoders}
             fed = any(p.source in encoders for p in network.incoming[name])
-            driven = rest * 0 + 1 if fed else _nonzero(network, neuron.bias, place.shape)
+            driven = rest * 0 + 1 if fed else _nonzero(network, _bias(neuron), place.shape)
         elif isinstance(place, Readout):
             driven = _nonzero(network, place.bias, place.shape)
         yield Place(
@@ -292,6 +293,10 @@ def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach])
             neuron.reset == "hard" and neuron.when == "now", neuron.is_memoryless,
             rest, driven, hears,
         )  # fmt: skip
+
+
+def _bias(neuron: Neuron | FixedNeuron) -> Number:
+    return neuron.bias_mant if isinstance(neuron, FixedNeuron) else neuron.bias
 
 
 def _hearing(source: int, delay: int, r: Reach) -> Hearing:

@@ -32,6 +32,7 @@ from snncc.ir.matrix import compose
 from snncc.ir.network import (
     Encoder,
     Network,
+    Neuron,
     Place,
     Population,
     Projection,
@@ -40,6 +41,7 @@ from snncc.ir.network import (
     Source,
 )  # fmt: skip
 from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape, Scale, Sparse
+from snncc.ir.registers import FixedNeuron, Whole
 
 PACKAGE = Path(__file__).parent / "package"
 NEEDED = ("lava", "numpy", "scipy")
@@ -114,6 +116,8 @@ def _check(network: Network) -> None:
 def _keeps_firing(place: Population, network: Network) -> bool:
     """Whether a reset to 0 may let it fire, whatever its input."""
     n = place.neuron
+    if isinstance(n, FixedNeuron):
+        return False
     threshold = network.tensors[n.threshold] if isinstance(n.threshold, Ref) else n.threshold
     return n.when == "next" and n.reset == "hard" and bool(np.any(np.asarray(threshold) <= 0))
 
@@ -180,6 +184,7 @@ class _Writer:
             version=version("snncc"),
             time_steps=time_steps,
             idle=self.form.idle_steps,
+            tag="fixed_pt" if self.form.is_fixed else "floating_pt",
             latency=max((level for _, _, level in recorded.values()), default=0),
             inputs=_lines(f"    {name!a}: {value!a}," for name, value in inputs.items()),
             recorded=_lines(f"    {port!a}: {value!a}," for port, value in recorded.items()),
@@ -258,7 +263,11 @@ class _Writer:
                     yield f"{variable} = play(given[{place.name!a}], level={steps}, steps=steps)"
             case Population():
                 yield from _words(place, level)
-                yield from self._population(place, name, level)
+                neuron = place.neuron
+                if isinstance(neuron, FixedNeuron):
+                    yield from self._fixed_population(place, neuron, name, level)
+                else:
+                    yield from self._population(place, neuron, name, level)
             case Readout():
                 yield f"# readout {_comment(place.name)}, level {level}, added up by the host"
         for projection in self.form.incoming[place.name]:
@@ -269,7 +278,8 @@ class _Writer:
 
     def _after(self, place: Population, name: str, level: int) -> Iterator[str]:
         """What goes with a population: silence between samples, delay lines, its record."""
-        if delay := max((p.delay for p in self.form.outgoing[place.name]), default=0):
+        delay = self.form.echo(place.name)
+        if delay and isinstance(place.neuron, Neuron):
             shape = channel_last(place.shape)
             self.used["RingBuffer"] += 1
             yield f"join(hush({shape}, level={level}, steps={delay}, period=period), {name}.a_in)"
@@ -312,8 +322,8 @@ class _Writer:
         ports = {level: f"{name}_sums_{number}" for number, level in enumerate(more, 2)}
         return {first: f"{name}_sums", **ports}
 
-    def _population(self, place: Population, name: str, level: int) -> Iterator[str]:
-        n, shape = place.neuron, channel_last(place.shape)
+    def _population(self, place: Population, n: Neuron, name: str, level: int) -> Iterator[str]:
+        shape = channel_last(place.shape)
         fields = {
             key: self._number(getattr(n, key), place, key)
             for key in ("decay", "threshold", "bias", "initial", "current_decay")
@@ -329,7 +339,7 @@ class _Writer:
             kind = "NormalFormLIF"
         else:
             vth = f"just_below({fields['threshold']})"
-            if forgets and self._counts(place):
+            if forgets and self._counts(place, n):
                 vth = f"half_below({fields['threshold']})"
             leak = f"1 - {fields['decay']}" if isinstance(n.decay, Ref) else repr(1 - n.decay)
             arguments = {"vth": vth, "bias_mant": fields["bias"], "du": "1", "dv": leak}
@@ -340,9 +350,34 @@ class _Writer:
                 arguments |= reset
         yield from _call(f"{name} = {self._use(kind)}", [f"shape={shape}", *_named(arguments)])
 
-    def _counts(self, place: Population) -> bool:
+    def _fixed_population(
+        self, place: Population, n: FixedNeuron, name: str, level: int
+    ) -> Iterator[str]:
+        shape = channel_last(place.shape)
+        reset = {"reset_interval": "period", "reset_offset": str(1 + level)}
+        usual = {"du": "0", "dv": "0", "bias_mant": "0", "bias_exp": "0"}
+        numbers = {key: self._whole(number, place, key) for key, number in n.numbers()}
+        if numbers["bias_mant"] == "0":
+            numbers["bias_exp"] = "0"
+        silent = self.form.echo(place.name)
+        if n.is_stock and not silent:
+            kind = "LIFReset"
+            del numbers["initial"]
+            if n.is_memoryless:
+                reset = {"reset_interval": "1", "reset_offset": "0"}
+                numbers["dv"] = "0"
+        else:
+            kind, usual = "FixedLIF", {**usual, "initial": "0", "silent": "0"}
+            words = {"reset": n.reset, "when": n.when, "bias_into": n.bias_into}
+            usual |= {"reset": '"hard"', "when": '"now"', "bias_into": '"membrane"'}
+            numbers |= {key: f'"{word}"' for key, word in words.items()} | {"silent": str(silent)}
+        given = {key: text for key, text in numbers.items() if text != usual.get(key)}
+        arguments = [f"shape={shape}", *_named({**given, **reset})]
+        yield from _call(f"{name} = {self._use(kind)}", arguments)
+
+    def _counts(self, place: Population, n: Neuron) -> bool:
         """Whether membranes and thresholds are whole numbers: then halves are in between."""
-        numbers = [place.neuron.threshold, place.neuron.bias]
+        numbers = [n.threshold, n.bias]
         for p in self.form.incoming[place.name]:
             if isinstance(self.form.places[p.source], Encoder):
                 return False
@@ -370,6 +405,8 @@ class _Writer:
             level = self.levels[p.target]
             self.used["RingBuffer"] += 1
             stream = f"given[{p.source!a}]{factor}"
+            if self.form.is_fixed:
+                stream = f"np.rint({stream})"
             yield f"join(play({stream}, level={level}, steps=steps).s_out, {port})"
             return
         bits = isinstance(source, Source) and source.kind == "count"
@@ -384,6 +421,10 @@ class _Writer:
         more = f", num_message_bits={MESSAGE_BITS}" if counts else ""
         stem = f"{p.target}.from.{p.source}"
         match p.map:
+            case (Conv() as conv,) if len(source) == 3:
+                return self._conv(conv, source, more)
+        more += ", sign_mode=MIXED" if self.form.is_fixed else ""
+        match p.map:
             case ():
                 return f"{self._use('Sparse')}(weights=identity({math.prod(source)}){more})"
             case (Scale() as scale,) if source == target:
@@ -392,8 +433,6 @@ class _Writer:
                     return f"{self._use('Sparse')}(weights=diagonal({factor}){more})"
                 weights = f"{factor} * identity({math.prod(source)})"
                 return f"{self._use('Sparse')}(weights={weights}{more})"
-            case (Conv() as conv,) if len(source) == 3:
-                return self._conv(conv, source, more)
             case (Dense(weight),) | (Reshape(), Dense(weight)) if len(target) == 1:
                 return f"{self._use('Dense')}(weights=a[{self._dense(weight, source)!a}]{more})"
         product = compose(p.map, source, self.form.tensors)
@@ -428,15 +467,16 @@ class _Writer:
     def _host(self, readout: Readout) -> Iterator[str]:
         name = readout.name
         after = {"mean": ".mean(0)", "sum": ".sum(0)", "last": "[-1]", "none": ""}
-        bias = ""
-        if isinstance(readout.bias, Ref):
-            key = f"{name}:bias"
-            self.arrays[key] = self._tensor(readout.bias)
-            bias = f" + a[{key!a}]"
-        elif readout.bias:
-            bias = f" + {_literal(readout.bias)}"
-        yield f"outputs[{name!a}] = sums[{name!a}]{bias}"
+        unit = "" if readout.unit == 1 else f" * {self._on_host(readout.unit, f'{name}:unit')}"
+        bias = "" if readout.bias == 0 else f" + {self._on_host(readout.bias, f'{name}:bias')}"
+        yield f"outputs[{name!a}] = sums[{name!a}]{unit}{bias}"
         yield f"logits[{name!a}] = outputs[{name!a}]{after[readout.over_time]}"
+
+    def _on_host(self, number: Number, key: str) -> str:
+        if not isinstance(number, Ref):
+            return _literal(number)
+        self.arrays[key] = self._tensor(number)
+        return f"a[{key!a}]"
 
     # -- numbers -------------------------------------------------------------------------------
 
@@ -449,6 +489,12 @@ class _Writer:
         if values.size and np.all(values == values.flat[0]):
             return _literal(float(values.flat[0]))
         return self._per_neuron(values, place.shape, f"{place.name}:{name}")
+
+    def _whole(self, number: Whole, place: Population, name: str) -> str:
+        """A register of a neuron as an expression."""
+        if not isinstance(number, Ref):
+            return str(number)
+        return self._per_neuron(self._tensor(number), place.shape, f"{place.name}:{name}")
 
     def _factor(self, scale: Scale, shape: Shape, stem: str) -> str:
         if not isinstance(scale.factor, Ref):

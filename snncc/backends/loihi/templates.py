@@ -17,8 +17,12 @@ from collections.abc import Mapping
 import numpy as np
 $imports
 from .wiring import (
-    Sinks, connect, diagonal, half_below, hush, identity, join, just_below, matrix, per_neuron, play
+    MIXED, Sinks, connect, diagonal, half_below, hush, identity, join, just_below, matrix,
+    per_neuron, play
 )
+
+# Which of Lava's models run: in floating point, or in the whole numbers of the chip.
+TAG = "$tag"
 
 # How many processes of each kind there are: Lava's own, and those of this package.
 STOCK = $stock
@@ -78,6 +82,7 @@ STOCK = {
 
 OWN = {
     "DelayLine": ".processes.delays",
+    "FixedLIF": ".processes.neurons",
     "NormalFormLIF": ".processes.neurons",
     "Recorder": ".processes.recorder",
 }
@@ -89,7 +94,8 @@ OWN_FILES = frozenset({"delays.py", "neurons.py"})
 WORDS = frozenset({
     "a", "given", "period", "steps", "folder", "recorder", "outputs", "logits", "sums",
     "float", "np", "Mapping", "Conv", "Dense", "LIF", "LIFReset", "Sparse", "NormalFormLIF",
-    "Recorder", "RingBuffer", "DelayLine", "Sinks", "STOCK", "OWN", "connect", "diagonal",
+    "FixedLIF", "MIXED", "TAG", "Recorder", "RingBuffer", "DelayLine", "Sinks", "STOCK", "OWN",
+    "connect", "diagonal",
     "half_below", "hush", "identity", "join", "just_below", "matrix", "per_neuron",
     "play", "TIME_STEPS", "IDLE", "LATENCY", "INPUTS", "RECORDED", "build", "read_out",
 })  # fmt: skip
@@ -124,7 +130,7 @@ $ports
 
 @implements(proc=Recorder, protocol=LoihiProtocol)
 @requires(CPU)
-@tag("floating_pt")
+@tag("floating_pt", "fixed_pt")
 class RecorderModel(PyLoihiProcessModel):
 $types
 

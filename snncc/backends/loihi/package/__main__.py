@@ -26,13 +26,14 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.conv.process import Conv
 
 from . import network
-from .processes.synapses import ConvByMatrix
+from .processes.synapses import ConvByMatrix, FixedConvByMatrix
 from .wiring import Sinks
 
 if TYPE_CHECKING:
     from .processes.recorder import Recorder
 
 HERE = Path(__file__).parent
+CONV = {"floating_pt": ConvByMatrix, "fixed_pt": FixedConvByMatrix}
 WIDE = {np.dtype(np.float32): np.float64}  # stored short where that loses nothing
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="snncc-") as folder:
         recorder = network.build(a, given, period, steps, folder)
         files = record(recorder, steps, folder)
-        models = {} if options.lava_conv else {Conv: ConvByMatrix}
+        models = {} if options.lava_conv else {Conv: CONV[network.TAG]}
         simulate(recorder, steps, folder, files, models, options.parent)
         said: dict[str, dict[str, np.ndarray]] = {"spikes": {}, "sums": {}}
         for port, (kind, place, level) in network.RECORDED.items():
@@ -123,7 +124,7 @@ def simulate(
     ``models`` are run in the place of Lava's own, by process. With ``parent`` it ends when that is
     no longer the parent of this process.
     """
-    config = Loihi2SimCfg(select_tag="floating_pt", exception_proc_model_map=models)
+    config = Loihi2SimCfg(select_tag=network.TAG, exception_proc_model_map=models)
     done = threading.Event()
     process = next(iter(recorder.sinks.values())) if isinstance(recorder, Sinks) else recorder
     try:

@@ -9,6 +9,7 @@ from .wiring import Sinks
 
 STOCK: Mapping[str, int]
 OWN: Mapping[str, int]
+TAG: str
 TIME_STEPS: int | None
 IDLE: int
 LATENCY: int

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from lava.proc.io import sink
 from lava.proc.io.source import RingBuffer
+from lava.utils.weightutils import SignMode
 from scipy import sparse
 
 Shape = tuple[int, ...]
 Arrays = Mapping[str, np.ndarray]
 
 PULSE = 2.0**100
+MIXED = SignMode.MIXED
+"""Weights above and below 0; without it Lava looks at each matrix and may hold others."""
 
 
 def play(stream: np.ndarray, level: int, steps: int) -> RingBuffer:
@@ -56,7 +59,7 @@ def half_below(threshold: Any) -> Any:
 
 def per_neuron(numbers: np.ndarray, shape: Shape) -> np.ndarray:
     """Numbers per channel or axis as one for each neuron."""
-    return np.broadcast_to(numbers, shape).astype(float)
+    return np.array(np.broadcast_to(numbers, shape))
 
 
 def identity(size: int) -> sparse.csr_matrix:

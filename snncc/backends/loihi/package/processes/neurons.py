@@ -94,3 +94,108 @@ class NormalFormLIFModel(PyLoihiProcessModel):
         elif when == "now" and reset == "soft":
             self.v -= self.threshold * spikes
         self.s_out.send(spikes)
+
+
+class FixedLIF(AbstractProcess):
+    """Loihi's neuron in whole numbers with what Lava's LIFReset lacks. One unit of ``a_in`` and of
+    ``vth`` is 64 of u and v, and x shrinks by k to sign(x)·(|x|·(4096 − k) >> 12):
+
+        u ← u shrunk by du + 1, + 64·a_in, wrapped once at ±2²³
+        v ← v shrunk by dv, + u + bias_mant·2^bias_exp, held within ±(2²³ − 1)
+        s = [v > 64·vth];  hard: v ← 0 where s, soft: v ← v − 64·vth·s, none: v stays
+
+    ``when`` as in NormalFormLIF. With ``bias_into`` "current" the bias goes into u. Starts anew, at
+    u = 0 and v = ``initial``, before each step t (from 1) with t ≡ reset_offset modulo
+    reset_interval, and sends nothing in the ``silent`` steps before.
+    """
+
+    def __init__(
+        self,
+        *,
+        shape: tuple[int, ...],
+        vth: Any,
+        du: Any = 0,
+        dv: Any = 0,
+        bias_mant: Any = 0,
+        bias_exp: Any = 0,
+        initial: Any = 0,
+        reset: str = "hard",
+        when: str = "now",
+        bias_into: str = "membrane",
+        silent: int = 0,
+        reset_interval: int,
+        reset_offset: int,
+    ) -> None:
+        super().__init__(
+            reset=reset,
+            when=when,
+            bias_into=bias_into,
+            silent=silent,
+            reset_interval=reset_interval,
+            reset_offset=reset_offset % reset_interval,
+        )
+        self.a_in = InPort(shape=shape)
+        self.s_out = OutPort(shape=shape)
+        self.u = Var(shape=shape, init=0)
+        self.v = Var(shape=shape, init=0)
+        self.vth = Var(shape=shape, init=vth)
+        self.du = Var(shape=shape, init=du)
+        self.dv = Var(shape=shape, init=dv)
+        self.bias_mant = Var(shape=shape, init=bias_mant)
+        self.bias_exp = Var(shape=shape, init=bias_exp)
+        self.initial = Var(shape=shape, init=initial)
+
+
+@implements(proc=FixedLIF, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class FixedLIFModel(PyLoihiProcessModel):
+    a_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    u: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    v: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    vth: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    du: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    dv: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    bias_mant: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    bias_exp: np.ndarray = LavaPyType(np.ndarray, np.int64)
+    initial: np.ndarray = LavaPyType(np.ndarray, np.int64)
+
+    def run_spk(self) -> None:
+        reset, when = self.proc_params["reset"], self.proc_params["when"]
+        current, bias = self.a_in.recv().astype(np.int64) << 6, self.bias_mant << self.bias_exp
+        if self.time_step % self.proc_params["reset_interval"] == self.proc_params["reset_offset"]:
+            self.u[:] = 0
+            self.v[:] = self.initial
+        threshold = self.vth << 6
+        late = self.v > threshold
+        into = self.proc_params["bias_into"] == "current"
+        self.u[:] = wrapped(shrunk(self.u, self.du + 1) + current + bias * into)
+        v = shrunk(self.v, self.dv) + self.u + bias * (not into)
+        self.v[:] = np.clip(v, 1 - (1 << 23), (1 << 23) - 1)
+        if when != "now" and reset == "hard":
+            self.v[late] = 0
+        elif when != "now" and reset == "soft":
+            self.v -= threshold * late
+        spikes = self.v > threshold
+        if when == "both":
+            self.v -= threshold * (spikes.astype(np.int64) - late)
+        elif when == "now" and reset == "hard":
+            self.v[spikes] = 0
+        elif when == "now" and reset == "soft":
+            self.v -= threshold * spikes
+        waits = (self.proc_params["reset_offset"] - self.time_step) % self.proc_params[
+            "reset_interval"
+        ]
+        self.s_out.send(spikes & ~(1 <= waits <= self.proc_params["silent"]))
+
+
+def shrunk(x: np.ndarray, by: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sign(x) * (np.abs(x) * (4096 - by) >> 12))
+
+
+def wrapped(u: np.ndarray) -> np.ndarray:
+    """As Lava's fixed-point LIF: in 32 bits, then once at ±2²³."""
+    u = (u + (1 << 31)) % (1 << 32) - (1 << 31)
+    u = np.where(u > 1 << 23, u - (1 << 24), u)
+    return np.asarray(np.where(u <= -(1 << 23), u + (1 << 24), u))

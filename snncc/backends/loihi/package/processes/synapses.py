@@ -14,13 +14,12 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.conv.process import Conv
 
 
-@implements(proc=Conv, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
-class ConvByMatrix(PyLoihiProcessModel):
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
-    a_buf: np.ndarray = LavaPyType(np.ndarray, float)
+class ByMatrix(PyLoihiProcessModel):
+    """What both models share."""
+
+    s_in: PyInPort
+    a_out: PyOutPort
+    a_buf: np.ndarray
     weight: np.ndarray = LavaPyType(np.ndarray, float)
     # Lava's own model keeps these in 8 bits, which 128 groups overflow.
     kernel_size: np.ndarray = LavaPyType(np.ndarray, int)
@@ -39,7 +38,12 @@ class ConvByMatrix(PyLoihiProcessModel):
     def run_spk(self) -> None:
         self.a_out.send(self.a_buf)  # what arrived a step ago
         values = self.s_in.recv()
-        self.a_buf = self.convolve(values if self.num_message_bits[0] else values.astype(bool))
+        graded = self.num_message_bits[0]
+        self.a_buf = self.held(self.convolve(values if graded else values.astype(bool)))
+
+    def held(self, sums: np.ndarray) -> np.ndarray:
+        """What the buffer holds of the sums."""
+        return sums
 
     def convolve(self, values: np.ndarray) -> np.ndarray:
         """The convolution of (X, Y, C): one row of patches times one matrix for each group."""
@@ -57,3 +61,27 @@ class ConvByMatrix(PyLoihiProcessModel):
         by_group = patches.reshape(width * height, groups, -1).transpose(1, 0, 2)
         sums = by_group.astype(float) @ self.matrices  # (groups, X'·Y', O / groups)
         return np.reshape(sums.transpose(1, 0, 2), (width, height, -1))
+
+
+@implements(proc=Conv, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("floating_pt")
+class ConvByMatrix(ByMatrix):
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
+    a_buf: np.ndarray = LavaPyType(np.ndarray, float)
+
+
+@implements(proc=Conv, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class FixedConvByMatrix(ByMatrix):
+    """Sums of whole numbers, which floating point adds exactly, in 24 bits as Lava has them."""
+
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
+    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+    a_buf: np.ndarray = LavaPyType(np.ndarray, np.int32)
+
+    def held(self, sums: np.ndarray) -> np.ndarray:
+        whole = sums.astype(np.int64)
+        return ((whole + (1 << 23)) % (1 << 24) - (1 << 23)).astype(np.int32)

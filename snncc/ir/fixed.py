@@ -1,0 +1,300 @@
+"""What a fixed Network means: Loihi's whole-number arithmetic as Lava 0.10 does it, bit for bit.
+
+Neurons are ``FixedNeuron``, synapses even whole numbers (``snncc.ir.registers``). Sums over
+synapses are exact; then those of a Conv wrap at 24 bits, and what a port adds up at 32, as in Lava.
+The currents of an encoder are rounded to whole units, half to even, where they enter a population.
+Values are torch tensors (T, N, *shape), many samples at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from snncc.ir import interpreter
+from snncc.ir.graph import Tensors
+from snncc.ir.interpreter import (
+    Disagreement,
+    Run,
+    TensorStore,
+    Value,
+    chained,
+    encoded,
+    feeds_back,
+    project,
+    read_out,
+    steps_of,
+    teaching,
+)
+from snncc.ir.network import Encoder, Network, Population, Projection, Readout, Source
+from snncc.ir.ops import Conv, Ref
+from snncc.ir.registers import (
+    MEMBRANE_LIMIT,
+    ONE,
+    UNITY,
+    FixedNeuron,
+    Whole,
+    weights,
+)
+
+CURRENT_LIMIT = 1 << 23
+CONV_BITS = 24
+PORT_BITS = 32
+
+
+class WholeStore(TensorStore):
+    """Tensors of whole numbers, those named ``weights`` as float64, which adds them exactly.
+
+    Sums stay exact below 2⁵³, and no synapse gathers from 2⁴⁵ neurons.
+    """
+
+    def __init__(self, tensors: Tensors, weights: Collection[str] = ()) -> None:
+        as_float = {name: tensors[name].astype(np.float64) for name in weights}
+        super().__init__({**tensors, **as_float}, torch.float64)
+
+    @classmethod
+    def of(cls, network: Network) -> WholeStore:
+        """Everything that a fixed Network reads."""
+        numbers = (weights(op) for p in network.projections for op in p.map)
+        return cls(network.tensors, {ref for ref in numbers if isinstance(ref, Ref)})
+
+    def whole(self, number: Whole) -> Value:
+        return self[number].long() if isinstance(number, Ref) else torch.tensor(number)
+
+
+def wrapped(x: Value, bits: int) -> Value:
+    """Whole numbers as two's complement of ``bits`` holds them."""
+    half = 1 << (bits - 1)
+    return (x + half) % (2 * half) - half
+
+
+def decayed(x: Value, by: Value) -> Value:
+    """x·(4096 − by) / 4096, toward zero."""
+    return x.sign() * (x.abs() * (UNITY - by) >> 12)
+
+
+class FixedCell:
+    """Neurons step after step; ``u`` and ``v`` are their state, int64 (N, *shape).
+
+    ``wraps`` counts the currents that wrapped, ``saturations`` the membranes that were held.
+    """
+
+    def __init__(self, neuron: FixedNeuron, shape: Sequence[int], store: WholeStore) -> None:
+        self._neuron = neuron
+        self._threshold = store.whole(neuron.vth) * ONE
+        self._bias = store.whole(neuron.bias_mant) << store.whole(neuron.bias_exp)
+        self._dv, self._du = store.whole(neuron.dv), store.whole(neuron.du)
+        self.u = torch.zeros(*shape, dtype=torch.int64)
+        self.v = store.whole(neuron.initial).expand(*shape)
+        self._late = self.v > self._threshold
+        self.wraps = self.saturations = 0
+
+    def __call__(self, a: Value, teacher: Value | None = None) -> tuple[Value, Value]:
+        """Spikes (booleans) and membranes before reset of a step, for sums of weights ``a``.
+
+        With a ``teacher`` the membrane is reset by the teacher's spikes instead of its own.
+        """
+        neuron = self._neuron
+        self.u = self._current(a)
+        v = self._charged()
+        if neuron.when == "both":
+            self._late = self.v > self._threshold
+        if neuron.when != "now" and neuron.reset == "hard":
+            v = torch.where(self._late, 0, v)
+        elif neuron.when != "now" and neuron.reset == "soft":
+            v = v - self._threshold * self._late
+        spikes = v > self._threshold
+        s = spikes if teacher is None else teacher
+        self.v = v
+        if neuron.when == "both":
+            self.v = v - self._threshold * (s.to(v.dtype) - self._late.to(v.dtype))
+        elif neuron.when == "now" and neuron.reset == "hard":
+            self.v = torch.where(s, 0, v)
+        elif neuron.when == "now" and neuron.reset == "soft":
+            self.v = v - self._threshold * s
+        self._late = s
+        return spikes, v
+
+    def _current(self, a: Value) -> Value:
+        u = a * ONE
+        if isinstance(self._neuron.du, Ref) or self._neuron.du != UNITY - 1:
+            u = decayed(self.u, self._du + 1) + u
+        if self._neuron.bias_into == "current":
+            u = u + self._bias
+        outside = (u > CURRENT_LIMIT) | (u <= -CURRENT_LIMIT)
+        if bool(outside.any()):
+            self.wraps += int(outside.sum())
+            u = wrapped(u, PORT_BITS)
+            u = torch.where(u > CURRENT_LIMIT, u - 2 * CURRENT_LIMIT, u)
+            u = torch.where(u <= -CURRENT_LIMIT, u + 2 * CURRENT_LIMIT, u)
+        return u
+
+    def _charged(self) -> Value:
+        v = self.v
+        if isinstance(self._neuron.dv, Ref) or self._neuron.dv != 0:
+            v = decayed(v, self._dv)
+        v = v + self.u
+        if self._neuron.bias_into == "membrane":
+            v = v + self._bias
+        held = v.clamp(-MEMBRANE_LIMIT, MEMBRANE_LIMIT)
+        self.saturations += int((held != v).sum())
+        return held
+
+
+@dataclass(frozen=True)
+class Fired:
+    """Spikes (booleans) and membranes before reset, both (T, N, *shape), and what overflowed."""
+
+    spikes: Value
+    membranes: Value
+    wraps: int
+    saturations: int
+
+
+def fire(neuron: FixedNeuron, a: Value, store: WholeStore, teacher: Value | None = None) -> Fired:
+    """A population from rest, for sums of weights ``a``, int64 (T, N, *shape)."""
+    if neuron.is_memoryless:
+        cell = FixedCell(neuron, (a.shape[0] * a.shape[1], *a.shape[2:]), store)
+        each, v = cell(a.flatten(0, 1))
+        lead = a.shape[:2]
+        return Fired(each.unflatten(0, lead), v.unflatten(0, lead), cell.wraps, cell.saturations)
+    cell = FixedCell(neuron, a.shape[1:], store)
+    steps = [cell(each, None if teacher is None else teacher[t]) for t, each in enumerate(a)]
+    spikes, membranes = zip(*steps, strict=True)
+    return Fired(torch.stack(spikes), torch.stack(membranes), cell.wraps, cell.saturations)
+
+
+def gather(
+    network: Network,
+    target: str,
+    spikes: Mapping[str, Value],
+    currents: Mapping[str, Value],
+    store: WholeStore,
+    apart_from: Collection[str] = (),
+) -> tuple[Value, int]:
+    """The sums (T, N, *shape), int64, of all projections into ``target``, and how many wrapped.
+
+    Those that come ``apart_from`` some places are left out.
+    """
+    lead = next(iter([*spikes.values(), *currents.values()])).shape[:2]
+    total = torch.zeros(*lead, *network.places[target].shape, dtype=torch.int64)
+    wraps = 0
+    for projection in network.incoming[target]:
+        if projection.source in currents:
+            total += project(projection, currents[projection.source], store).round().long()
+        elif projection.source not in apart_from:
+            y = project(projection, spikes[projection.source], store)
+            held, wrapping = summed(projection, y)
+            total, wraps = total + held, wraps + wrapping
+    return total, wraps
+
+
+def summed(projection: Projection, y: Value) -> tuple[Value, int]:
+    """Sums of weights, int64, as the projection's synapses hold them, and how many wrapped."""
+    y = y.long()
+    if any(isinstance(op, Conv) for op in projection.map):
+        held = wrapped(y, CONV_BITS)
+        return held, int((held != y).sum())
+    return y, 0
+
+
+def fire_loop(
+    network: Network,
+    names: Sequence[str],
+    spikes: Mapping[str, Value],
+    currents: Mapping[str, Value],
+    store: WholeStore,
+    teachers: Mapping[str, Value],
+) -> dict[str, Fired]:
+    """Populations that feed back, as ``interpreter.fire_loop`` has them."""
+    wraps = dict.fromkeys(names, 0)
+    given: dict[str, Value] = {}
+    cells: dict[str, FixedCell] = {}
+    for name in names:
+        place = network.places[name]
+        assert isinstance(place, Population)
+        assert isinstance(place.neuron, FixedNeuron)
+        given[name], wraps[name] = gather(network, name, spikes, currents, store, names)
+        cells[name] = FixedCell(place.neuron, given[name].shape[1:], store)
+
+    def bring(projection: Projection, y: Value) -> Value:
+        held, wrapping = summed(projection, chained(projection, y.double(), store))
+        wraps[projection.target] += wrapping
+        return held
+
+    looped = interpreter.fire_loop(network, names, given, bring, cells, teachers)
+    return {
+        name: Fired(s, v, wraps[name] + cells[name].wraps, cells[name].saturations)
+        for name, (s, v) in looped.items()
+    }
+
+
+def run_fixed(
+    network: Network,
+    inputs: Mapping[str, Value],
+    *,
+    forced: Mapping[str, Value] | None = None,
+    steps: int | None = None,
+    limit: int = 20,
+) -> Run:
+    """Run every place of a fixed Network; arguments and result as of ``interpreter.run_network``.
+
+    ``disagreements`` give membranes and thresholds in units of weight.
+    """
+    store = WholeStore.of(network)
+    steps = steps or steps_of(network, inputs)
+    teachers = {name: s.bool() for name, s in teaching(network, forced or {}).items()}
+    spikes: dict[str, Value] = {}
+    currents: dict[str, Value] = {}
+    outputs: dict[str, Value] = {}
+    logits: dict[str, Value] = {}
+    wraps: dict[str, int] = {}
+    saturations: dict[str, int] = {}
+    flips: dict[str, int] = {}
+    found: list[Disagreement] = []
+    compared = 0
+    for group in network.groups:
+        looped: dict[str, Fired] = {}
+        if feeds_back(network, group):
+            looped = fire_loop(network, group, spikes, currents, store, teachers)
+        for place in map(network.places.__getitem__, group):
+            match place:
+                case Source():
+                    spikes[place.name] = inputs[place.name].double()
+                case Encoder():
+                    currents[place.name] = encoded(place, inputs, steps)
+                case Population(neuron=FixedNeuron() as neuron):
+                    teacher = teachers.get(place.name)
+                    if looped:
+                        fired = looped[place.name]
+                    else:
+                        a, wrapping = gather(network, place.name, spikes, currents, store)
+                        fired = fire(neuron, a, store, teacher)
+                        fired = replace(fired, wraps=fired.wraps + wrapping)
+                    wraps[place.name] = fired.wraps
+                    saturations[place.name] = fired.saturations
+                    s = fired.spikes
+                    if teacher is not None:
+                        differing = (s != teacher).nonzero()
+                        compared += s.numel()
+                        flips[place.name] = len(differing)
+                        theta = store.whole(neuron.vth).expand(s.shape)
+                        for index in differing[: limit - len(found)].tolist():
+                            at = tuple(index)
+                            h = float(fired.membranes[at]) / ONE
+                            found.append(Disagreement(place.name, at, h, float(theta[at])))
+                        s = teacher
+                    spikes[place.name] = s.double()
+                case Readout():
+                    sums, wrapping = gather(network, place.name, spikes, currents, store)
+                    wraps[place.name] = wrapping
+                    y = sums * store.number(place.unit) + store.number(place.bias)
+                    outputs[place.name] = y
+                    logits[place.name] = read_out(place, y, store)
+    return Run(
+        spikes, outputs, logits, tuple(found), 0, sum(flips.values()), compared,
+        wraps, saturations, flips,
+    )  # fmt: skip

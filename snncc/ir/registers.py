@@ -1,0 +1,125 @@
+"""Neurons and weights in the whole numbers that Loihi's registers hold (design, section 4).
+
+One unit of a weight or a threshold is ``ONE`` of a membrane: below it there are six fraction bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from snncc.ir.graph import Tensors
+from snncc.ir.ops import Conv, Dense, Number, Op, Ref, Reset, Reshape, Scale, Sparse, When
+
+Whole = int | Ref
+"""One whole number for all, or the name of a tensor of them that broadcasts over the features."""
+
+ONE = 1 << 6
+UNITY = 1 << 12
+"""What decays are fractions of."""
+MEMBRANE_LIMIT = (1 << 23) - 1
+FORGET = UNITY
+"""The ``dv`` of a neuron without memory; no register holds it (see FixedNeuron)."""
+
+RANGES: Mapping[str, tuple[int, int]] = {
+    "vth": (0, (1 << 17) - 1),
+    "dv": (0, FORGET),
+    "du": (0, UNITY - 1),
+    "bias_mant": (-UNITY, UNITY - 1),
+    "bias_exp": (0, 7),
+    "initial": (-MEMBRANE_LIMIT, MEMBRANE_LIMIT),
+}
+"""The smallest and the largest value of each register (Lava 0.10, ``lava.proc.lif.models``)."""
+
+WEIGHTS = (-256, 254)
+"""Synapses of mixed sign hold the even numbers from here to there."""
+
+
+@dataclass(frozen=True)
+class FixedNeuron:
+    """The neuron of Loihi in whole numbers, bit for bit as Lava 0.10 computes it.
+
+    With dec(x, k) = sign(x)·⌊|x|·(4096 − k) / 4096⌋ and a the sum of all projections, a step is
+
+        u ← dec(u, du + 1) + 64·a, and where that leaves ±2²³, 2²⁴ nearer to 0, once
+        v ← dec(v, dv) + u + bias_mant·2^bias_exp, held within ±(2²³ − 1)
+        s = [v > 64·vth];  hard: v ← 0 where s, soft: v ← v − 64·vth·s, none: v stays
+
+    from u = 0 and v = ``initial``. The defaults have no synaptic current (``du`` 4095) and no leak.
+    ``dv`` 4095 forgets a membrane below 4096 and leaves 1/4096 of others; 4096 forgets all: Lava's
+    LIFReset does it with a reset at every step.
+
+    What Lava's own processes do not have: a membrane that does not start at 0, other resets than
+    hard, ``when`` as in ``Neuron``, and ``bias_into="current"``, where the bias goes into u.
+    """
+
+    vth: Whole
+    dv: Whole = 0
+    du: Whole = UNITY - 1
+    bias_mant: Whole = 0
+    bias_exp: Whole = 6
+    initial: Whole = 0
+    reset: Reset = "hard"
+    when: When = "now"
+    bias_into: Literal["membrane", "current"] = "membrane"
+
+    @property
+    def is_memoryless(self) -> bool:
+        """Whether a step depends on nothing before it."""
+        return self.dv == FORGET and self.du == UNITY - 1 and self.when == "now"
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether Lava's own processes compute it."""
+        plain = self.reset == "hard" and self.when == "now" and self.bias_into == "membrane"
+        forgets = self.is_memoryless or self.dv != FORGET
+        return plain and forgets and not isinstance(self.dv, Ref) and self.initial == 0
+
+    def numbers(self) -> Iterator[tuple[str, Whole]]:
+        """Each register that holds numbers, by name."""
+        for name in RANGES:
+            yield name, getattr(self, name)
+
+
+def misfits(neuron: FixedNeuron, tensors: Tensors) -> Iterator[str]:
+    """What no register of the neuron can hold, in words."""
+    for name, number in neuron.numbers():
+        values = np.asarray(tensors[number] if isinstance(number, Ref) else number)
+        low, high = RANGES[name]
+        if values.dtype.kind not in "iu":
+            yield f"{name} is {values.dtype} and no whole number"
+        elif values.size and not low <= values.min() <= values.max() <= high:
+            yield f"{name} goes from {values.min()} to {values.max()}, beyond {low} to {high}"
+
+
+def weight_misfits(chain: tuple[Op, ...], tensors: Tensors) -> Iterator[str]:
+    """What no synapse can hold of a map from spikes, in words.
+
+    A map is one Conv, Dense, Sparse or Scale, apart from Reshapes: even the identity has a weight.
+    """
+    weighing = [op for op in chain if not isinstance(op, Reshape)]
+    numbers = [number for op in weighing if (number := weights(op)) is not None]
+    if len(weighing) != 1 or not numbers:
+        yield "is not one conv, dense, sparse or scale"
+        return
+    values = np.asarray(tensors[numbers[0]] if isinstance(numbers[0], Ref) else numbers[0])
+    low, high = WEIGHTS
+    if np.any(values % 2):
+        yield "has weights that are not even whole numbers"
+    elif values.size and not low <= values.min() <= values.max() <= high:
+        yield f"has weights from {values.min():g} to {values.max():g}, beyond {low} to {high}"
+
+
+def weights(op: Op) -> Number | None:
+    """The numbers that ``op`` multiplies spikes with; None where it only moves them."""
+    match op:
+        case Conv() | Dense():
+            return op.weight
+        case Sparse():
+            return op.data
+        case Scale():
+            return op.factor
+    return None
