@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 SAMPLES = 8
 """How many of the example's and of the calibration's samples the verification runs."""
 
+CALIBRATION = 64
+"""How many samples of the calibration choose scales and say how much work each neuron is."""
+
 RANDOM = 2
 """How many random samples it runs besides."""
 
@@ -68,16 +71,17 @@ def check(
     time_steps: int | None = None,
     cut_merge: bool = False,
     stock_only: bool = False,
+    weight_bits: int | None = None,
 ) -> Report:
     """Everything the compiler would say about ``module``, without making a program.
 
     The same recording, passes and rules as `compile`; ``strict`` makes an analog encoder on the
     host an error, ``stock_only`` what the target's own software does not have. Raises SnnccError
-    only for a ``target`` that is not there (SNN313).
+    only for a ``target`` that is not there (SNN313) or has no such ``weight_bits`` (SNN316).
     """
     passes = [
         *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
-        *target_passes(target, stock_only=stock_only),
+        *target_passes(target, stock_only=stock_only, weight_bits=weight_bits),
     ]
     try:
         graph = trace(
@@ -123,6 +127,10 @@ def compile(
     is used that the target's own software does not have: relays in the place of delays, and what
     has no such place is refused (SNN213).
 
+    With ``weight_bits``, at most 8, the network computes in the whole numbers of the target
+    (`snncc.passes.quantize`); scales are chosen on ``calibration`` where given, and the report says
+    how many spikes they flip. Without, all is floating point and no spike differs.
+
     With ``verify`` both sides of each pass run in float64 on samples of the example, of
     ``calibration`` and on random ones, spike for spike. Where the target has cores, the spikes of
     ``calibration`` say how much work each neuron is. ``on_pass`` is shown each `Stage`,
@@ -131,12 +139,13 @@ def compile(
     Raises SnnccError with all findings where the module cannot be compiled, and SNN316 for an
     option that is not there; PassError where a pass is broken, and that is our bug.
     """
-    _check_options(weight_bits, reset)
+    _check_options(reset)
     passes = [
         *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
-        *(scheduling := target_passes(target, stock_only=stock_only)),
+        *target_passes(target, stock_only=stock_only, weight_bits=weight_bits),
     ]
-    scheduled_from = len(passes) - len(scheduling)
+    last = "fold-bn" if weight_bits is None else "quantize"
+    scheduled_from = [each.name for each in passes].index(last) + 1
     begin = time.perf_counter()
     example = as_example(example_input)
     graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
@@ -146,7 +155,7 @@ def compile(
     data = [example] if calibration is None else [example, as_example(calibration)]
     verification = Verification(probes(graph, data)) if verify else None
     if calibration is not None:
-        measured = probes(graph, data[1:], random=0)
+        measured = probes(graph, data[1:], samples=CALIBRATION, random=0)
         passes = [
             replace(each, calibration=measured)  # type: ignore[call-arg]
             if "calibration" in {f.name for f in fields(each)}
@@ -170,6 +179,7 @@ def compile(
         "cut_merge": cut_merge,
         "strict": strict,
         "stock_only": stock_only,
+        "weight_bits": weight_bits,
         "reset": reset,
     }
     return Program(
@@ -194,10 +204,14 @@ def compile(
 
 
 def probes(
-    graph: Graph, data: Sequence[Value], seed: int = 0, random: int = RANDOM
+    graph: Graph,
+    data: Sequence[Value],
+    seed: int = 0,
+    samples: int = SAMPLES,
+    random: int = RANDOM,
 ) -> dict[str, Value]:
-    """Inputs to verify a translation on: samples of ``data`` in the user's layout, and ``random``
-    random ones.
+    """Inputs to verify a translation on: at most ``samples`` of each of ``data`` in the user's
+    layout, and ``random`` random ones; fewer where `MEMORY` is short.
 
     As the interpreter takes them. Raises SnnccError (SNN306) where data does not fit.
     """
@@ -213,14 +227,14 @@ def probes(
                     "SNN306",
                     f"the calibration data has {len(value)} steps and the example {len(given[0])}",
                 )
-        samples = [
-            value.narrow(int(step), 0, min(SAMPLES, room, value.shape[int(step)]))
+        parts = [
+            value.narrow(int(step), 0, min(samples, room, value.shape[int(step)]))
             for value in given
         ]
         count = min(random, room)
         lead = (len(given[0]), count) if step else (count,)
         drawn = _random(node, (*lead, *node.signal.shape), seed, given[0])
-        inputs[node.name] = torch.cat([*samples, drawn], int(step))
+        inputs[node.name] = torch.cat([*parts, drawn], int(step))
     return inputs
 
 
@@ -282,13 +296,7 @@ def _verified(verification: Verification | None) -> dict[str, int] | None:
     }
 
 
-def _check_options(weight_bits: int | None, reset: str | None) -> None:
-    if weight_bits is not None:
-        raise refuse(
-            "SNN316",
-            f"weight_bits={weight_bits}: this version compiles in floating point only",
-            help="leave weight_bits out",
-        )
+def _check_options(reset: str | None) -> None:
     if reset not in (None, "hard", "soft"):
         raise refuse("SNN316", f"reset is hard or soft, not {reset!r}", help="or leave it out")
 

@@ -15,6 +15,7 @@ from snncc.ir.network import Network
 from snncc.ir.ops import Delay, Spiking
 from snncc.ir.text import print_graph, print_network
 from snncc.passes.base import Form, Outcome, Pass, find
+from snncc.targets import Target
 from snncc.targets import target as find_target
 
 Reset = Literal["hard", "soft"]
@@ -95,16 +96,25 @@ def frontend_passes(
     )
 
 
-def target_passes(name: str, *, stock_only: bool = False) -> tuple[Pass, ...]:
-    """Network to what the target runs; none where it runs any Network. Raises SNN313, SNN320.
+def target_passes(
+    name: str, *, stock_only: bool = False, weight_bits: int | None = None
+) -> tuple[Pass, ...]:
+    """Network to what the target runs; none where it runs any Network.
 
-    With ``stock_only`` nothing is used that the target's own software does not have.
+    With ``stock_only`` nothing is used that the target's own software does not have, with
+    ``weight_bits`` whole numbers. Raises SNN313, SNN320, and SNN316 for a target that has no whole
+    numbers, or not so many bits.
     """
     machine = find_target(name)
     options = {"chip": name, "delays": 0 if stock_only else machine.delays}
+    names = list(machine.passes)
+    if weight_bits is not None:
+        _check_bits(machine, weight_bits)
+        options |= {"weight_bits": weight_bits, "thresholds": machine.thresholds}
+        names.insert(names.index("balance-delays"), "quantize")
     passes = [
         _pass(each, **{f.name: options[f.name] for f in fields(find(each)) if f.name in options})
-        for each in machine.passes
+        for each in names
     ]
     return (*passes, _pass("check-stock")) if stock_only and passes else tuple(passes)
 
@@ -169,6 +179,16 @@ def with_reset(graph: Graph, reset: Reset) -> Graph:
         for node in graph.nodes.values()
     )
     return Graph.build(nodes, graph.tensors, graph.heads, graph.name, graph.time_steps)
+
+
+def _check_bits(machine: Target, weight_bits: int) -> None:
+    if not machine.is_fixed:
+        help = "leave weight_bits out, or compile for a chip"
+        raise refuse("SNN316", f"target {machine.name} computes in floating point", help=help)
+    most = min(8, machine.chip.weight_bits) if machine.chip else 8
+    if weight_bits not in range(2, most + 1):
+        said = f"weight_bits={weight_bits}: a weight on {machine.name} has 2 to {most} bits"
+        raise refuse("SNN316", said, help="choose a number from there")
 
 
 def _pass(name: str, **options: object) -> Pass:

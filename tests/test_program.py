@@ -216,7 +216,8 @@ def test_another_reset_is_another_network(module, program):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"weight_bits": 8}, "weight_bits=8: this version compiles in floating point only"),
+        ({"weight_bits": 9}, "weight_bits=9: a weight on loihi has 2 to 8 bits"),
+        ({"weight_bits": 8, "target": "reference"}, "reference computes in floating point"),
         ({"reset": "none"}, "reset is hard or soft, not 'none'"),
         ({"target": "truenorth"}, "no target 'truenorth'; there are loihi, reference"),
         ({"print_after": ["fold"]}, "no pass 'fold' runs here"),

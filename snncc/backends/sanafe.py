@@ -19,8 +19,9 @@ import numpy as np
 from snncc.diagnostics import Finding, SnnccError
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.matrix import compose
-from snncc.ir.network import Network, Place, Population, Projection, Source
+from snncc.ir.network import Network, Neuron, Place, Population, Projection, Source
 from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape
+from snncc.ir.registers import FixedNeuron
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
 
@@ -156,6 +157,11 @@ def _problems(network: Network, inputs: Mapping[str, np.ndarray]) -> Iterator[Fi
             yield Finding("SNN202", message, node=p.target, help="export a network without delays")
     for population in network.populations:
         neuron = population.neuron
+        if isinstance(neuron, FixedNeuron):
+            message = f"{population.name} computes in Loihi's whole numbers, and SANA-FE does not"
+            help = "compile without --weight-bits"
+            yield Finding("SNN201", message, population.origin, population.name, help)
+            return
         if variant := neuron.variant:
             message = f"the neurons of {population.name} have {variant}, and SANA-FE's do not"
             yield Finding("SNN201", message, population.origin, population.name)
@@ -210,6 +216,7 @@ def _group(
         yield f"        - 0..{size - 1}: {{}}" if size > 1 else "        - 0: {}"
         return
     neuron = place.neuron
+    assert isinstance(neuron, Neuron)
     # It fires above its threshold, and we fire from it on; membranes are whole, there cut to
     # 1/64, which takes back what a soft reset leaves too much.
     columns = {

@@ -30,6 +30,13 @@ reset_option = click.option(
 )
 
 
+weight_bits_option = click.option(
+    "--weight-bits",
+    type=click.IntRange(2, 8),
+    metavar="2-8",
+    help="Compute in the target's whole numbers, with weights of so many bits.  [default: in "
+    "floating point]",
+)
 stock_only_option = click.option(
     "--stock-only",
     is_flag=True,
@@ -52,8 +59,10 @@ stock_only_option = click.option(
     "--calibrate",
     type=click.Path(path_type=Path),
     metavar="DATA.npz",
-    help="Recordings to verify the translation on, and to measure the work of each neuron with.",
+    help="Recordings to verify the translation on, to choose the scales of whole numbers with, and "
+    "to measure the work of each neuron with.",
 )
+@weight_bits_option
 @reset_option
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
 @keep_aap_option
@@ -72,6 +81,7 @@ def command(
     output: Path | None,
     options: Options,
     calibrate: Path | None,
+    weight_bits: int | None,
     reset: Any,
     strict: bool,
     keep_aap: bool,
@@ -96,13 +106,15 @@ def command(
             f"{folder} exists and is not a compiled program",
             help="choose another name with -o, or remove it first",
         )
-    count = len(frontend_passes()) + len(target_passes(target, stock_only=stock_only))
+    passes = target_passes(target, stock_only=stock_only, weight_bits=weight_bits)
+    count = len(frontend_passes()) + len(passes)
     opened = open_model(model, options, calibrate)
     with counted("compiling", count + 1) as advance:
         program = opened.compile(
             target,
             options,
             calibration=None if calibrate is None else opened.example,
+            weight_bits=weight_bits,
             reset=reset,
             strict=strict,
             keep_aap=keep_aap,
@@ -143,6 +155,8 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
         names = ", ".join(encoder.name for encoder in network.encoders)
         rows.append(("encoders", f"{names}: {count(macs)} MAC a sample on the host"))
     rows.append(("network", _populations(program)))
+    if rounded := about["reports"].get("quantize"):
+        rows.append(("fixed point", _rounded(rounded, about["options"]["weight_bits"])))
     if schedule := about["reports"].get("balance-delays"):
         rows += _schedule(schedule)
     if processes := _manifest(folder).get("processes"):
@@ -170,6 +184,19 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
     rows.append(("written", f"{folder} ({size / 1e6:.1f} MB)"))
     title = f"{model} for {program.target}"
     return [title, *(f"  {name:<13}{value}" for name, value in rows)]
+
+
+def _rounded(report: dict[str, Any], bits: int) -> str:
+    """How the whole numbers were chosen, and what they change."""
+    weights = f"{bits}-bit weights, scales from "
+    if "neuron-steps" not in report:
+        return f"{weights}the weights alone; what they flip was not measured"
+    forced, free = (f"{report[how]['part']:.3%}" for how in ("teacher-forced", "propagated"))
+    overflow = sum(row.get("saturations", 0) + row.get("wraps", 0) for row in report["populations"])
+    return (
+        f"{weights}{report['calibration']}; of their spikes {forced} flip where they arise, {free} "
+        f"with what follows; {overflow:,} overflows"
+    )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

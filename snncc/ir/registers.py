@@ -5,7 +5,8 @@ One unit of a weight or a threshold is ``ONE`` of a membrane: below it there are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,9 +75,18 @@ class FixedNeuron:
     @property
     def is_stock(self) -> bool:
         """Whether Lava's own processes compute it."""
-        plain = self.reset == "hard" and self.when == "now" and self.bias_into == "membrane"
-        forgets = self.is_memoryless or self.dv != FORGET
-        return plain and forgets and not isinstance(self.dv, Ref) and self.initial == 0
+        return not self.variant and self.initial == 0
+
+    @property
+    def variant(self) -> str:
+        """What it is more than Lava's own processes compute, in words; empty if nothing."""
+        parts = [] if self.when == "now" else ["a reset one step late"]
+        parts += {"hard": [], "soft": ["a soft reset"], "none": ["no reset"]}[self.reset]
+        parts += [] if self.bias_into == "membrane" else ["a bias of its synaptic current"]
+        parts += ["decays of their own"] if isinstance(self.dv, Ref) else []
+        forgets_some = self.dv == FORGET and not self.is_memoryless
+        parts += ["a membrane without memory"] if forgets_some else []
+        return " and ".join(parts)
 
     def numbers(self) -> Iterator[tuple[str, Whole]]:
         """Each register that holds numbers, by name."""
@@ -123,3 +133,19 @@ def weights(op: Op) -> Number | None:
         case Scale():
             return op.factor
     return None
+
+
+def finest(ops: Iterable[Op], tensors: Tensors) -> int:
+    """The largest power of two, from 2 to 128, of which all weights of ``ops`` are multiples."""
+    common = -WEIGHTS[0] // 2
+    for op in ops:
+        number = weights(op)
+        if number is not None:
+            values = np.asarray(tensors[number] if isinstance(number, Ref) else number)
+            common = math.gcd(common, int(np.gcd.reduce(values.astype(np.int64), axis=None)))
+    return common
+
+
+def copier(weight: int) -> FixedNeuron:
+    """A neuron that says what its one input says, through a synapse of ``weight``."""
+    return FixedNeuron(vth=weight - 1, dv=UNITY - 1 if weight * ONE < UNITY else FORGET)

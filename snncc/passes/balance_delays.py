@@ -10,11 +10,13 @@ from typing import ClassVar
 
 from snncc.diagnostics import Finding, Location
 from snncc.ir.network import Network, Neuron, Place, Population, Projection, Readout
+from snncc.ir.ops import Op, Scale
+from snncc.ir.registers import FixedNeuron, copier, finest
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.levels import cheapest, earliest, held_back, long_loop, waiting
 
-COPY = Neuron(decay=0.0, threshold=1.0)
-"""A memoryless neuron that fires when its one input does."""
+Copier = tuple[Neuron | FixedNeuron, tuple[Op, ...]]
+"""A memoryless neuron that fires when its one input does, and the map of that input."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,19 @@ class BalanceDelays(Pass):
         projections: list[Projection] = []
         relays: list[Population] = []
         at = dict(levels)
+        neuron, synapse = _copier(form)
         for name, place in form.places.items():
             places.append(place)
             stages = [name]
             if isinstance(place, Population):
-                chain = [_relay(place, k * stride) for k in range(1, count[name] + 1)]  # rule 3
+                chain = [
+                    _relay(place, neuron, k * stride) for k in range(1, count[name] + 1)
+                ]  # rule 3
                 stages += [relay.name for relay in chain]
                 places += chain
                 relays += chain
                 at |= {each: levels[name] + k * stride for k, each in enumerate(stages)}
-                projections += [Projection(a, b) for a, b in itertools.pairwise(stages)]
+                projections += [Projection(a, b, synapse) for a, b in itertools.pairwise(stages)]
             for p in form.outgoing[name]:
                 held = isinstance(place, Population) and not _is_readout(form, p)  # rules 1 and 5
                 steps = levels[p.target] + p.delay - levels[name] - 1 if held else 0
@@ -107,10 +112,17 @@ def _is_readout(network: Network, p: Projection) -> bool:
     return isinstance(network.places[p.target], Readout)
 
 
-def _relay(place: Population, steps: int) -> Population:
+def _copier(network: Network) -> Copier:
+    if not network.is_fixed:
+        return Neuron(decay=0.0, threshold=1.0), ()
+    weight = finest((op for p in network.projections for op in p.map), network.tensors)
+    return copier(weight), (Scale(float(weight)),)
+
+
+def _relay(place: Population, neuron: Neuron | FixedNeuron, steps: int) -> Population:
     stands_for = place.stands_for or place.name
     return Population(
-        f"{place.name}@+{steps}", place.shape, COPY, "relay", stands_for, place.origin
+        f"{place.name}@+{steps}", place.shape, neuron, "relay", stands_for, place.origin
     )
 
 

@@ -1,7 +1,8 @@
 """check-stock: Network → findings: what Lava's own processes do not compute.
 
 1. a neuron that resets hard and at once and starts at 0, without a current of its own, or has no
-   memory, is a LIF or LIFReset; every other needs a process of the emitted package
+   memory, is a LIF or LIFReset; every other needs a process of the emitted package, and so does in
+   whole numbers one that a delay hears, which must be silent between samples
 2. a projection that spans more than one step needs a delay line, and balance-delays{delays=0} has
    none; sources and readouts wait on the host
 """
@@ -33,10 +34,12 @@ class CheckStock(Pass):
 def _neurons(network: Network) -> Iterator[Finding]:
     for place in network.populations:
         n = place.neuron
-        if not n.is_stock:  # rule 1
+        silent = network.is_fixed and network.echo(place.name) > 0
+        if not n.is_stock or silent:  # rule 1
             variant = n.variant or ("a soft reset" if n.reset == "soft" else "")
             starts = "" if n.initial == 0 else "a membrane that does not start at 0"
-            message = f"{place.name} has {' and '.join(filter(None, [variant, starts]))}"
+            pause = "a pause between samples" if silent else ""
+            message = f"{place.name} has {' and '.join(filter(None, [variant, starts, pause]))}"
             yield Finding("SNN213", message, place.origin, place.name)
 
 

@@ -6,7 +6,7 @@ _DAVIES = "Davies et al., IEEE Micro 38(1), 2018"
 
 LOIHI = Target(
     "loihi",
-    "Loihi-class chip, emitted as Lava processes, floating point",
+    "Loihi-class chip, emitted as Lava processes",
     passes=("realise-projections", "balance-delays"),
     emits="loihi",
     backends=("reference", "lava", "cycle"),

@@ -37,6 +37,16 @@ class Target:
     chip: Chip | None = None
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether it computes in whole numbers."""
+        return bool(self.emits or self.chip)
+
+    @property
+    def thresholds(self) -> str:
+        """ "channel" where the neurons of a population may have thresholds of their own."""
+        return "layer" if self.chip and self.chip.thresholds == "layer" else "channel"
+
+    @property
     def delays(self) -> int:
         """By how many steps more than one a projection can take."""
         known = {constant.name: constant.value for constant in self.constants}

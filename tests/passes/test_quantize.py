@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from snncc.diagnostics import SnnccError
 from snncc.ir.interpreter import run_network
 from snncc.ir.network import Network
-from snncc.ir.registers import FixedNeuron
+from snncc.ir.registers import FixedNeuron, weights
 from snncc.ir.text import parse_network, print_network
 from snncc.passes.base import parse
 from snncc.passes.quantize import Quantize
@@ -141,8 +141,7 @@ def layer(neuron: str) -> Network:
 
 def weight(network: Network, source: str, target: str) -> np.ndarray:
     (projection,) = [p for p in network.incoming[target] if p.source == source]
-    (number,) = [n for op in projection.map for n in (getattr(op, "weight", None),
-                                                      getattr(op, "factor", None)) if n is not None]  # fmt: skip
+    (number,) = (n for op in projection.map if (n := weights(op)) is not None)
     return np.asarray(network.tensors[number] if isinstance(number, str) else number)
 
 
