@@ -49,6 +49,19 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """A network in whole numbers against itself as trained, in floating point, on the same samples.
+
+    Of ``compared`` spikes of neurons ``flipped`` differ, what follows from others included.
+    ``logits`` (N, classes) are those of floating point.
+    """
+
+    compared: int
+    flipped: int
+    logits: Value
+
+
+@dataclass(frozen=True)
 class Simulation:
     """The answers of a program, and the work they took.
 
@@ -56,7 +69,8 @@ class Simulation:
     that of the compiled network with its gates and relays; ``host`` that of the auxiliary path
     where it is kept. ``spikes`` is how many all neurons of the compiled network sent. With another
     backend than the reference ``agreement`` says how its spikes compare. On the "cycle" backend
-    ``timing`` says what the run took on the chip.
+    ``timing`` says what the run took on the chip. Of a program in whole numbers ``rounding`` says
+    what they change.
     """
 
     result: Result
@@ -67,6 +81,7 @@ class Simulation:
     backend: Backend = "reference"
     agreement: Agreement | None = None
     timing: Timing | None = None
+    rounding: Rounding | None = None
 
     @property
     def time_ns(self) -> float:
@@ -170,11 +185,14 @@ def _reference(
     whole = NetworkMeter(program.scheduled or program.network)
     trained = GraphMeter(program.graph)
     parts: list[tuple[Run, Result]] = []
+    roundings: list[Rounding] = []
     before, after, spikes = Work(), Work(), 0
     for chunk, run, result in program.chunks(inputs, dtype=dtype):
         scheduled = program.scheduled_run(run)
         after += whole(scheduled)
         before += trained(*_trained_values(program, trained, chunk, run, dtype))
+        if program.network.is_fixed:
+            roundings.append(_rounding(program, chunk, run))
         sources = {source.name for source in program.network.sources}
         spikes += sum(int(s.sum()) for name, s in scheduled.spikes.items() if name not in sources)
         parts.append((run, result))
@@ -187,7 +205,32 @@ def _reference(
             on_samples(len(result.logits))
     result = program.gather(parts)
     host = before.of(program.auxiliary) if program.keep_aap else Work(before.samples)
-    return Simulation(result, before, after, host, spikes)
+    rounding = None
+    if roundings:
+        rounding = Rounding(
+            sum(each.compared for each in roundings),
+            sum(each.flipped for each in roundings),
+            torch.cat([each.logits for each in roundings]),
+        )
+    return Simulation(result, before, after, host, spikes, rounding=rounding)
+
+
+def _rounding(program: Program, chunk: Mapping[str, Value], run: Run) -> Rounding:
+    graph = program.graph
+    head = graph.heads[program.head]
+    neurons = {
+        place.stands_for: run.spikes[place.name]
+        for place in program.network.populations
+        if place.role == "neuron" and place.stands_for in graph.nodes
+    }
+    given = {node.name: chunk[node.name] for node in graph.inputs}
+    trained = run_graph(graph, given, keep={*neurons, head})
+    logits = trained[head]
+    return Rounding(
+        sum(spikes.numel() for spikes in neurons.values()),
+        sum(int((spikes != trained[name]).sum()) for name, spikes in neurons.items()),
+        logits.mean(0) if graph.nodes[head].signal.rate == "step" else logits,
+    )
 
 
 def _trained_values(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ import torch
 
 import snncc
 from snncc.diagnostics import SnnccError
+from snncc.ir.network import Network
 from snncc.ir.text import print_graph, print_network
-from snncc.pipeline import PassError
+from snncc.passes.base import Outcome, Pass
+from snncc.pipeline import PassError, run
+from snncc.verification import Verification
 
 
 def network(seed=0, **options):
@@ -476,3 +480,103 @@ def test_every_public_name_is_there():
     assert snncc.__version__
     with pytest.raises(AttributeError, match="no attribute 'compil'"):
         snncc.compil  # noqa: B018
+
+
+# -- whole numbers -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rounded(module):
+    return snncc.compile(
+        module, events(2), "loihi1", input="spike", weight_bits=8, calibration=events(9, seed=3)
+    )
+
+
+def test_a_program_in_whole_numbers_runs_in_them(module, program, rounded):
+    assert rounded.network.is_fixed
+    assert rounded.scheduled.is_fixed
+    x = events(7, seed=1)
+    exact, found = program.run(x), rounded.run(x)
+    (readout,) = rounded.network.readouts
+    unit, bias = (
+        torch.from_numpy(rounded.network.tensors[ref]) for ref in (readout.unit, readout.bias)
+    )
+    sums = (found.outputs - bias) / unit
+    torch.testing.assert_close(sums, sums.round(), atol=1e-6, rtol=0)
+    flipped = sum(
+        int((found.spikes[p.name] != exact.spikes[p.name]).sum())
+        for p in program.network.populations
+        if p.role == "neuron"
+    )
+    said = snncc.simulate(rounded, x).rounding
+    assert (said.flipped, said.compared) == (
+        flipped,
+        sum(
+            exact.spikes[p.name].numel() for p in program.network.populations if p.role == "neuron"
+        ),
+    )
+    torch.testing.assert_close(said.logits, exact.logits)
+    comparison = snncc.compare(module, rounded, x)
+    assert not comparison.equal
+    assert comparison.mismatches < flipped
+
+
+def test_it_reports_what_rounding_does(rounded):
+    report = rounded.about["reports"]["quantize"]
+    assert report["calibration"] == "9 samples"
+    rows = {row["population"]: row for row in report["populations"]}
+    assert rows.keys() == {
+        p.name for p in (*rounded.network.populations, *rounded.network.readouts)
+    }
+    for row in rows.values():
+        assert 0 < row["weight range"] <= 1
+        if row["role"] == "neuron":
+            assert {"flipped", "saturations", "wraps", "membrane range"} <= row.keys()
+            assert row["weight SNR dB"] > 30
+    assert report["teacher-forced"]["part"] < 0.005
+    assert report["teacher-forced"]["flipped"] <= report["propagated"]["flipped"]
+    assert rounded.about["options"]["weight_bits"] == 8
+
+
+def test_the_passes_behind_the_rounding_are_verified_in_whole_numbers(rounded):
+    relayed = snncc.compile(network(), events(2), input="spike", weight_bits=6, stock_only=True)
+    assert any(p.role == "relay" for p in relayed.scheduled.populations)
+    assert not any(p.role == "relay" for p in relayed.network.populations)
+    assert {p.neuron.dv for p in relayed.scheduled.populations if p.role == "relay"} == {4095}
+    for each in (rounded, relayed):
+        names = [name.partition("{")[0] for name in each.about["passes"]]
+        assert names.index("quantize") + 1 == names.index("balance-delays")
+        assert each.about["verification"]["ties"] == 0
+
+
+@dataclass(frozen=True)
+class Nudge(Pass):
+    """Raises one threshold by one unit."""
+
+    name: ClassVar = "nudge"
+    reads: ClassVar = Network
+    writes: ClassVar = Network
+
+    def __call__(self, form):
+        places = dict(form.places)
+        place = places["stem_sn"]
+        higher = place.neuron.vth + 1 if isinstance(place.neuron.vth, int) else 0
+        places["stem_sn"] = replace(place, neuron=replace(place.neuron, vth=higher))
+        return Outcome(form.with_changes(places.values(), form.projections, form.tensors))
+
+
+def test_a_pass_behind_the_rounding_that_changes_a_spike_is_found(rounded):
+    verification = Verification({"input": events(6, seed=4).double()})
+    with pytest.raises(
+        PassError, match=r"pass nudge changed the network: population stem_sn, step"
+    ):
+        run(rounded.network, [Nudge()], verify=verification)
+
+
+def test_whole_numbers_come_back_from_disk(rounded, tmp_path):
+    rounded.save(tmp_path / "program")
+    again = snncc.load(tmp_path / "program")
+    for form in ("network", "scheduled"):
+        assert print_network(getattr(again, form)) == print_network(getattr(rounded, form))
+    x = events(3, seed=2)
+    assert torch.equal(again.run(x).logits, rounded.run(x).logits)

@@ -164,8 +164,12 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
     samples = simulation.before.samples
     rows = [f"{what} on {samples} sample{'s' if samples > 1 else ''}, {simulation.backend}"]
     for title, (right, share) in _right(simulation, labels).items():
-        rows.append(f"  {title:<20}{share:>10.2%}  ({right} of {samples})")
-    rows.append(f"  {'spikes a sample':<20}{count(simulation.spikes / samples):>10}")
+        rows.append(f"  {title:<24}{share:>10.2%}  ({right} of {samples})")
+    if (rounding := simulation.rounding) is not None:
+        part = rounding.flipped / max(rounding.compared, 1)
+        of = f"of {rounding.compared:,} differ from those in floating point"
+        rows.append(f"  {'flipped spikes':<24}{part:>10.3%}  {of}")
+    rows.append(f"  {'spikes a sample':<24}{count(simulation.spikes / samples):>10}")
     columns = {"before": simulation.before.total, "after": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
@@ -214,6 +218,8 @@ def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int,
     if labels is None:
         return {}
     heads = {"accuracy": simulation.result.logits}
+    if simulation.rounding is not None:
+        heads["accuracy in float"] = simulation.rounding.logits
     heads |= {f"accuracy, {name}": logits for name, logits in simulation.result.heads.items()}
     right = {title: int((_classes_said(logits) == labels).sum()) for title, logits in heads.items()}
     return {title: (count, count / len(labels)) for title, count in right.items()}

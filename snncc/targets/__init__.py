@@ -26,12 +26,14 @@ def target(name: str) -> Target:
 
 
 def of_chip(chip: Chip, name: str = "") -> Target:
-    """The target that maps a network to the cores of ``chip``."""
+    """The target that maps a network to the cores of ``chip``; of Loihi it emits for Lava too."""
+    is_loihi = chip.name in BUILT_IN
     return Target(
         name or chip.name,
         chip.title,
         passes=("realise-projections", "balance-delays", "partition", "place", "route"),
-        backends=("reference", "cycle"),
+        emits="loihi" if is_loihi else "",
+        backends=("reference", "lava", "cycle") if is_loihi else ("reference", "cycle"),
         constants=chip.constants,
         chip=chip,
     )

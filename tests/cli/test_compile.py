@@ -228,7 +228,7 @@ def test_an_output_folder_that_is_something_else(refused, model, tmp_path):
         (["--head", "5"], "no head '5'; the network has 0, 1"),
         (["--print-after", "fold"], "no pass 'fold' runs here"),
         (["--weights", "w.pt"], "brings its own weights"),
-        (["--weight-bits", "8"], "No such option"),
+        (["--weight-bits", "9"], "9 is not in the range 2<=x<=8"),
         (["--reset", "none"], "Invalid value for '--reset'"),
         (["--time-steps", "0"], "Invalid value for '--time-steps'"),
         (["--layout", "N", "--input-shape", "2,8,8"], "error[SNN314]"),

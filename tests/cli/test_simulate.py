@@ -43,6 +43,22 @@ def test_a_model_is_compiled_on_the_way(run, model, program, data):
     assert rows(on_the_way.stdout)["accuracy"].endswith("(5 of 6)")
 
 
+def test_whole_numbers_are_held_against_floating_point(run, model, data):
+    compiled = run("compile", model, "-o", "fixed", "--weight-bits", "8", "--calibrate", data)
+    assert compiled.exit_code == 0, compiled.output
+    assert re.search(
+        r"fixed point  8-bit weights, scales from 6 samples; of their spikes 0\.\d+% flip where "
+        r"they arise, \d+\.\d+% with what follows; 0 overflows",
+        compiled.stdout,
+    )
+    table = rows(run("simulate", "fixed", "--input", data).stdout)
+    assert table["accuracy in float"].endswith("(5 of 6)")
+    assert re.match(r"flipped spikes +\d+\.\d+%  of [\d,]+ differ", table["flipped spikes"])
+    blind = run("compile", model, "-o", "blind", "--weight-bits", "8")
+    assert "scales from the weights alone; what they flip was not measured" in blind.stdout
+    assert "note[SNN506]" in blind.stderr
+
+
 def test_limit_takes_the_first_samples(run, program, data):
     result = run("simulate", program, "--input", data, "--limit", 2)
     assert "on 2 samples" in result.stdout

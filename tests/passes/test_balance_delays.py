@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from snncc.diagnostics import Severity
 from snncc.ir import Encoder, Network, Neuron, Population, Projection, Readout, Ref, Source
 from snncc.ir.interpreter import run_network
-from snncc.ir.ops import Dense
+from snncc.ir.ops import Dense, Scale
+from snncc.ir.registers import FixedNeuron
 from snncc.ir.text import parse_graph, parse_network, print_network
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.levels import cheapest, earliest, held_back, long_loop
@@ -144,6 +145,36 @@ network wide steps=4 {
     %end -> %y
 }
 """
+
+
+FIXED = """
+network skip {
+  source %in [2] spike
+  neuron %a [2] fixed{vth=5}
+    %in -> %a > scale{factor=WEIGHT}
+  neuron %b [2] fixed{vth=5}
+    %a -> %b > scale{factor=8.0}
+  gate %c [2] fixed{vth=15, dv=4095}
+    %a -> %c > scale{factor=8.0}
+    %b -> %c > scale{factor=8.0}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("weight", "of_relays", "forgets"), [(12, 4, 4095), (6, 2, 4095), (-256, 8, 4095)]
+)
+def test_3_relays_of_whole_numbers_are_as_coarse_as_the_network(weight, of_relays, forgets):
+    network = parse_network(FIXED.replace("WEIGHT", f"{weight}.0"))
+    balanced = BalanceDelays()(network).form
+    balanced.verify()
+    relay = balanced.places["a@+1"]
+    assert relay.neuron == FixedNeuron(vth=of_relays - 1, dv=forgets)
+    (wire,) = balanced.incoming["a@+1"]
+    assert wire.map == (Scale(float(of_relays)),)
+    spikes = (torch.rand(9, 4, 2, generator=torch.Generator().manual_seed(0)) < 0.5).double()
+    run = run_network(balanced, {"in": spikes}).spikes
+    assert torch.equal(run["a@+1"], run["a"])
 
 
 def test_relays_that_outnumber_neurons_are_a_warning_with_the_way_out():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from importlib.resources import files
 
 import pytest
 
@@ -28,6 +29,28 @@ def test_the_passes_of_every_target_follow_each_other():
         assert {p.name for p in passes} <= set(names())
         for first, second in itertools.pairwise(passes):
             assert first.writes is second.reads, (first, second)
+
+
+@pytest.mark.parametrize("name", ["loihi", "loihi1", "loihi2"])
+def test_whole_numbers_come_before_the_schedule(name):
+    passes = target_passes(name, weight_bits=7)
+    assert [each.name for each in passes[:3]] == [
+        "realise-projections",
+        "quantize",
+        "balance-delays",
+    ]
+    assert str(passes[1]) == "quantize{weight-bits=7}"
+
+
+def test_a_chip_with_one_threshold_a_layer_and_few_bits(tmp_path):
+    text = (files("snncc.targets") / "loihi1.toml").read_text()
+    text = text.replace('thresholds = { value = "neuron"', 'thresholds = { value = "layer"')
+    text = text.replace("weight_bits = { value = 8", "weight_bits = { value = 5")
+    (tmp_path / "chip.toml").write_text(text.replace('"loihi1"', '"mine"'))
+    chip = str(tmp_path / "chip.toml")
+    assert str(target_passes(chip, weight_bits=5)[1]) == "quantize{weight-bits=5,thresholds=layer}"
+    with pytest.raises(SnnccError, match=r"weight_bits=6: a weight on \S+ has 2 to 5 bits"):
+        target_passes(chip, weight_bits=6)
 
 
 def test_a_target_that_is_not_there_lists_those_that_are():

@@ -262,7 +262,7 @@ class _Writer:
                     self.used["RingBuffer"] += 1
                     yield f"{variable} = play(given[{place.name!a}], level={steps}, steps=steps)"
             case Population():
-                yield from _words(place, level)
+                yield from self._words(place, level)
                 neuron = place.neuron
                 if isinstance(neuron, FixedNeuron):
                     yield from self._fixed_population(place, neuron, name, level)
@@ -275,6 +275,20 @@ class _Writer:
                 yield from self._projection(projection, place)
         if isinstance(place, Population):
             yield from self._after(place, name, level)
+
+    def _words(self, place: Population, level: int) -> Iterator[str]:
+        """Comments that say what a population is, and where."""
+        stands = f", for {_comment(place.stands_for)}" if place.stands_for else ""
+        yield f"# {place.role} {_comment(place.name)}, level {level}{stands}"
+        if str(place.origin):
+            yield f"# {_comment(str(place.origin))}"
+        if self.form.mapping is not None:
+            used = np.unique(self.form.mapping.core_of[place.name])
+            starts = np.flatnonzero(np.diff(used, prepend=-2) > 1)
+            runs = [(run[0], run[-1]) for run in np.split(used, starts[1:])]
+            words = [f"{first} to {last}" if last > first else f"{first}" for first, last in runs]
+            more = f" and {len(words) - 8} more runs" if len(words) > 8 else ""
+            yield f"# on {len(used)} core{'s' * (len(used) > 1)}: {', '.join(words[:8])}{more}"
 
     def _after(self, place: Population, name: str, level: int) -> Iterator[str]:
         """What goes with a population: silence between samples, delay lines, its record."""
@@ -529,14 +543,6 @@ def _call(function: str, arguments: Iterable[str]) -> Iterator[str]:
         yield f"{function}("
         yield from (f"    {argument}," for argument in arguments)
         yield ")"
-
-
-def _words(place: Population, level: int) -> Iterator[str]:
-    """Comments that say what a population is."""
-    stands = f", for {_comment(place.stands_for)}" if place.stands_for else ""
-    yield f"# {place.role} {_comment(place.name)}, level {level}{stands}"
-    if str(place.origin):
-        yield f"# {_comment(str(place.origin))}"
 
 
 def _identifiers(places: Mapping[Late, str]) -> dict[Late, str]:
