@@ -534,6 +534,7 @@ def test_it_reports_what_rounding_does(rounded):
             assert {"flipped", "saturations", "wraps", "membrane range"} <= row.keys()
             assert row["weight SNR dB"] > 30
     assert report["teacher-forced"]["part"] < 0.005
+    assert 7 <= report["same class"]["samples"] <= report["same class"]["of"] == 9
     assert report["teacher-forced"]["flipped"] <= report["propagated"]["flipped"]
     assert rounded.about["options"]["weight_bits"] == 8
 

@@ -193,9 +193,11 @@ def _rounded(report: dict[str, Any], bits: int) -> str:
         return f"{weights}the weights alone; what they flip was not measured"
     forced, free = (f"{report[how]['part']:.3%}" for how in ("teacher-forced", "propagated"))
     overflow = sum(row.get("saturations", 0) + row.get("wraps", 0) for row in report["populations"])
+    alike = report.get("same class")
+    classes = f"; {alike['samples']} of {alike['of']} keep their class" if alike else ""
     return (
         f"{weights}{report['calibration']}; of their spikes {forced} flip where they arise, {free} "
-        f"with what follows; {overflow:,} overflows"
+        f"with what follows; {overflow:,} overflows{classes}"
     )
 
 
@@ -243,7 +245,11 @@ def _cores(program: Program) -> str:
     neurons = sum(math.prod(p.shape) for p in whole.populations)
     cores = math.ceil(neurons / machine["neurons"])
     chips = math.ceil(cores / machine["cores"])
-    return f"by neurons alone, at least {cores:,} cores, {chips:,} chip{'s' if chips > 1 else ''}"
+    return f"by neurons alone, at least {_many(cores, 'core')}, {_many(chips, 'chip')}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _mapped(reports: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -254,7 +260,7 @@ def _mapped(reports: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "cores",
-            f"{cut['cores']:,} on {cut['chips']:,} chip{'' if cut['chips'] == 1 else 's'}; at "
+            f"{cut['cores']:,} on {_many(cut['chips'], 'chip')}; at "
             f"least {max(cut['cores at least'].values(), default=0):,} whatever the mapping",
         ),
         ("full", f"{full} on the average"),

@@ -80,7 +80,8 @@ class Quantize(Pass):
     Populations are fitted one by one, each hearing the spikes of the float network. The report has,
     for each, the part of the range its weights and membranes use, their signal-to-noise ratio, the
     spikes flipped and membranes saturated; and for the whole network the flips of neurons (not
-    gates or relays) teacher-forced and propagated.
+    gates or relays) teacher-forced and propagated, and how many samples the first readout still
+    gives the same largest logit.
 
     Refuses (SNN214) a neuron whose numbers no register can stand for.
     """
@@ -422,10 +423,22 @@ def _totals(
     taught = {name: teacher.run.spikes[name] for name in neurons}
     steps = max(1, sum(spikes.numel() for spikes in taught.values()))
     forced = sum(int(str(row["flipped"])) for row in rows if row["population"] in taught)
-    free = run_network(network, teacher.inputs).spikes
+    run = run_network(network, teacher.inputs)
+    free = run.spikes
     propagated = sum(int((free[name] != spikes).sum()) for name, spikes in taught.items())
     return {
+        **_classified(run, teacher.run, network),
         "neuron-steps": steps,
         "teacher-forced": {"flipped": forced, "part": forced / steps},
         "propagated": {"flipped": propagated, "part": propagated / steps},
     }
+
+
+def _classified(run: Run, taught: Run, network: Network) -> dict[str, object]:
+    """How many samples fall into the class they fell into, where there are classes."""
+    for readout in network.readouts:
+        mine, theirs = run.logits[readout.name], taught.logits[readout.name]
+        if mine.dim() == 2 and mine.shape[1] > 1:
+            same = int((mine.argmax(1) == theirs.argmax(1)).sum())
+            return {"same class": {"samples": same, "of": len(mine)}}
+    return {}
