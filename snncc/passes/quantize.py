@@ -12,6 +12,7 @@ import numpy as np
 from snncc.diagnostics import Finding, refuse
 from snncc.ir import fixed
 from snncc.ir.interpreter import (
+    Run,
     Value,
     run_network,
 )
