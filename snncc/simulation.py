@@ -112,6 +112,7 @@ def simulate(
     dtype: torch.dtype = torch.float64,
     timeout: float | None = None,
     on_samples: Callable[[int], object] | None = None,
+    on_step: Callable[[int, int], object] | None = None,
 ) -> Simulation:
     """Run ``program`` on ``inputs``, in the layout of the example, and count the work.
 
@@ -123,7 +124,7 @@ def simulate(
     With "lava" the package is emitted anew, so that no file of a program's folder is executed, and
     runs in Lava's own interpreter for at most ``timeout`` seconds; the answers are Lava's, and its
     spikes are held against the reference. ``on_samples`` is told how many more samples the
-    reference has done.
+    reference has done, ``on_step`` how many of how many steps Lava has.
 
     Raises SnnccError: SNN306 and SNN312 for inputs that do not fit, SNN316 for a backend the
     program was not compiled for and for a mapping that is not its own, SNN317
@@ -146,7 +147,7 @@ def simulate(
         simulation = _reference(program, arranged, dtype, on_samples)
         if backend == "reference":
             return simulation
-        return _lava(program, arranged, simulation, timeout)
+        return _lava(program, arranged, simulation, timeout, on_step)
     from snncc.backends.cycle import measure
 
     wiring = _wired(program, chip, mapping)
@@ -245,7 +246,11 @@ def _trained_values(
 
 
 def _lava(
-    program: Program, inputs: Mapping[str, Value], simulation: Simulation, timeout: float | None
+    program: Program,
+    inputs: Mapping[str, Value],
+    simulation: Simulation,
+    timeout: float | None,
+    on_step: Callable[[int, int], object] | None,
 ) -> Simulation:
     from snncc.backends.loihi.simulation import simulate as run_package
 
@@ -255,7 +260,7 @@ def _lava(
         folder = Path(scratch, "loihi")
         emit("loihi", program, folder)
         limit = timeout or _patience(network, simulation.before.samples)
-        run = run_package(folder, network, inputs, timeout=limit)
+        run = run_package(folder, network, inputs, timeout=limit, on_step=on_step)
     result = program.answers(inputs, run)
     return replace(
         simulation,

@@ -10,7 +10,7 @@ import click
 from snncc.cli.compile import count, keep_aap_option
 from snncc.cli.errors import Command
 from snncc.cli.model import Options, data_for, model_options, open_model
-from snncc.cli.progress import counted
+from snncc.cli.progress import adding, bars
 
 if TYPE_CHECKING:
     from snncc.backends.cycle import Timing
@@ -135,10 +135,11 @@ def command(
     samples = min(limit or data.inputs.shape[axis], data.inputs.shape[axis])
     inputs = data.inputs.take(range(samples), axis)
     labels = None if data.labels is None else data.labels[:samples]
-    with counted("simulating", samples) as advance:
+    with bars("simulating", "in Lava") as (here, in_lava):
         simulation = simulate(
             program, inputs, backend, level=level if backend == "cycle" else None, chip=chip,
-            mapping=mapping, workers=workers, timeout=timeout, on_samples=advance,
+            mapping=mapping, workers=workers, timeout=timeout, on_samples=adding(here, samples),
+            on_step=in_lava,
         )  # fmt: skip
     click.echo("\n".join(summary(simulation, what, labels)))
     if (timing := simulation.timing) is not None:

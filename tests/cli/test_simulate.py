@@ -95,7 +95,7 @@ def test_outputs_that_differ_are_exit_1(run, program, data, monkeypatch):
     from snncc.backends.loihi import simulation
     from snncc.ir.interpreter import run_network
 
-    def nearly(folder, network, inputs, *, timeout, samples=None):
+    def nearly(folder, network, inputs, **options):
         answers = run_network(network, inputs)
         spikes = answers.spikes["stem_sn"]
         spikes[3, 1, 0, 2, 2] = 1 - spikes[3, 1, 0, 2, 2]

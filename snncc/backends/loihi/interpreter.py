@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -111,9 +111,15 @@ def set_up(*, timeout: float = 900) -> Path:
 
 
 def run(
-    arguments: Sequence[str], *, timeout: float, cwd: Path | None = None
+    arguments: Sequence[str],
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    on_line: Callable[[str], object] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run Lava's interpreter with ``arguments`` and capture what it prints.
+
+    ``on_line`` is given each line that it prints on stdout while it runs, some time later.
 
     A Lava program is many processes, and one that fails leaves the others waiting. So it gets a
     process group of its own, and when it ends, by itself or at ``timeout`` seconds, every process
@@ -126,7 +132,7 @@ def run(
     if python is None:
         raise refuse("SNN317", f"there is no Lava interpreter in {interpreter_home()}")
     try:
-        return _run([str(python), *arguments], timeout, cwd)
+        return _run([str(python), *arguments], timeout, cwd, on_line)
     except subprocess.TimeoutExpired:
         raise refuse(
             "SNN317",
@@ -214,7 +220,10 @@ def _build(home: Path, base: Path, timeout: float) -> None:
 
 
 def _run(
-    command: list[str], timeout: float, cwd: Path | None = None
+    command: list[str],
+    timeout: float,
+    cwd: Path | None = None,
+    on_line: Callable[[str], object] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """``subprocess.run`` that leaves nothing behind; output goes to files, because a pipe stays
     open as long as any forgotten child lives."""
@@ -231,7 +240,7 @@ def _run(
                 process_group=0,
             )
             try:
-                returncode = process.wait(timeout)
+                returncode = _wait(process, timeout, stdout, on_line or (lambda line: None))
                 # The trackers of multiprocessing outlive the program: let them clean up.
                 _wait_for_group(process.pid, seconds=2)
             finally:
@@ -243,6 +252,27 @@ def _run(
             stdout.read_text(encoding="utf-8", errors="replace"),
             stderr.read_text(encoding="utf-8", errors="replace"),
         )
+
+
+def _wait(
+    process: subprocess.Popen[bytes],
+    timeout: float,
+    stdout: Path,
+    on_line: Callable[[str], object],
+) -> int:
+    """The exit code; meanwhile ``on_line`` hears what is new in ``stdout``."""
+    deadline = time.monotonic() + timeout
+    with stdout.open(encoding="utf-8", errors="replace") as said:
+        unfinished = ""
+        while True:
+            left = deadline - time.monotonic()
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(min(0.5, max(left, 0)))
+            *lines, unfinished = (unfinished + said.read()).split("\n")
+            for line in lines:
+                on_line(line)
+            if left <= 0:
+                raise subprocess.TimeoutExpired(process.args, timeout)
 
 
 def _environment(scratch: str) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +25,15 @@ def simulate(
     *,
     timeout: float,
     samples: int | None = None,
+    on_step: Callable[[int, int], object] | None = None,
 ) -> Run:
     """Run what ``emit`` wrote into ``folder`` for ``network`` on the first ``samples`` of inputs.
 
     ``inputs`` as `snncc.ir.interpreter.run_network` takes them. The result holds the spikes
     (T, N, *shape) of sources and of all populations but relays, and outputs and logits of every
     readout, in the reference's order of axes and steps: what relays and levels did is undone.
+
+    ``on_step`` is told, now and then, how many of how many steps are done.
 
     Raises SNN317 where Lava's interpreter is missing and after ``timeout`` seconds, SNN314 when the
     program fails. No process of it is left in either case.
@@ -39,7 +44,12 @@ def simulate(
             np.savez(file, **_given(network, inputs, samples))  # type: ignore[arg-type]
         arguments = ["-B", "-m", folder.name, str(given), str(answers)]
         arguments += ["--parent", str(os.getpid())]
-        done = interpreter.run(arguments, timeout=timeout, cwd=folder.absolute().parent)
+        done = interpreter.run(
+            arguments,
+            timeout=timeout,
+            cwd=folder.absolute().parent,
+            on_line=partial(_told, on_step) if on_step else None,
+        )
         if done.returncode or not answers.exists():
             reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
             raise refuse(
@@ -60,6 +70,11 @@ def simulate(
     store = TensorStore(network.tensors, torch.float64)
     logits = {r.name: read_out(r, outputs[r.name], store) for r in network.readouts}
     return Run(spikes, outputs, logits)
+
+
+def _told(on_step: Callable[[int, int], object], line: str) -> None:
+    if found := re.fullmatch(r"step (\d+) of (\d+)", line):
+        on_step(int(found[1]), int(found[2]))
 
 
 def _given(

@@ -138,8 +138,10 @@ $types
         super().__init__(proc_params)
         files = Path(proc_params["folder"]).glob("*.npy")
         self.files = {file.stem: np.load(file, mmap_mode="r+") for file in files}
+        self.done = np.memmap(Path(proc_params["folder"], "steps"), np.int64, "r+")
 
     def run_spk(self) -> None:
         for port, file in self.files.items():
             file[self.time_step - 1] = getattr(self, port).recv()
+        self.done[0] = self.time_step
 ''')

@@ -61,6 +61,32 @@ def test_trained_numbers_need_no_rounding(lava, tmp_path):
     assert all(0.01 < found.spikes[name].mean() < 0.9 for name in ("a", "b", "iand"))
 
 
+def test_it_says_how_far_it_is(lava, tmp_path):
+    """On a thread that looks twice a second, so the run has to last."""
+    network = scheduled(
+        parse_network("""
+    network far {
+      source %in [3] spike
+      neuron %a [3] {}
+        %in -> %a
+    }""")
+    )
+    heard = []
+    emit(network, tmp_path / "loihi")
+    inputs = {"in": torch.ones(10, 700, 3).double()}
+    simulate(
+        tmp_path / "loihi",
+        network,
+        inputs,
+        timeout=TIMEOUT,
+        on_step=lambda *said: heard.append(said),
+    )
+    steps = [done for done, _ in heard]
+    assert steps == sorted(set(steps))
+    assert len(steps) > 1
+    assert {of for _, of in heard} == {7001}
+
+
 VARIANTS = [
     Neuron(0.75, 1.0, 0.125, 0.5, "none"),
     Neuron(0.75, 0.5, 0.0, 0.0, "hard", 0.5),

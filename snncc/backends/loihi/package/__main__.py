@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CONV = {"floating_pt": ConvByMatrix, "fixed_pt": FixedConvByMatrix}
+DONE = "steps"  # the file with the number of steps that were recorded
 WIDE = {np.dtype(np.float32): np.float64}  # stored short where that loses nothing
 
 
@@ -106,6 +107,7 @@ def channel_first(values: np.ndarray, axis: int) -> np.ndarray:
 
 def record(recorder: Recorder | Sinks, steps: int, folder: str) -> dict[str, np.ndarray]:
     """For each port of the recorder a file it will write to, and we read."""
+    np.memmap(Path(folder, DONE), np.int64, "w+", shape=1)
     return {
         port: np.lib.format.open_memmap(
             Path(folder, f"{port}.npy"), "w+", bool if kind == "spikes" else float,
@@ -130,7 +132,8 @@ def simulate(
     try:
         # Lava keeps 64 messages a channel in /dev/shm unless told otherwise.
         process.create_runtime(config, compile_config={"pypy_channel_size": 2})
-        threading.Thread(target=watch, args=(process, folder, parent, done), daemon=True).start()
+        watched = (process, folder, parent, steps, done)
+        threading.Thread(target=watch, args=watched, daemon=True).start()
         process.run(RunSteps(num_steps=steps))
         if isinstance(recorder, Sinks):
             recorder.write(files)
@@ -141,9 +144,15 @@ def simulate(
         give_up(process, folder, traceback.format_exc())
 
 
-def watch(process: AbstractProcess, folder: str, parent: int | None, done: threading.Event) -> None:
-    """Look after Lava's processes until the run is done."""
+def watch(
+    process: AbstractProcess, folder: str, parent: int | None, steps: int, done: threading.Event
+) -> None:
+    """Look after Lava's processes until the run is done, and say how far they are."""
+    recorded, said = np.memmap(Path(folder, DONE), np.int64, "r"), 0
     while not done.wait(0.5):
+        if recorded[0] != said:
+            said = int(recorded[0])
+            print(f"step {said} of {steps}", flush=True)
         if parent not in (None, os.getppid()):
             give_up(process, folder, "the program that wanted the answers is gone")
         for actor in process.runtime._messaging_infrastructure.actors:
