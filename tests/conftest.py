@@ -84,6 +84,7 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if CHOSEN:
         config.hook.pytest_deselected(
@@ -94,6 +95,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "lava" in fixtures(item):
             item.add_marker("lava")
             item.add_marker("slow")
+            if config.getoption("loadgroup", default=False):  # they count the processes of each other
+                item.add_marker(pytest.mark.xdist_group("lava"))
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))
 

@@ -97,6 +97,23 @@ NOTES = (
         "of graded spikes that carry the running sum, or a binary residual such as IAND",
     ),
     Rule(
+        "SNN506",
+        "scales-from-weights",
+        Severity.NOTE,
+        what="""
+            Says that weights and thresholds became whole numbers without any data to try them on.
+            """,
+        why="""
+            A weight of 8 bits is off by up to half a step, and a spike flips where its membrane
+            came that close to the threshold. Which scale flips the fewest spikes depends on the
+            spikes; from the weights alone the largest scale that clips none is taken.
+            """,
+        example="""
+            # snncc compile net.pt --target loihi --weight-bits 8, and no --calibrate: SNN506
+            """,
+        help="pass some inputs of the training set with --calibrate",
+    ),
+    Rule(
         "SNN507",
         "spikes-delayed",
         Severity.NOTE,
@@ -114,22 +131,5 @@ NOTES = (
             s3 = self.sn3(self.conv3(s2) + self.skip(s1))  # SNN507: s1 waits for s2
             """,
         help="on a target without delays relays do it (on Lava: --stock-only)",
-    ),
-    Rule(
-        "SNN506",
-        "scales-from-weights",
-        Severity.NOTE,
-        what="""
-            Says that weights and thresholds became whole numbers without any data to try them on.
-            """,
-        why="""
-            A weight of 8 bits is off by up to half a step, and a spike flips where its membrane
-            came that close to the threshold. Which scale flips the fewest spikes depends on the
-            spikes; from the weights alone the largest scale that clips none is taken.
-            """,
-        example="""
-            # snncc compile net.pt --target loihi --weight-bits 8, and no --calibrate: SNN506
-            """,
-        help="pass some inputs of the training set with --calibrate",
     ),
 )
