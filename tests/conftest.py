@@ -95,7 +95,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "lava" in fixtures(item):
             item.add_marker("lava")
             item.add_marker("slow")
-            if config.getoption("loadgroup", default=False):  # they count the processes of each other
+            # They count each other's processes and shared memory.
+            if config.getoption("loadgroup", default=False):
                 item.add_marker(pytest.mark.xdist_group("lava"))
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(600))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +225,27 @@ def lava_processes(folder):
     return found
 
 
+@contextmanager
+def shared_memory(folder):
+    """The segments that processes of this package map meanwhile; other programs have theirs."""
+    seen, done = set(), threading.Event()
+
+    def look():
+        while not done.wait(0.05):
+            for process in lava_processes(folder):
+                with suppress(OSError):
+                    maps = Path("/proc", process, "maps").read_text()
+                    seen.update(re.findall(r"/dev/shm/psm_\w+", maps))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+
+
 def test_the_fast_convolution_says_what_lavas_own_says(lava, tmp_path):
     """Bit for bit, with numbers as training leaves them: sums of whole rows may be in any order, so
     weights are multiples of 1/8."""
@@ -258,13 +282,17 @@ def test_the_fast_convolution_says_what_lavas_own_says(lava, tmp_path):
 def test_a_process_that_dies_is_an_error_at_once(lava, small, statement, complaint):
     network, folder, inputs = small
     broken(folder, statement)
-    before, started = set(os.listdir("/dev/shm")), time.monotonic()
-    with pytest.raises(SnnccError, match="SNN314") as caught:
+    started = time.monotonic()
+    with (
+        shared_memory(folder) as segments,
+        pytest.raises(SnnccError, match="SNN314") as caught,
+    ):
         simulate(folder, network, inputs, timeout=TIMEOUT)
     assert f"failed: {complaint}" in str(caught.value)
     assert time.monotonic() - started < 30
     assert lava_processes(folder) == []
-    assert not {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("psm_")}
+    assert segments
+    assert not [name for name in segments if Path(name).exists()]
 
 
 def test_a_process_that_hangs_is_stopped_at_the_limit(lava, small):
@@ -291,20 +319,21 @@ simulate(folder, parse_network(Path(sys.argv[2]).read_text()), inputs, timeout=3
 def test_whoever_ends_snncc_ends_lava(lava, small, tmp_path, blow):
     _, folder, _ = small
     broken(folder, "time.sleep(600)")
-    before = set(os.listdir("/dev/shm"))
     contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     (tmp_path / "small.txt").write_text(SMALL)
     parent = subprocess.Popen(
         [sys.executable, "-c", ALONE, folder, tmp_path / "small.txt"], stderr=subprocess.DEVNULL
     )
     try:
-        assert eventually(lambda: len(lava_processes(folder)) > 3, seconds=60)
-        parent.send_signal(blow)
-        parent.wait(30)
-        assert eventually(lambda: not lava_processes(folder), seconds=30)
+        with shared_memory(folder) as segments:
+            assert eventually(lambda: len(lava_processes(folder)) > 3 and segments, seconds=60)
+            parent.send_signal(blow)
+            parent.wait(30)
+            assert eventually(lambda: not lava_processes(folder), seconds=30)
     finally:
         parent.kill()
-    assert not {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("psm_")}
+    assert segments
+    assert not [name for name in segments if Path(name).exists()]
     assert contents == {path: path.read_bytes() for path in contents}
 
 
