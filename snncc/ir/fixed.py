@@ -8,7 +8,7 @@ Values are torch tensors (T, N, *shape), many samples at a time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,14 +76,23 @@ def decayed(x: Value, by: Value) -> Value:
     return x.sign() * (x.abs() * (UNITY - by) >> 12)
 
 
+State = tuple[Value, Value]
+"""Currents u and membranes v after a step, int64 (N, *shape), or after each, (T, N, *shape)."""
+
+
 class FixedCell:
     """Neurons step after step; ``u`` and ``v`` are their state, int64 (N, *shape).
 
-    ``wraps`` counts the currents that wrapped, ``saturations`` the membranes that were held.
+    ``wraps`` counts the currents that wrapped, ``saturations`` the membranes that were held. With
+    ``keep``, ``states`` has u and v after each step.
     """
 
-    def __init__(self, neuron: FixedNeuron, shape: Sequence[int], store: WholeStore) -> None:
+    def __init__(
+        self, neuron: FixedNeuron, shape: Sequence[int], store: WholeStore, keep: bool = False
+    ) -> None:
         self._neuron = neuron
+        self._keep = keep
+        self.states: list[State] = []
         self._threshold = store.whole(neuron.vth) * ONE
         self._bias = store.whole(neuron.bias_mant) << store.whole(neuron.bias_exp)
         self._dv, self._du = store.whole(neuron.dv), store.whole(neuron.du)
@@ -116,6 +125,8 @@ class FixedCell:
         elif neuron.when == "now" and neuron.reset == "soft":
             self.v = v - self._threshold * s
         self._late = s
+        if self._keep:
+            self.states.append((self.u, self.v))
         return spikes, v
 
     def _current(self, a: Value) -> Value:
@@ -146,25 +157,44 @@ class FixedCell:
 
 @dataclass(frozen=True)
 class Fired:
-    """Spikes (booleans) and membranes before reset, both (T, N, *shape), and what overflowed."""
+    """Spikes (booleans) and membranes before reset, both (T, N, *shape), and what overflowed.
+
+    ``state`` after each step where it was asked for.
+    """
 
     spikes: Value
     membranes: Value
     wraps: int
     saturations: int
+    state: State | None = None
 
 
-def fire(neuron: FixedNeuron, a: Value, store: WholeStore, teacher: Value | None = None) -> Fired:
+def fire(
+    neuron: FixedNeuron,
+    a: Value,
+    store: WholeStore,
+    teacher: Value | None = None,
+    keep: bool = False,
+) -> Fired:
     """A population from rest, for sums of weights ``a``, int64 (T, N, *shape)."""
     if neuron.is_memoryless:
         cell = FixedCell(neuron, (a.shape[0] * a.shape[1], *a.shape[2:]), store)
-        each, v = cell(a.flatten(0, 1))
-        lead = a.shape[:2]
-        return Fired(each.unflatten(0, lead), v.unflatten(0, lead), cell.wraps, cell.saturations)
-    cell = FixedCell(neuron, a.shape[1:], store)
+        each, v = (x.unflatten(0, a.shape[:2]) for x in cell(a.flatten(0, 1)))
+        after = (cell.u.unflatten(0, a.shape[:2]), cell.v.unflatten(0, a.shape[:2]))
+        return Fired(each, v, cell.wraps, cell.saturations, after if keep else None)
+    cell = FixedCell(neuron, a.shape[1:], store, keep)
     steps = [cell(each, None if teacher is None else teacher[t]) for t, each in enumerate(a)]
     spikes, membranes = zip(*steps, strict=True)
-    return Fired(torch.stack(spikes), torch.stack(membranes), cell.wraps, cell.saturations)
+    return _fired(torch.stack(spikes), torch.stack(membranes), cell)
+
+
+def _fired(spikes: Value, membranes: Value, cell: FixedCell, wraps: int = 0) -> Fired:
+    """What a cell did in all its steps, and ``wraps`` of the sums it heard."""
+    state = None
+    if cell.states:
+        u, v = zip(*cell.states, strict=True)
+        state = torch.stack(u), torch.stack(v)
+    return Fired(spikes, membranes, wraps + cell.wraps, cell.saturations, state)
 
 
 def gather(
@@ -208,6 +238,7 @@ def fire_loop(
     currents: Mapping[str, Value],
     store: WholeStore,
     teachers: Mapping[str, Value],
+    keep: bool = False,
 ) -> dict[str, Fired]:
     """Populations that feed back, as ``interpreter.fire_loop`` has them."""
     wraps = dict.fromkeys(names, 0)
@@ -218,7 +249,7 @@ def fire_loop(
         assert isinstance(place, Population)
         assert isinstance(place.neuron, FixedNeuron)
         given[name], wraps[name] = gather(network, name, spikes, currents, store, names)
-        cells[name] = FixedCell(place.neuron, given[name].shape[1:], store)
+        cells[name] = FixedCell(place.neuron, given[name].shape[1:], store, keep)
 
     def bring(projection: Projection, y: Value) -> Value:
         held, wrapping = summed(projection, chained(projection, y.double(), store))
@@ -226,10 +257,7 @@ def fire_loop(
         return held
 
     looped = interpreter.fire_loop(network, names, given, bring, cells, teachers)
-    return {
-        name: Fired(s, v, wraps[name] + cells[name].wraps, cells[name].saturations)
-        for name, (s, v) in looped.items()
-    }
+    return {name: _fired(s, v, cells[name], wraps[name]) for name, (s, v) in looped.items()}
 
 
 def run_fixed(
@@ -239,10 +267,12 @@ def run_fixed(
     forced: Mapping[str, Value] | None = None,
     steps: int | None = None,
     limit: int = 20,
+    on_state: Callable[[str, State], object] | None = None,
 ) -> Run:
     """Run every place of a fixed Network; arguments and result as of ``interpreter.run_network``.
 
-    ``disagreements`` give membranes and thresholds in units of weight.
+    ``disagreements`` give membranes and thresholds in units of weight. ``on_state`` is shown u and
+    v of each population after each step, int64 (T, N, *shape), and its name.
     """
     store = WholeStore.of(network)
     steps = steps or steps_of(network, inputs)
@@ -259,7 +289,8 @@ def run_fixed(
     for group in network.groups:
         looped: dict[str, Fired] = {}
         if feeds_back(network, group):
-            looped = fire_loop(network, group, spikes, currents, store, teachers)
+            keep = on_state is not None
+            looped = fire_loop(network, group, spikes, currents, store, teachers, keep)
         for place in map(network.places.__getitem__, group):
             match place:
                 case Source():
@@ -272,8 +303,10 @@ def run_fixed(
                         fired = looped[place.name]
                     else:
                         a, wrapping = gather(network, place.name, spikes, currents, store)
-                        fired = fire(neuron, a, store, teacher)
+                        fired = fire(neuron, a, store, teacher, on_state is not None)
                         fired = replace(fired, wraps=fired.wraps + wrapping)
+                    if on_state is not None and fired.state is not None:
+                        on_state(place.name, fired.state)
                     wraps[place.name] = fired.wraps
                     saturations[place.name] = fired.saturations
                     s = fired.spikes

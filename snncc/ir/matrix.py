@@ -166,7 +166,8 @@ def _upsample(op: Upsample, shape: Shape, tensors: Tensors) -> csr_matrix:
 
 def _sparse(op: Sparse, shape: Shape, tensors: Tensors) -> csr_matrix:
     size = (math.prod(op.shape), math.prod(shape))
-    return csr_matrix((tensors[op.data], tensors[op.indices], tensors[op.indptr]), shape=size)
+    parts = (tensors[op.data], tensors[op.indices], tensors[op.indptr])
+    return csr_matrix(parts, shape=size, copy=True)  # to drop zeros in place
 
 
 _RULES: dict[type[Op], Callable[..., csr_matrix]] = {

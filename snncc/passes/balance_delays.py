@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from snncc.diagnostics import Finding, Location
-from snncc.ir.network import Network, Neuron, Place, Population, Projection, Readout
+from snncc.ir.network import (
+    Encoder,
+    Network,
+    Neuron,
+    Place,
+    Population,
+    Projection,
+    Readout,
+)
 from snncc.ir.ops import Op, Scale
 from snncc.ir.registers import FixedNeuron, copier, finest
 from snncc.passes.base import Form, Outcome, Pass
@@ -115,7 +123,10 @@ def _is_readout(network: Network, p: Projection) -> bool:
 def _copier(network: Network) -> Copier:
     if not network.is_fixed:
         return Neuron(decay=0.0, threshold=1.0), ()
-    weight = finest((op for p in network.projections for op in p.map), network.tensors)
+    spikes = [
+        p for p in network.projections if not isinstance(network.places[p.source], Encoder)
+    ]  # what comes from the host goes through no synapse
+    weight = finest((op for p in spikes for op in p.map), network.tensors)
     return copier(weight), (Scale(float(weight)),)
 
 

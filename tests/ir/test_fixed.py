@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from snncc.backends.loihi import interpreter
-from snncc.ir.fixed import FixedCell, WholeStore, gather
+from snncc.ir.fixed import FixedCell, WholeStore, gather, run_fixed
 from snncc.ir.interpreter import run_network
 from snncc.ir.network import FixedNeuron, Network, Population, Projection, Ref, Source
 from snncc.ir.ops import Conv, Dense, Op, Reshape, Sparse
@@ -298,6 +298,15 @@ def test_a_fixed_network_means_what_it_says():
     np.testing.assert_array_equal(run.logits["0"], [[3.0, 3.5]])
     assert not any(run.wraps.values())
     assert not any(run.saturations.values())
+
+
+def test_states_are_shown_when_asked_for():
+    seen = {}
+    run_fixed(parse_network(TEXT), {"x": X}, on_state=seen.__setitem__)
+    u, v = seen["a"]
+    np.testing.assert_array_equal(u[:, 0, 0], [768, 1408, 640])
+    np.testing.assert_array_equal(v[:, 0, 0], [756, 0, 628])
+    assert seen["g"][1].shape == (3, 1, 2)  # without memory: all steps at once
 
 
 def test_forced_spikes_are_compared_reset_and_passed_on():

@@ -190,6 +190,15 @@ def test_zeros_are_not_stored():
     assert stored.nnz == 2
 
 
+def test_a_stored_zero_stays_where_it_is():
+    tensors = {"d": np.array([0.0, 1.0, 2.0]), "i": np.array([1, 0, 1]), "p": np.array([0, 1, 3])}
+    before = {name: tensor.copy() for name, tensor in tensors.items()}
+    for dtype in (np.float64, np.int16):
+        tensors["d"] = tensors["d"].astype(dtype)
+        assert compose([Sparse(Ref("d"), Ref("i"), Ref("p"), (2,))], (2,), tensors).nnz == 2
+        assert all(np.array_equal(before[name], tensors[name]) for name in before)
+
+
 @pytest.mark.parametrize("op", [Elementwise("relu"), Pool("max", (2, 2), (2, 2))])
 def test_what_is_not_linear_has_no_matrix(op):
     with pytest.raises(TypeError, match="is no linear map"):

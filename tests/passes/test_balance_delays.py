@@ -437,3 +437,27 @@ def test_spikes_are_preserved_and_every_span_fits(network, delays, steps, seed):
             assert torch.equal(copied, after.spikes[population.name])
     for name, sums in before.outputs.items():
         torch.testing.assert_close(after.outputs[name], sums, rtol=0, atol=1e-12)
+
+
+def test_a_relay_of_whole_numbers_weighs_what_synapses_can():
+    """The currents of a host go through none: its scale may be any number."""
+    text = """network t steps=1 {
+      source %in [2] spike
+      encoder %e [2] static
+        graph g {
+          %image = input{kind='analog'} : static [2] real
+          head current = %image
+        }
+      neuron %a [2] fixed{vth=3}
+        %in -> %a > scale{factor=6.0}
+        %e -> %a > scale{factor=1.5}
+      neuron %b [2] fixed{vth=3}
+        %a -> %b > scale{factor=12.0}
+      neuron %c [2] fixed{vth=3}
+        %a -> %c > scale{factor=6.0}
+        %b -> %c > scale{factor=6.0}
+    }"""
+    after = BalanceDelays()(parse_network(text)).form
+    assert isinstance(after, Network)
+    (wire,) = after.incoming["a@+1"]
+    assert [op.factor for op in wire.map] == [2.0]

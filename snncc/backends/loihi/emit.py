@@ -155,6 +155,7 @@ class _Writer:
         })  # fmt: skip
         self.order = {name: index for index, name in enumerate(self.form.places)}
         self.names = {name: self.late[name, 0] for name in self.form.places}
+        self.stems = dict(_stems(self.form))
         self.recorded = [
             place
             for place in self.form.places.values()
@@ -412,7 +413,7 @@ class _Writer:
             port = f"recorder.{self._ports(target)[self._heard_at(p)]}"
         if isinstance(source, Encoder):
             factor = "".join(
-                f" * {self._factor(op, target.shape, f'{p.target}.from.{p.source}')}"
+                f" * {self._factor(op, target.shape, self.stems[p])}"
                 for op in p.map
                 if isinstance(op, Scale)
             )
@@ -433,7 +434,7 @@ class _Writer:
     def _synapses(self, p: Projection, source: Shape, target: Shape, counts: bool) -> str:
         """The Lava process of one projection, as an expression."""
         more = f", num_message_bits={MESSAGE_BITS}" if counts else ""
-        stem = f"{p.target}.from.{p.source}"
+        stem = self.stems[p]
         match p.map:
             case (Conv() as conv,) if len(source) == 3:
                 return self._conv(conv, source, more)
@@ -519,6 +520,15 @@ class _Writer:
         full_rank = values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
         self.arrays[key] = _moved(full_rank)
         return f"per_neuron(a[{key!a}], {channel_last(shape)})"
+
+
+def _stems(network: Network) -> Iterator[tuple[Projection, str]]:
+    """What the arrays of each projection are called, those between the same two places apart."""
+    taken: Counter[str] = Counter()
+    for p in dict.fromkeys(network.projections):
+        stem = f"{p.target}.from.{p.source}"
+        taken[stem] += 1
+        yield p, stem if taken[stem] == 1 else f"{stem} {taken[stem]}"
 
 
 def _is_static(encoder: Encoder) -> bool:

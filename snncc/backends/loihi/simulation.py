@@ -41,7 +41,7 @@ def simulate(
     with tempfile.TemporaryDirectory(prefix="snncc-") as scratch:
         given, answers = Path(scratch, "input.npz"), Path(scratch, "output.npz")
         with given.open("wb") as file:
-            np.savez(file, **_given(network, inputs, samples))  # type: ignore[arg-type]
+            np.savez(file, **as_given(network, inputs, samples))  # type: ignore[arg-type]
         arguments = ["-B", "-m", folder.name, str(given), str(answers)]
         arguments += ["--parent", str(os.getpid())]
         done = interpreter.run(
@@ -77,8 +77,8 @@ def _told(on_step: Callable[[int, int], object], line: str) -> None:
         on_step(int(found[1]), int(found[2]))
 
 
-def _given(
-    network: Network, inputs: Mapping[str, Value], samples: int | None
+def as_given(
+    network: Network, inputs: Mapping[str, Value], samples: int | None = None
 ) -> dict[str, np.ndarray]:
     """What the package reads: the spikes of sources, the currents of encoders."""
     given = {}

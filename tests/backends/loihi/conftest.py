@@ -1,6 +1,7 @@
-"""The networks of all sorts are a module beside the tests."""
+"""The networks of all sorts are modules beside the tests, and the generator is one elsewhere."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "generators")]

@@ -196,6 +196,20 @@ def test_weights_are_flipped_for_a_convolution_and_shared(folder):
         assert arrays["layer1.sn:threshold"].shape == (1, 1, 2)
 
 
+def test_two_projections_between_the_same_places_keep_their_own_numbers(folder):
+    text = """network t {
+      source %in [2] @0 spike
+      neuron %a [2] @1 {}
+        %in -> %a > scale{factor=@one}
+        %in -> %a > scale{factor=@two} after 1
+      tensor @one float64 [2] = [1.0, 2.0]
+      tensor @two float64 [2] = [3.0, 4.0]
+    }"""
+    emit(parse_network(text), folder)
+    with np.load(folder / "arrays.npz") as arrays:
+        assert sorted(array.tolist() for array in arrays.values()) == [[1, 2], [3, 4]]
+
+
 def test_the_package_is_python_and_stands_alone(folder):
     emit(parse_network(RESIDUAL), folder)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
