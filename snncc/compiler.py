@@ -213,7 +213,8 @@ def probes(
     """Inputs to verify a translation on: at most ``samples`` of each of ``data`` in the user's
     layout, and ``random`` random ones; fewer where `MEMORY` is short.
 
-    As the interpreter takes them. Raises SnnccError (SNN306) where data does not fit.
+    As the interpreter takes them. Raises SnnccError: SNN306 where data does not fit, SNN312 where it
+    is not finite.
     """
     neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
     room = max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
@@ -222,6 +223,8 @@ def probes(
         step = node.signal.rate == "step"
         given = [arrange(tensor, graph)[node.name] for tensor in data]
         for value in given:
+            if not bool(torch.isfinite(value).all()):
+                raise refuse("SNN312", "the example or the calibration data holds NaN or infinity")
             if step and len(value) != len(given[0]):
                 raise refuse(
                     "SNN306",

@@ -227,6 +227,7 @@ def test_another_reset_is_another_network(module, program):
         ({"print_after": ["fold"]}, "no pass 'fold' runs here"),
         ({"calibration": np.zeros((3, 1, 2, 8, 8))}, "has 3 steps and the example 6"),
         ({"calibration": np.zeros((6, 1, 2, 9, 9))}, "do not fit"),
+        ({"calibration": np.full((6, 1, 2, 8, 8), np.nan)}, "SNN312.*calibration data holds NaN"),
     ],
 )
 def test_an_option_that_is_not_there_is_refused(module, options, said):
