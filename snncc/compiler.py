@@ -213,8 +213,8 @@ def probes(
     """Inputs to verify a translation on: at most ``samples`` of each of ``data`` in the user's
     layout, and ``random`` random ones; fewer where `MEMORY` is short.
 
-    As the interpreter takes them. Raises SnnccError: SNN306 where data does not fit, SNN312 where it
-    is not finite.
+    As the interpreter takes them. Raises SnnccError: SNN306 where data does not fit, SNN312 where
+    it is not finite.
     """
     neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
     room = max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
