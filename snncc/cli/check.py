@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from snncc.cli.compile import stock_only_option, target_option
-from snncc.cli.errors import Command
+from snncc.cli.errors import Command, say
 from snncc.cli.model import Options, gather_options, model_options, open_model
 
 if TYPE_CHECKING:
     from snncc.diagnostics import Finding
 
 FORMATS = ("text", "json", "sarif", "junit", "github")
-
-_IN_A_REPOSITORY = ("sarif", "github")
 
 
 @click.command("check", cls=Command)
@@ -35,7 +32,11 @@ _IN_A_REPOSITORY = ("sarif", "github")
     help="How to print the findings.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where to write them, the whole file or none of it.  [default: stdout]",
 )
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
 @stock_only_option
@@ -52,27 +53,39 @@ def command(
     """Say everything that stands between MODEL and a target.
 
     MODEL is a .pt or .pth file, or package.module:factory. Exits with 1 when there are errors, and
-    with 2 when MODEL cannot be read. sarif, junit and github are for CI servers: they report a
-    MODEL that cannot be opened as a finding too.
+    with 2 when MODEL cannot be read, which is said on stderr too; every format but text is then
+    still a whole document, so that a CI job has a report to upload.
     """
-    from snncc.diagnostics import SnnccError
+    from snncc.diagnostics import Exit, SnnccError
     from snncc.diagnostics.render import FORMATS as RENDERERS
+    from snncc.diagnostics.render.repository import in_repository
+    from snncc.diagnostics.render.text import summary
 
+    for_people = form == "text" and output is None
     try:
         findings = _findings(model, target, options, strict, stock_only)
     except SnnccError as error:
-        if form in ("text", "json"):
+        if for_people:
             raise
         findings = error.findings
-    if form in _IN_A_REPOSITORY:
-        findings = tuple(_in_repository(findings, model))
-    said = RENDERERS[form](findings, model).encode(errors="replace").decode()
+    if form not in ("text", "json"):
+        root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+        findings = in_repository(findings, root, _origin(model))
+    said = RENDERERS[form](findings, model)
     if output is None:
-        click.echo(said)
+        encoding = sys.stdout.encoding if for_people else "utf-8"
+        click.echo(said.encode(encoding, errors="replace"))
     else:
-        _write(output, said)
-    if any(finding.is_error for finding in findings):
-        click.get_current_context().exit(int(SnnccError(findings).exit_code))
+        from snncc.ir.files import write_whole
+
+        write_whole(output, f"{said}\n".encode(errors="replace"))
+    errors = tuple(finding for finding in findings if finding.is_error)
+    code = SnnccError(errors).exit_code if errors else Exit.FINE
+    if code is Exit.BAD_INPUT and not for_people:
+        say(finding for finding in errors if finding.makes_unreadable)
+    elif output is not None:
+        click.echo(f"{summary(findings)}, in {output}", err=True)
+    click.get_current_context().exit(int(code))
 
 
 def checked(arguments: Sequence[str]) -> tuple[Finding, ...]:
@@ -93,32 +106,7 @@ def _findings(
     return opened.check(target, options, strict=strict, stock_only=stock_only).findings
 
 
-def _write(path: Path, text: str) -> None:
-    """The whole file or nothing. Raises SnnccError (SNN305) where it cannot be written."""
-    from snncc.diagnostics import refuse
-
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(f"{text}\n", encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        said = f"{path} cannot be written: {error.strerror}"
-        raise refuse("SNN305", said, help="name a file in a folder that is there") from error
-
-
-def _in_repository(findings: Iterable[Finding], model: str) -> Iterable[Finding]:
-    """Files relative to the root of the repository that a CI server checked out, if inside it.
-
-    What has no line of code is anchored to the file that MODEL is or comes from: servers drop
-    results without a file.
-    """
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+def _origin(model: str) -> str:
+    """The file that MODEL is or comes from, as far as it is known."""
     module, colon, _ = model.partition(":")
-    origin = (getattr(sys.modules.get(module), "__file__", None) or "") if colon else model
-    for finding in findings:
-        file = finding.location.file or origin
-        whole = Path(file).resolve()
-        if file and whole.is_relative_to(root):
-            file = str(whole.relative_to(root))
-        yield replace(finding, location=replace(finding.location, file=file))
+    return (getattr(sys.modules.get(module), "__file__", None) or "") if colon else model

@@ -59,6 +59,11 @@ class Finding:
     def is_error(self) -> bool:
         return self.severity is Severity.ERROR
 
+    @property
+    def makes_unreadable(self) -> bool:
+        """Whether the input cannot be used at all, whatever else is right with it."""
+        return self.is_error and self.code.startswith("SNN3")
+
     def at(self, location: Location, node: str = "") -> Finding:
         """The same finding, anchored where it had no anchor yet."""
         return replace(
@@ -85,7 +90,7 @@ class SnnccError(Exception):
 
     @property
     def exit_code(self) -> Exit:
-        cannot_be_read = any(f.is_error and f.code.startswith("SNN3") for f in self.findings)
+        cannot_be_read = any(finding.makes_unreadable for finding in self.findings)
         return Exit.BAD_INPUT if cannot_be_read else Exit.VIOLATIONS
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import zipfile
 from pathlib import Path
 
@@ -59,3 +61,27 @@ def load(folder: Path) -> Graph | Network:
     except (OSError, TextError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise refuse("SNN305", f"{folder} holds no readable network ({reason})") from None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write all of a file or nothing of it; to a device or a pipe as it is.
+
+    Raises SnnccError (SNN305) where it cannot be written.
+    """
+    goal = Path(os.path.realpath(path))  # a link stays a link
+    part = goal.with_name(f".{goal.name}.{os.getpid()}")
+    try:
+        if goal.exists() and not goal.is_file():
+            goal.write_bytes(data)
+            return
+        part.write_bytes(data)
+        part.replace(goal)
+    except OSError as error:
+        raise refuse(
+            "SNN305",
+            f"{path} cannot be written: {error.strerror or error}",
+            help="name a file in a folder that exists and can be written to",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from xml.etree import ElementTree as Xml
 
 import pytest
+from click.testing import CliRunner
+
+from snncc.cli import main
+from snncc.cli.check import FORMATS
 
 NETS = """
+from collections import OrderedDict
 import torch
 from torch import nn
 import snncc
@@ -35,6 +43,19 @@ def fine():
 
 def wrong():
     return Net(Half())
+
+
+class Branching(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+def branching():
+    return Net(Branching())
+
+
+def unicode():
+    return Net(nn.Sequential(OrderedDict(größe=Half())))
 """
 SHAPE = ("--input-shape", "8", "--time-steps", "4", "--input", "spike")
 
@@ -44,8 +65,6 @@ def nets(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "ci_nets.py").write_text(NETS)
     yield "ci_nets"
-    import sys
-
     sys.modules.pop("ci_nets", None)
 
 
@@ -59,7 +78,7 @@ def test_what_is_wrong_and_where(run, nets):
     result = run("check", f"{nets}:wrong", *SHAPE)
     assert result.exit_code == 1
     assert "SNN103 error" in result.stdout
-    assert "ci_nets.py:20" in result.stdout
+    assert "ci_nets.py:21" in result.stdout
 
 
 def test_an_encoder_is_a_note_and_strictly_an_error(run, nets):
@@ -73,38 +92,124 @@ def test_an_encoder_is_a_note_and_strictly_an_error(run, nets):
 
 def test_each_form_for_each_reader(run, nets):
     given = ("check", f"{nets}:wrong", *SHAPE, "--format")
-    (found,) = json.loads(run(*given, "json").stdout)
-    assert (found["code"], found["location"]["line"]) == ("SNN103", 20)
+    (found,) = json.loads(run(*given, "json").stdout)["findings"]
+    assert (found["code"], found["location"]["line"]) == ("SNN103", 21)
     (result,) = json.loads(run(*given, "sarif").stdout)["runs"][0]["results"]
     place = result["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "ci_nets.py"
     (suite,) = Xml.fromstring(run(*given, "junit").stdout)
     assert suite.get("failures") == "1"
-    assert run(*given, "github").stdout.startswith("::error file=ci_nets.py,line=20,")
-    assert {run(*given, form).exit_code for form in ("json", "sarif", "junit", "github")} == {1}
+    assert suite[0].get("file") == "ci_nets.py"
+    assert run(*given, "github").stdout.startswith("::error file=ci_nets.py,line=21,")
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_a_model_that_cannot_be_read_is_one_sentence(refused, form):
-    refused("check", "absent.pt", "--format", form, said="absent.pt")
+@pytest.mark.parametrize("form", FORMATS)
+def test_exit_codes_are_those_of_every_form(run, nets, form):
+    codes = {"fine": 0, "wrong": 1, "branching": 2}
+    for name, code in codes.items():
+        result = run("check", f"{nets}:{name}", *SHAPE, "--format", form)
+        assert result.exit_code == code, result.output
+        assert bool(result.stderr) == (code == 2 and form != "text")
+    noted = run("check", f"{nets}:fine", *SHAPE[:-1], "analog", "--format", form)
+    assert noted.exit_code == 0
+    assert "SNN501" in noted.stdout
 
 
-@pytest.mark.parametrize("form", ["sarif", "junit", "github"])
-def test_and_a_result_for_a_server(run, form):
+def test_a_model_that_cannot_be_opened_is_one_sentence(refused):
+    refused("check", "absent.pt", said="absent.pt")
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "text"])
+@pytest.mark.parametrize("model", ["absent.pt", "ci_nets:branching"])
+def test_and_a_whole_document_for_a_program(run, nets, form, model):
     """A job that uploads a report has one to upload."""
-    result = run("check", "absent.pt", "--format", form)
-    assert (result.exit_code, result.stderr) == (2, "")
-    assert "SNN305" in result.stdout
+    code = "SNN305" if model == "absent.pt" else "SNN302"
+    result = run("check", model, *SHAPE, "--format", form)
+    assert result.exit_code == 2
+    (sentence,) = result.stderr.splitlines()
+    assert sentence.startswith(f"error[{code}]")
+    match form:
+        case "json":
+            (found,) = json.loads(result.stdout)["findings"]
+            assert found["code"] == code
+        case "sarif":
+            (log,) = json.loads(result.stdout)["runs"]
+            assert log["invocations"] == [{"executionSuccessful": False}]
+            (found,) = log["results"]
+            uri = found["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+            assert (found["ruleId"], uri) == (code, model.replace(":branching", ".py"))
+        case "junit":
+            (suite,) = Xml.fromstring(result.stdout)
+            assert suite.find("testcase/failure").get("type") == code
+        case "github":
+            command, total = result.stdout.splitlines()
+            assert command.startswith("::error file=")
+            assert code in command
+            assert total == "1 error"
 
 
-def test_into_a_file(run, nets, tmp_path):
-    result = run("check", f"{nets}:wrong", *SHAPE, "--format", "sarif", "-o", "found.sarif")
+def test_usage_is_exit_2_and_no_document(refused, nets):
+    given = ("check", f"{nets}:fine", "--format", "sarif")
+    refused(*given, "--layout", "XY", said="Invalid value for '--layout'")
+    refused(*given[:1], *given[2:], said="Missing argument 'MODEL'")
+
+
+def test_files_are_relative_to_the_repository_that_was_checked_out(
+    run, nets, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path.parent))
+    result = run("check", f"{nets}:wrong", *SHAPE, "--format", "github")
+    assert result.stdout.startswith(f"::error file={tmp_path.name}/ci_nets.py,line=21,")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_terminal_without_unicode_is_no_hindrance(nets, run, form):
+    """Programs are given UTF-8 whatever the terminal takes."""
+    given = ["check", f"{nets}:unicode", *SHAPE, "--format", form]
+    result = CliRunner(charset="ascii").invoke(main, given)
+    assert result.exit_code == 1, result.output
+    assert ("gr??e" if form == "text" else "größe") in result.stdout_bytes.decode()
+
+
+# -- into a file -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_into_a_file(run, nets, tmp_path, form):
+    """The same as on stdout; stderr says that there is something in it."""
+    given = ("check", f"{nets}:wrong", *SHAPE, "--format", form)
+    expected = run(*given)
+    result = run(*given, "-o", "found")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert json.loads((tmp_path / "found.sarif").read_text())["version"] == "2.1.0"
-    assert {path.name for path in tmp_path.iterdir()} >= {"found.sarif"}
+    assert result.stderr == "1 error, in found\n"
+    assert (tmp_path / "found").read_bytes() == expected.stdout_bytes
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_into_a_folder_that_is_not_there(refused, nets):
-    given = ("check", f"{nets}:fine", *SHAPE, "-o", "absent/found.txt")
-    refused(*given, said="absent/found.txt cannot be written")
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_cannot_be_read_replaces_an_older_report(run, tmp_path, form):
+    (tmp_path / "found").write_text("all is well")
+    result = run("check", "absent.pt", "--format", form, "--output", "found")
+    assert result.exit_code == 2
+    (sentence,) = result.stderr.splitlines()
+    assert sentence.startswith("error[SNN305]")
+    assert "SNN305" in (tmp_path / "found").read_text()
+
+
+def test_a_file_that_cannot_be_written(refused, nets, tmp_path):
+    (tmp_path / "file").touch()
+    for name in ("absent/found.txt", "file/found.txt"):
+        refused("check", f"{nets}:fine", *SHAPE, "-o", name, said=f"{name} cannot be written")
+    refused("check", f"{nets}:fine", *SHAPE, "-o", ".", said="is a directory")
+
+
+def test_a_device_and_a_link_stay_what_they_are(run, nets, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        run("check", f"{nets}:fine", *SHAPE, "-o", "pipe")
+        assert reader.communicate(timeout=20)[0] == b"no findings\n"
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to("real")
+    run("check", f"{nets}:fine", *SHAPE, "-o", "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "no findings\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -47,15 +46,6 @@ def test_check_prints_every_error_and_exits_1(run, analog, tmp_path, monkeypatch
     assert "SNN106 error:" in result.stdout
     assert result.stdout.count(" error: ") > 1
     assert "analog.py:7" in result.stdout
-
-
-def test_check_as_json_is_a_list_of_objects(run, analog, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    result = run("check", *analog, "--format", "json")
-    assert result.exit_code == 1
-    findings = json.loads(result.stdout)
-    assert "SNN106" in {found["code"] for found in findings}
-    assert all(found["help"] for found in findings)
 
 
 def test_check_of_what_cannot_be_read_is_exit_2(run, refused, tmp_path):

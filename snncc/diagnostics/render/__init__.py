@@ -26,7 +26,7 @@ __all__ = [
 FORMATS: Mapping[str, Callable[[Iterable[Finding], str], str]] = MappingProxyType(
     {
         "text": lambda findings, model: text(findings),
-        "json": lambda findings, model: as_json(findings),
+        "json": as_json,
         "sarif": as_sarif,
         "junit": as_junit,
         "github": lambda findings, model: as_github(findings),

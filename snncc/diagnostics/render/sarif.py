@@ -20,8 +20,11 @@ def as_sarif(findings: Iterable[Finding], model: str = "") -> str:
     """One run of the tool: every rule with its documentation, and a result a finding.
 
     ``model`` keeps the runs of several models apart. A finding has a physical location where a file
-    is known, and a logical one where a module or a node is.
+    is known, and a logical one where a module or a node is. The run was no success where the input
+    could not be read.
     """
+    findings = tuple(findings)
+    readable = not any(finding.makes_unreadable for finding in findings)
     run: dict[str, Any] = {
         "tool": {
             "driver": {
@@ -30,6 +33,7 @@ def as_sarif(findings: Iterable[Finding], model: str = "") -> str:
                 "rules": [_rule(rule) for rule in RULES.values()],
             }
         },
+        "invocations": [{"executionSuccessful": readable}],
         "results": [_result(finding) for finding in findings],
     }
     if model:
@@ -89,8 +93,8 @@ def _logical(finding: Finding) -> dict[str, Any]:
 
 
 def _uri(file: str) -> str:
-    path = Path(file)
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix().encode(errors="replace"))
+    path = Path(_sayable(file))
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
 def _sayable(text: str) -> str:

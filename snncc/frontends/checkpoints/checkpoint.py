@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from snncc.frontends.checkpoints.allow_list import allow_list
 from snncc.frontends.checkpoints.factory import load_weights, make, state_dicts
 from snncc.frontends.checkpoints.unpickle import read, shown
 from snncc.frontends.data import InputKind, Layout
+from snncc.ir.files import write_whole
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _NOT_YET = (".pt2", ".nir", ".onnx")
@@ -125,7 +125,7 @@ def save_model(
     except Exception as error:
         raise _cannot_save(module, error) from error
     _checkpoint(buffer.getvalue(), "the network to save", allow)
-    _replace(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 # -- files -------------------------------------------------------------------------------------
@@ -179,21 +179,6 @@ def _only_module(content: Any, source: str) -> nn.Module:
         f"{source} holds no network but a {type(content).__name__}",
         help="save the network with snncc.save_model",
     )
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write all of a file or nothing of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise refuse(
-            "SNN305",
-            f"{path} cannot be written: {error.strerror}",
-            help="choose a folder that exists and can be written to",
-        ) from error
 
 
 # -- factories ---------------------------------------------------------------------------------
