@@ -1,12 +1,15 @@
 """The pytest plugin: a model named to ``pytest --snncc-check`` is one more test.
 
-Its argument is what `snncc check` takes, as one word for the shell. Nothing is imported, torch
-least of all, before such a test runs.
+Its argument is what `snncc check` takes, as one word for the shell; the test is called
+``snncc::MODEL``, with the options in brackets where a model is named more than once. The models of
+the option ``snncc_check`` of the ini file are left out where pytest is told single files or tests.
+Nothing is imported, torch least of all, before such a test runs.
 """
 
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +27,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="'MODEL [OPTION ...]'",
         help="Run `snncc check MODEL [OPTION ...]` as a test; repeatable.",
     )
-    parser.addini("snncc_check", "Models to check, a line each, as --snncc-check takes them.",
-                  type="linelist", default=[])  # fmt: skip
+    parser.addini(
+        "snncc_check",
+        "Models to check, a line each, as --snncc-check takes them.",
+        type="linelist",
+        default=[],
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    said = [*config.getini("snncc_check"), *config.getoption("snncc_check")]
-    for line in dict.fromkeys(said):
-        items.append(ModelCheck.from_parent(session, name=f"snncc check {line}", line=line))
+    said = [*_of_the_ini_file(config), *config.getoption("snncc_check")]
+    lines = dict.fromkeys(said)
+    named = Counter(_model(line) for line in lines)
+    for line in lines:
+        model, options = _model(line), line.partition(" ")[2]
+        name = f"{model}[{options}]" if named[model] > 1 else model
+        items.append(
+            ModelCheck.from_parent(session, name=name, nodeid=f"snncc::{name}", line=line)
+        )
+
+
+def _of_the_ini_file(config: pytest.Config) -> list[str]:
+    named = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else []
+    folders = all((config.invocation_params.dir / name).is_dir() for name in named)
+    lines: list[str] = config.getini("snncc_check") if folders else []
+    return lines
+
+
+def _model(line: str) -> str:
+    return line.partition(" ")[0]
 
 
 class NotSpikeOnly(Exception):
@@ -53,10 +77,16 @@ class ModelCheck(pytest.Item):
         self._line = line
 
     def runtest(self) -> None:
+        import click
+
         from snncc.cli.check import checked
         from snncc.diagnostics.render import text
 
-        findings = checked(shlex.split(self._line))
+        try:
+            words = shlex.split(self._line)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        findings = checked(words)
         if any(finding.is_error for finding in findings):
             raise NotSpikeOnly(findings)
         if findings:
@@ -72,8 +102,8 @@ class ModelCheck(pytest.Item):
             case NotSpikeOnly(findings=findings) | SnnccError(findings=findings):
                 return text(findings)
             case click.ClickException() as error:
-                return f"{self.name}: {error.format_message()}"
+                return f"{self._line}: {error.format_message()}"
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        return self.path, None, self.name
+        return self.path, None, f"snncc check {self._line}"

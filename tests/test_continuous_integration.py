@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import subprocess
@@ -48,6 +50,16 @@ def action():
     return yaml.safe_load((ROOT / "action.yml").read_text())
 
 
+@pytest.fixture(scope="module")
+def install(action):
+    return action["runs"]["steps"][0]
+
+
+@pytest.fixture(scope="module")
+def check(action):
+    return action["runs"]["steps"][1]
+
+
 def environment(action, step, **given):
     """What GitHub sets for a step: its env with the inputs put in."""
     inputs = {name: str(value.get("default", "")) for name, value in action["inputs"].items()}
@@ -64,8 +76,7 @@ def environment(action, step, **given):
 NET = {"input-shape": "8", "time-steps": "4", "layout": "TN", "input": "spike"}
 
 
-def test_the_action_annotates_and_fails(action, shell):
-    _, check = action["runs"]["steps"]
+def test_the_action_annotates_and_fails(action, check, shell):
     fine = shell(check["run"], **environment(action, check, model="ci_nets:fine", **NET))
     assert (fine.returncode, fine.stdout.strip()) == (0, "no findings"), fine.stderr
     wrong = shell(check["run"], **environment(action, check, model="ci_nets:wrong", **NET))
@@ -73,18 +84,39 @@ def test_the_action_annotates_and_fails(action, shell):
     assert wrong.stdout.startswith("::error file=ci_nets.py,title=SNN105 ")
 
 
-def test_the_actions_inputs_reach_snncc(action, shell, tmp_path):
-    _, check = action["runs"]["steps"]
+def test_the_actions_inputs_reach_snncc(action, check, shell, tmp_path):
     given = NET | {"input": "analog", "strict": "true", "format": "sarif", "output": "a b.sarif"}
     done = shell(check["run"], **environment(action, check, model="ci_nets:fine", **given))
     assert done.returncode == 1
     assert "SNN101" in (tmp_path / "a b.sarif").read_text()
 
 
-def test_an_input_is_never_code(action, shell, tmp_path):
+def test_every_input_becomes_the_option_of_its_name(action, check, shell):
+    """And every option of check has an input."""
+    from snncc.cli.check import command
+
+    options = {option.opts[-1] for option in command.params} - {"model", "--debug"}
+    of_the_action = {"--install", "--upload", "--model"}
+    assert options == {f"--{name}" for name in action["inputs"]} - of_the_action
+
+    flags = {option.opts[-1] for option in command.params if getattr(option, "is_flag", False)}
+    given = {o.removeprefix("--"): "true" if o in flags else f"a {o}" for o in options}
+    given |= {"model": "-m", "allow": "a.B c.D", "format": "github"}
+    record = 'snncc() { printf "%s\\n" "$@"; }\n' + check["run"]
+    said = shell(record, **environment(action, check, **given)).stdout.splitlines()
+    assert said[0] == "check"
+    assert said[-2:] == ["--", "-m"]
+    expected = {("--allow", "a.B"), ("--allow", "c.D"), ("--format", "github")}
+    for option in options - flags - {"--allow", "--format"}:
+        expected.add((option, f"a {option}"))
+    assert expected <= set(itertools.pairwise(said))
+    assert flags & options <= set(said)
+    assert len(said) == 1 + 2 * len(expected) + len(flags & options) + 2
+
+
+def test_an_input_is_never_code(action, check, shell, tmp_path):
     for step in action["runs"]["steps"]:
-        assert "${{" not in step["run"]
-    _, check = action["runs"]["steps"]
+        assert "${{" not in step.get("run", "")
     evil = "$(touch stolen); touch stolen; `touch stolen`"
     for name in ("model", "head", "format", "layout"):
         given = {"model": "ci_nets:fine"} | NET | {name: evil, "allow": f"* {evil}"}
@@ -92,15 +124,29 @@ def test_an_input_is_never_code(action, shell, tmp_path):
     assert not (tmp_path / "stolen").exists()
 
 
-def test_the_action_installs_unless_told_not_to(action, shell):
-    install, _ = action["runs"]["steps"]
+def test_the_action_installs_unless_told_not_to(action, install, shell):
     record = 'python() { echo "$@"; }\n' + install["run"]
-    said = shell(record, **environment(action, install)).stdout
-    assert said.split() == ["-m", "pip", "install", "--quiet", str(ROOT)]
-    assert (
-        "snncc==1.0" in shell(record, **environment(action, install, install="snncc==1.0")).stdout
-    )
-    assert shell(record, **environment(action, install, install="none")).stdout == ""
+
+    def said(**given):
+        return shell(record, **environment(action, install, **given)).stdout.split()
+
+    assert said() == ["-m", "pip", "install", "--quiet", str(ROOT)]
+    assert said(install="snncc==1.0")[-1] == "snncc==1.0"
+    assert said(install="none") == []
+
+
+@pytest.mark.parametrize("model", ["ci_nets:fine", "ci_nets:wrong", "absent.pt"])
+def test_what_is_uploaded_is_there_whatever_was_found(action, check, shell, tmp_path, model):
+    shell(check["run"], **environment(action, check, model=model, upload="true", **NET))
+    upload = action["runs"]["steps"][2]
+    assert upload["with"]["sarif_file"] == "${{ inputs.output || 'snncc.sarif' }}"
+    assert json.loads((tmp_path / "snncc.sarif").read_text())["version"] == "2.1.0"
+
+
+def test_nothing_is_uploaded_unless_asked_for(action):
+    upload = action["runs"]["steps"][2]
+    assert action["inputs"]["upload"]["default"] == "false"
+    assert upload["if"].startswith("${{ always() && inputs.upload == 'true' && ")
 
 
 def test_the_hook_runs_what_it_says(shell):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from xml.etree import ElementTree as Xml
 
 import pytest
 
@@ -42,7 +43,7 @@ def tests(tmp_path):
 def test_a_model_is_one_more_test(tests):
     done = tests("--snncc-check", f"plugin_nets:fine {OPTIONS}")
     assert done.returncode == 0, done.stdout
-    assert "snncc check plugin_nets:fine" in done.stdout
+    assert "snncc::plugin_nets:fine PASSED" in done.stdout
     assert "2 passed" in done.stdout
 
 
@@ -61,12 +62,45 @@ def test_models_of_the_ini_file(tests):
     assert "1 failed, 2 passed" in done.stdout
 
 
+def collected(tests, *arguments, ini=""):
+    done = tests("--collect-only", "-q", *arguments, ini=ini)
+    return {line for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_each_check_has_a_name_of_its_own(tests):
+    given = ("a:b --target reference", "a:b --target loihi", "c.pt")
+    options = [word for line in given for word in ("--snncc-check", line)]
+    names = {"snncc::a:b[--target reference]", "snncc::a:b[--target loihi]", "snncc::c.pt"}
+    one = "test_one.py::test_one"
+    assert collected(tests, *options) == names | {one}
+    assert collected(tests, *options, "-k", "c.pt") == {"snncc::c.pt"}
+    assert collected(tests, *options, "--deselect", "snncc::c.pt") == names - {"snncc::c.pt"} | {one}
+
+
+def test_a_single_test_is_run_without_the_models_of_the_ini_file(tests, tmp_path):
+    ini = "snncc_check = a:b\n"
+    one, model = "test_one.py::test_one", "snncc::a:b"
+    assert collected(tests, ini=ini) == {one, model}
+    assert collected(tests, ".", ini=ini) == {one, model}
+    assert collected(tests, "test_one.py", ini=ini) == {one}
+    assert collected(tests, one, ini=ini) == {one}
+    assert collected(tests, one, "--snncc-check", "a:b", ini=ini) == {one, model}
+
+
+def test_its_place_in_junit_xml(tests, tmp_path):
+    assert tests("--snncc-check", "absent.pt", "--junitxml", "report.xml").returncode == 1
+    (case,) = Xml.parse(tmp_path / "report.xml").findall(".//testcase[failure]")
+    assert (case.get("classname"), case.get("name")) == ("snncc", "absent.pt")
+    assert "SNN305 error" in case.findtext("failure")
+
+
 @pytest.mark.parametrize(
     ("said", "answer"),
     [
         ("absent.pt", "SNN305 error"),
         ("plugin_nets:fine", "SNN303 error"),
         ("plugin_nets:fine --layout XY", "Invalid value for '--layout'"),
+        ("plugin_nets:fine 'x", "plugin_nets:fine 'x: No closing quotation"),
     ],
 )
 def test_what_cannot_be_read_fails_with_a_sentence(tests, said, answer):
@@ -77,6 +111,11 @@ def test_what_cannot_be_read_fails_with_a_sentence(tests, said, answer):
 
 
 def test_nothing_is_imported_unless_a_model_is_checked(tests, tmp_path):
-    seen = "assert not {'torch', 'numpy', 'numba'} & set(sys.modules)"
-    (tmp_path / "test_one.py").write_text(f"import sys\n\n\ndef test_one():\n    {seen}\n")
+    """The plugin is there, and asked for a model, and neither brings torch before it runs."""
+    seen = "assert not {'torch', 'numpy', 'numba', 'click'} & set(sys.modules)"
+    there = "assert 'snncc.pytest_plugin' in sys.modules"
+    (tmp_path / "test_one.py").write_text(
+        f"import sys\n\n\ndef test_one():\n    {there}\n    {seen}\n"
+    )
     assert tests().returncode == 0
+    assert "1 failed, 1 passed" in tests("--snncc-check", "absent.pt").stdout
