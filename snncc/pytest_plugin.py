@@ -45,9 +45,7 @@ def pytest_collection_modifyitems(
     for line in lines:
         model, options = _model(line), line.partition(" ")[2]
         name = f"{model}[{options}]" if named[model] > 1 else model
-        items.append(
-            ModelCheck.from_parent(session, name=name, nodeid=f"snncc::{name}", line=line)
-        )
+        items.append(ModelCheck.from_parent(session, name=name, nodeid=f"snncc::{name}", line=line))
 
 
 def _of_the_ini_file(config: pytest.Config) -> list[str]:
