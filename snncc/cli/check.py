@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from snncc.cli.compile import stock_only_option, target_option
+from snncc.cli.compile import stock_only_option, target_option, weight_bits_option
 from snncc.cli.errors import Command, say
 from snncc.cli.model import Options, gather_options, model_options, open_model
 
@@ -40,6 +40,7 @@ FORMATS = ("text", "json", "sarif", "junit", "github")
 )
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
 @stock_only_option
+@weight_bits_option
 @model_options()
 def command(
     model: str,
@@ -48,6 +49,7 @@ def command(
     output: Path | None,
     strict: bool,
     stock_only: bool,
+    weight_bits: int | None,
     options: Options,
 ) -> None:
     """Say everything that stands between MODEL and a target.
@@ -63,7 +65,7 @@ def command(
 
     for_people = form == "text" and output is None
     try:
-        findings = _findings(model, target, options, strict, stock_only)
+        findings = _findings(model, target, options, strict, stock_only, weight_bits)
     except SnnccError as error:
         if for_people:
             raise
@@ -100,10 +102,17 @@ def checked(arguments: Sequence[str]) -> tuple[Finding, ...]:
 
 
 def _findings(
-    model: str, target: str, options: Options, strict: bool, stock_only: bool
+    model: str,
+    target: str,
+    options: Options,
+    strict: bool,
+    stock_only: bool,
+    weight_bits: int | None,
 ) -> tuple[Finding, ...]:
     opened = open_model(model, options)
-    return opened.check(target, options, strict=strict, stock_only=stock_only).findings
+    return opened.check(
+        target, options, strict=strict, stock_only=stock_only, weight_bits=weight_bits
+    ).findings
 
 
 def _origin(model: str) -> str:

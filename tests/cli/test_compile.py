@@ -80,6 +80,15 @@ def test_stock_only(run, model):
     assert run("check", model, "--stock-only").exit_code == 0
 
 
+def test_whole_numbers_are_checked_for(run, model):
+    result = run("check", model, "--weight-bits", "8")
+    assert result.exit_code == 0, result.output
+    assert "SNN506" in result.stdout
+    refused = run("check", model, "--target", "reference", "--weight-bits", "8")
+    assert refused.exit_code == 2
+    assert "computes in floating point" in refused.stderr
+
+
 def test_the_folder_is_named_after_the_model_by_default(run, model, tmp_path):
     assert run("compile", model, "--target", "reference").exit_code == 0
     assert snncc.load(tmp_path / "small").target == "reference"
