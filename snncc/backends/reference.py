@@ -1,36 +1,23 @@
-"""The functional simulator: a Network in float64 or float32, many samples at a time."""
+"""The functional simulator: a Network in float64 or float32, many samples at a time.
+
+float64 is the reference. float32 is for speed: exact where every sum of weights is (whole or dyadic
+numbers below 2²⁴ of their unit), else spikes whose membranes lie within its rounding of the
+threshold may differ, and what follows from them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 
+from snncc.backends.fused import Simulator, chunks, sample_axes
 from snncc.ir.interpreter import Run, Value, run_network
 from snncc.ir.network import Network
 
 MEMORY = 1 << 30
 """Bytes that the spikes and currents of one chunk of samples may take."""
-
-
-def sample_axes(network: Network) -> dict[str, int]:
-    """For each input of the network, the axis of its tensor that counts the samples."""
-    axes = {source.name: 1 for source in network.sources}
-    for encoder in network.encoders:
-        for node in encoder.graph.inputs:
-            axes[node.name] = 1 if node.signal.rate == "step" else 0
-    return axes
-
-
-def chunks(
-    inputs: Mapping[str, Value], axes: Mapping[str, int], size: int
-) -> Iterator[dict[str, Value]]:
-    """The inputs, ``size`` samples at a time."""
-    samples = next(inputs[name].shape[axis] for name, axis in axes.items())
-    for start in range(0, samples, size):
-        count = min(size, samples - start)
-        yield {name: inputs[name].narrow(axis, start, count) for name, axis in axes.items()}
 
 
 def chunk_size(
@@ -47,18 +34,24 @@ def simulate(
     *,
     dtype: torch.dtype = torch.float64,
     size: int | None = None,
+    keep: Collection[str] | None = None,
+    simulator: Simulator | None = None,
 ) -> Iterator[tuple[dict[str, Value], Run]]:
     """Run the network on all samples, a chunk at a time; yields each chunk's inputs and its run.
 
     ``inputs`` as `snncc.ir.interpreter.run_network` takes them; those the network does not read are
-    left out. ``size`` is the samples in a chunk, by default as many as `MEMORY` holds.
+    left out. ``size`` is the samples in a chunk, by default as many as `MEMORY` holds; ``keep``
+    names the places whose spikes the runs hold, by default all. A ``simulator`` of this network,
+    which has its own dtype and keep, saves making one. A fixed Network keeps all its spikes.
     """
     axes = sample_axes(network)
     length = next(
         (inputs[name].shape[0] for name, axis in axes.items() if axis == 1), network.time_steps or 1
     )
+    if not network.is_fixed:
+        simulator = simulator or Simulator(network, dtype, keep)
     for chunk in chunks(inputs, axes, size or chunk_size(network, length, dtype)):
-        yield chunk, run_network(network, chunk, dtype=dtype)
+        yield chunk, simulator(chunk) if simulator else run_network(network, chunk)
 
 
 def joined(network: Network, runs: Sequence[Run]) -> Run:

@@ -102,7 +102,8 @@ def _conv_transpose(op: ConvTranspose, args: list[Value], store: TensorStore) ->
 def _pool(op: Pool, args: list[Value], store: TensorStore) -> Value:
     (x,) = args
     lead = x.shape[1 : x.dim() - len(op.kernel)]
-    flat = x.reshape(-1, 1, *x.shape[x.dim() - len(op.kernel) :])
+    single = len(lead) == 1
+    flat = x if single else x.reshape(-1, 1, *x.shape[x.dim() - len(op.kernel) :])
     index = len(op.kernel) - 1
     if op.kind == "max":
         pool: Callable[..., Value] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[index]
@@ -123,9 +124,12 @@ def _window_sums(op: Pool, x: Value) -> Value:
         count = window_count(size, kernel, stride, before, before, dilation, op.ceil)
         reach = (count - 1) * stride + dilation * (kernel - 1) + 1
         widths = [before, max(reach - size - before, 0), *widths]
+    if len(op.kernel) == 2 and set(op.dilation) == {1}:
+        return F.avg_pool2d(F.pad(x, widths), op.kernel, op.stride, divisor_override=1)
     run: Callable[..., Value] = (F.conv1d, F.conv2d, F.conv3d)[len(op.kernel) - 1]
-    ones = torch.ones(1, 1, *op.kernel, dtype=x.dtype)
-    return run(F.pad(x, widths), ones, stride=op.stride, dilation=op.dilation)
+    channels = x.shape[1]
+    ones = torch.ones(channels, 1, *op.kernel, dtype=x.dtype)
+    return run(F.pad(x, widths), ones, None, op.stride, 0, op.dilation, channels)
 
 
 def _adaptive(op: AdaptivePool, args: list[Value], store: TensorStore) -> Value:

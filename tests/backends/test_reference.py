@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from snncc.backends.reference import chunk_size, joined, sample_axes, simulate
+from snncc.backends.fused import sample_axes
+from snncc.backends.reference import chunk_size, joined, simulate
 from snncc.ir.interpreter import run_network
 from snncc.ir.text import parse_network
 

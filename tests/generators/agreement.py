@@ -90,13 +90,13 @@ def agree(
     free. With ``exact`` not even a tie is allowed. Raises Parted.
     """
     assert print_graph(parse_graph(print_graph(graph), graph.tensors)) == print_graph(graph)
-    stripped = _through(graph, SelectHead(), StripAap(), DropIdentity())
+    stripped = through(graph, SelectHead(), StripAap(), DropIdentity())
     assert isinstance(stripped, Graph)
-    lowered = _through(stripped, Lower())
+    lowered = through(stripped, Lower())
     assert isinstance(lowered, Network)
     networks = {}
     for name in ways:
-        networks[name] = _through(lowered, *WAYS[name])
+        networks[name] = through(lowered, *WAYS[name])
         _check_text(networks[name])
     roles = [p.role for p in lowered.populations]
     tally = Tally(graphs=1, populations=len(roles), gates=roles.count("gate"))
@@ -153,7 +153,7 @@ WAYS: dict[str, tuple[Pass, ...]] = {
 }
 
 
-def _through(form: Form, *passes: Pass) -> Form:
+def through(form: Form, *passes: Pass) -> Form:
     for each in passes:
         outcome = each(form)
         if not outcome.ok:
