@@ -1,6 +1,6 @@
 """Bins a file of event recordings into frames for `snncc simulate`.
 
-    python examples/dst/bin_events.py RECORDINGS.npz FRAMES.npz
+    python examples/dst/bin_events.py RECORDINGS.npz FRAMES.npz [--limit N]
 
 FRAMES.npz holds `inputs` (T, N, 2, 34, 34) uint8, values 0 and 1, and `labels` (N,) int64.
 """
@@ -20,14 +20,15 @@ def main() -> None:
     parser.add_argument("recordings", type=Path)
     parser.add_argument("frames", type=Path)
     parser.add_argument("--time-steps", type=int, default=TIME_STEPS)
+    parser.add_argument("--limit", type=int, help="the first so many recordings")
     options = parser.parse_args()
     if not options.recordings.is_file():
         raise SystemExit(f"{options.recordings} is missing: name a file of event recordings")
     recordings = load(options.recordings)
     np.savez_compressed(
         options.frames,
-        inputs=frames(recordings, options.time_steps),
-        labels=recordings.labels.astype(np.int64),
+        inputs=frames(recordings, options.time_steps)[:, : options.limit],
+        labels=recordings.labels[: options.limit].astype(np.int64),
     )
 
 

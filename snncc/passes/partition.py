@@ -13,7 +13,7 @@ from snncc.diagnostics import Finding, Location
 from snncc.ir.interpreter import Value, run_network
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.mapping import on_chip
-from snncc.ir.network import Network, Population
+from snncc.ir.network import Network, Place, Population
 from snncc.ir.ops import Ref
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.bricks import Bricks, cut
@@ -57,8 +57,8 @@ class Partition(Pass):
 
     Refuses a neuron that is too much for a core by itself (SNN204 synapse memory, SNN205 fan-in
     lists, SNN206 fan-out axons, SNN207 routing entries), more cores than a board has (SNN208), a
-    delay longer than the chip's (SNN209), and thresholds by neuron where the chip has them by
-    layer (SNN201). Warns where work cannot be balanced (SNN210).
+    delay longer than the chip's (SNN209), and thresholds or decays by neuron where the chip has
+    them by layer (SNN201). Warns where work cannot be balanced (SNN210).
     """
 
     name: ClassVar[str] = "partition"
@@ -256,15 +256,24 @@ def _packed(
     return packing.core
 
 
+_BIAS = frozenset({"bias", "bias_mant", "bias_exp"})
+"""What every neuron of a chip has of its own."""
+
+
 def _kinds(structure: Structure) -> np.ndarray:
     """For each place, the number of its set of neuron parameters; all alike where they may mix."""
     if structure.chip.thresholds == "neuron":
         return np.zeros(len(structure.shapes), np.int64)
     kinds: dict[object, int] = {}
     places = (structure.network.places[name] for name in structure.shapes)
-    return np.array([
-        kinds.setdefault(getattr(place, "neuron", type(place)), len(kinds)) for place in places
-    ])  # fmt: skip
+    return np.array([kinds.setdefault(_kind(place), len(kinds)) for place in places])
+
+
+def _kind(place: Place) -> object:
+    """What neurons must have alike to share a core of one set of parameters."""
+    if not isinstance(place, Population):
+        return type(place)
+    return tuple(item for item in vars(place.neuron).items() if item[0] not in _BIAS)
 
 
 # -- what does not fit ---------------------------------------------------------------------------
@@ -333,7 +342,11 @@ def _delays(network: Network, chip: Chip) -> Iterator[Finding]:
 
 def _thresholds(network: Network, chip: Chip) -> Iterator[Finding]:
     for population in network.populations if chip.thresholds == "layer" else ():
-        own = [name for name, value in vars(population.neuron).items() if isinstance(value, Ref)]
+        own = [
+            name
+            for name, value in vars(population.neuron).items()
+            if isinstance(value, Ref) and name not in _BIAS
+        ]
         if own:
             message = (
                 f"the neurons of {population.name} differ in {' and '.join(own)}, and all neurons "

@@ -55,7 +55,7 @@ class Chip:
     ``population_axons``: whether the axons of all channels of one place of a conv's input share a
     fan-in list (1) or not (0).
     ``thresholds``: "neuron" where each neuron of a core may have parameters of its own, "layer"
-    where all neurons of a core have the same.
+    where all neurons of a core have the same threshold and decays, and their biases alone differ.
 
     ``sources`` says, by the constant's name, where its number is published, or "assumed …".
     """

@@ -196,6 +196,16 @@ def test_thresholds_by_neuron(tmp_path, per, codes):
     assert codes == set() or "the neurons of a differ in threshold" in outcome.findings[0].message
 
 
+def test_a_bias_is_each_neurons_own_with_thresholds_by_layer(tmp_path):
+    network = dense(4, 4)
+    own = Population("a", (4,), Neuron(bias=Ref("t")))
+    network = network.with_changes(
+        [*network.sources, own], tensors={**network.tensors, "t": np.arange(1.0, 5.0)}
+    )
+    outcome = Partition(chip_file(tmp_path, thresholds="layer"))(network)
+    assert outcome.ok, outcome.findings
+
+
 def test_only_like_neurons_share_a_core_with_thresholds_by_layer(tmp_path):
     network = convolutions()
     mixed = Partition(chip_file(tmp_path))(network).form.mapping

@@ -1,0 +1,103 @@
+"""The examples in whole numbers: what they keep of the trained network, and Lava bit for bit."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+from bit_for_bit import agree
+from trained import NAMES, example, measure
+
+from snncc.ir.interpreter import run_network
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def one_threshold(tmp_path_factory):
+    """A chip with one threshold a layer, as Lava-DL's NetX has them."""
+    text = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
+    text = text.replace('name = "loihi1"', 'name = "netx"')
+    path = tmp_path_factory.mktemp("chip") / "netx.toml"
+    path.write_text(
+        text.replace('thresholds = { value = "neuron"', 'thresholds = { value = "layer"')
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_test_sample_calibrates(name):
+    of = example(name)
+    axis = 1 if name == "dst" else 0
+    known = {sample.tobytes() for sample in np.moveaxis(of.inputs, axis, 0)}
+    assert len(known) == len(of.labels)
+    assert not known & {sample.tobytes() for sample in np.moveaxis(of.calibration, axis, 0)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("target", ["loihi2", "one threshold a layer"])
+def test_accuracy_and_spikes_are_kept(name, target, one_threshold):
+    """Within a point of accuracy, at least 99.5 % of neuron-steps the same teacher-forced."""
+    of = example(name)
+    target = one_threshold if " " in target else target
+    calibration = of.calibration[:16] if name == "mnist" else of.calibration[:, :8]
+    program = of.compile(target, weight_bits=8, calibration=calibration, verify=False)
+    found = measure(of, program)
+    assert abs(found.points) <= 1
+    assert found.kept >= 0.995
+    # Less than a hundredth and yet some, or nothing would be in whole numbers.
+    assert 0 < found.forced < found.propagated < found.neuron_steps / 20
+    assert found.wraps == 0
+    assert found.saturations < found.forced  # at most a membrane here and there, and it is counted
+    report = program.about["reports"]["quantize"]
+    assert report["propagated"]["flipped"] > report["teacher-forced"]["flipped"] > 0
+    per_neuron = [
+        p.neuron.vth for p in program.network.populations if isinstance(p.neuron.vth, str)
+    ]
+    assert bool(per_neuron) != (target == one_threshold)
+
+
+def test_every_recording_back_to_back(lava, tmp_path):
+    """All 100, and two of them alone: every spike, u and v in Lava is ours."""
+    of = example("dst")
+    program = of.compile(weight_bits=8, calibration=of.calibration[:, :4], verify=False)
+    network, inputs = program.scheduled, program.arrange(of.inputs)
+    ((name, recordings),) = inputs.items()
+    cases = {
+        "together": (network, inputs),
+        "first": (network, {name: recordings[:, :1]}),
+        "twentieth": (network, {name: recordings[:, 19:20]}),
+    }
+    tally = agree(cases, tmp_path)
+    assert tally.neuron_steps == 102 * 10 * 35_264
+    assert not tally.silent
+    latency = program.about["reports"]["balance-delays"]["latency"]
+    assert f"LATENCY = {latency}\n" in (tmp_path / "together" / "network.py").read_text()
+    # Ours runs samples side by side: each of the first 20 alone is the same.
+    together = run_network(network, {name: recordings[:, :20]})
+    for n in range(20):
+        alone = run_network(network, {name: recordings[:, n : n + 1]})
+        for place in network.populations:
+            each = together.spikes[place.name][:, n : n + 1]
+            assert torch.equal(alone.spikes[place.name], each)
+        assert all(
+            torch.equal(alone.outputs[r], y[:, n : n + 1]) for r, y in together.outputs.items()
+        )
+
+
+def test_images_back_to_back(lava, tmp_path):
+    """The current of the first layer comes from the host, another for each image."""
+    of = example("mnist")
+    program = of.compile(weight_bits=8, calibration=of.calibration[:8], verify=False)
+    tally = agree({"digits": (program.scheduled, program.arrange(of.inputs[:40]))}, tmp_path)
+    assert tally.neuron_steps == 40 * 4 * 25_088
+    assert not tally.silent
