@@ -42,14 +42,18 @@ def test_no_test_sample_calibrates(name):
     assert not known & {sample.tobytes() for sample in np.moveaxis(of.calibration, axis, 0)}
 
 
+@pytest.fixture(scope="module", params=NAMES)
+def trained(request):
+    return example("dst") if request.param == "dst" else example("mnist").first(200)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("target", ["loihi2", "one threshold a layer"])
-def test_accuracy_and_spikes_are_kept(name, target, one_threshold):
+def test_accuracy_and_spikes_are_kept(trained, target, one_threshold):
     """Within a point of accuracy, at least 99.5 % of neuron-steps the same teacher-forced."""
-    of = example(name)
+    of = trained
     target = one_threshold if " " in target else target
-    calibration = of.calibration[:16] if name == "mnist" else of.calibration[:, :8]
+    calibration = of.calibration[:8] if of.options["layout"] == "N" else of.calibration[:, :4]
     program = of.compile(target, weight_bits=8, calibration=calibration, verify=False)
     found = measure(of, program)
     assert abs(found.points) <= 1

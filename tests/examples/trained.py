@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ class Example:
     inputs: np.ndarray
     labels: np.ndarray
     calibration: np.ndarray
+
+    @cached_property
+    def exact(self) -> Run:
+        """The float network on the test samples."""
+        known = self.compile(verify=False)
+        return run_network(known.network, known.arrange(self.inputs))
+
+    def first(self, samples: int) -> Example:
+        """The same with so many test samples, images first."""
+        return replace(self, inputs=self.inputs[:samples], labels=self.labels[:samples])
 
     def compile(self, target: str = "loihi", **options: Any) -> Program:
         return snncc.compile(self.module, self.like, target, **self.options, **options)
@@ -84,9 +95,7 @@ class Measured:
 
 def measure(of: Example, program: Program) -> Measured:
     """``program``, in whole numbers, against the float program of the same network."""
-    known = of.compile(verify=False)
-    inputs = known.arrange(of.inputs)
-    exact = run_network(known.network, inputs)
+    inputs, exact = program.arrange(of.inputs), of.exact
     forced = run_network(program.network, inputs, forced=exact.spikes)
     free = run_network(program.network, inputs)
     names = [p.name for p in program.network.populations if p.role == "neuron"]
