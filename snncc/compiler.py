@@ -12,11 +12,11 @@ import torch
 
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.data import InputKind, Layout
-from snncc.frontends.torch import arrange, as_example, trace, unread
+from snncc.frontends.torch import arrange, as_example, read, trace
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
-from snncc.ir.ops import Input, Norm
+from snncc.ir.ops import Input, Norm, Unread
 from snncc.ir.work import GraphMeter
 from snncc.pipeline import (
     Observer,
@@ -83,15 +83,17 @@ def check(
         *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
         *target_passes(target, stock_only=stock_only, weight_bits=weight_bits),
     ]
-    try:
-        graph = trace(
-            module, as_example(example_input), time_steps=time_steps, layout=layout, input=input,
-            lenient=True,
-        )  # fmt: skip
-        found = (*unread(graph.nodes.values()), *run(graph, passes).findings)
-        findings: Iterable[Finding] = dict.fromkeys(found)
-    except SnnccError as error:
-        findings = error.findings
+    reading = read(module, example_input, time_steps=time_steps, layout=layout, input=input)
+    findings = list(reading.findings)
+    if reading.graph is not None:
+        try:
+            said = run(reading.graph, passes).findings
+        except SnnccError as error:
+            said = error.findings
+        unread = {(n.name, n.op.code) for n in reading.graph.nodes.values()
+                  if isinstance(n.op, Unread)}  # fmt: skip
+        behind = [f for f in said if f.is_error and (f.node, f.code) not in unread]
+        findings += behind if findings else said  # notes are of a whole network
     return Report(ordered(findings))
 
 

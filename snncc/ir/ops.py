@@ -228,11 +228,13 @@ class Identity(Op):
 class Unread(Op):
     """What a front end could not read, for the reason that the finding ``code`` gives.
 
-    Only a Graph that is checked has it; it has no meaning, and no text form.
+    Only a Graph that is checked has it; it has no meaning, and no text form. ``part`` counts the
+    results of one call.
     """
 
     code: str
     message: str
+    part: int = 0
 
 
 # -- time ------------------------------------------------------------------------------------

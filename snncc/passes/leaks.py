@@ -32,6 +32,14 @@ def leaks(graph: Graph, head: str) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+def beside_leaks(graph: Graph, head: str) -> tuple[Finding, ...]:
+    """What else is wrong with ``head``, in nodes that no other head reads."""
+    slice_ = graph.keep(graph.ancestors(graph.heads[head]), {head: graph.heads[head]})
+    others = graph.ancestors(*(node for name, node in graph.heads.items() if name != head))
+    errors = (finding for finding in Lowering(slice_).findings if finding.is_error)
+    return tuple(finding for finding in errors if finding.node not in others)
+
+
 def _without_neurons(graph: Graph, head: str) -> set[str]:
     """Nodes with a path to ``head`` on which no neuron lies."""
     reached: set[str] = set()

@@ -764,7 +764,7 @@ class Lowering:
     def _read_out(self, head: str) -> None:
         node = self._graph.nodes[self._graph.heads[head]]
         host: list[Op] = []
-        if not any(isinstance(self._graph.nodes[n].op, Spiking) for n in self._needed):
+        if not any(isinstance(self._graph.nodes[n].op, Spiking | Unread) for n in self._needed):
             self._find("SNN113", node, f"head {head} depends on no spiking neuron")
             return
         while isinstance(node.op, _HOST_OPS):

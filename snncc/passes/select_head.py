@@ -16,7 +16,7 @@ from typing import ClassVar
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.leaks import leaks
+from snncc.passes.leaks import beside_leaks, leaks
 from snncc.passes.regions import Lowering
 
 
@@ -57,7 +57,7 @@ class SelectHead(Pass):
         leaked = {name: leaks(form, name) for name in names}
         if any(leaked.values()) and not good:  # rule 3
             edges = {f.message: f for found in leaked.values() for f in found}
-            own = [f for name in names if leaked[name] for f in _own(form, name, lowered[name])]
+            own = [f for name in names if leaked[name] for f in beside_leaks(form, name)]
             return Outcome(form, (*edges.values(), *own))
         state = "all are" if good else "none is"  # rule 4
         message = f"the network has the heads {', '.join(names)}, and {state} spike-only"
@@ -65,12 +65,6 @@ class SelectHead(Pass):
         found = [f for each in lowered.values() for f in each.findings if f.is_error]
         reasons = () if good else dict.fromkeys(found)
         return Outcome(form, (Finding("SNN403", message, node.origin, node.name), *reasons))
-
-
-def _own(graph: Graph, head: str, lowering: Lowering) -> tuple[Finding, ...]:
-    """What is wrong with a head in nodes that no other head reads."""
-    others = {n for name, end in graph.heads.items() if name != head for n in graph.ancestors(end)}
-    return tuple(f for f in lowering.findings if f.is_error and f.node not in others)
 
 
 def single(graph: Graph, head: str) -> Graph:

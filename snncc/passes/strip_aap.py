@@ -2,7 +2,8 @@
 
 1. what the first head does not depend on goes, by data flow and never by name
 2. non-interference: no node that goes feeds one that stays (checked edge by edge)
-3. an auxiliary value that the first head does depend on is a leak: refused, the edge named
+3. an auxiliary value that the first head does depend on is a leak: refused, the edge named, beside
+   what else is wrong in the spike path alone
 4. one output that merges a spike-only and another branch is cut at the merge only when told to
    (``cut_merge``)
 """
@@ -16,7 +17,7 @@ from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Constant, Dense, Elementwise, Identity, Norm, Op, OverTime, Ref, Softmax
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.leaks import leaks
+from snncc.passes.leaks import beside_leaks, leaks
 from snncc.passes.regions import Lowering
 
 
@@ -42,7 +43,7 @@ class StripAap(Pass):
             target = branch
         found = leaks(form, head)  # rule 3
         if found:
-            return Outcome(form, found)
+            return Outcome(form, (*found, *beside_leaks(form, head)))
         kept = form.keep(form.ancestors(target), {head: target})  # rule 1
         removed = [node for node in form.nodes.values() if node.name not in kept.nodes]
         for node in kept.nodes.values():  # rule 2

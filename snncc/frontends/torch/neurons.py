@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from snncc.diagnostics import SnnccError
 from snncc.frontends.neurons import NeuronModule, is_registered
 from snncc.frontends.torch.axes import Axes, features
 from snncc.ir.interpreter import TensorStore, apply, fire_as_written
@@ -58,6 +59,14 @@ class Neurons:
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
             if self._inside:
                 return original(x, *given, **named)
+            try:
+                return called(x, *given, **named)
+            except SnnccError as error:
+                if in_loop:
+                    raise
+                return recorder.stand_for(error, original, (x, *given), named, fires=True)
+
+        def called(x: torch.Tensor, *given: Any, **named: Any) -> Any:
             if not recorder.is_tracked(x):
                 nothing = recorder.refuse("SNN311", f"neuron {path} reads nothing of the input")
                 raise recorder.why_lost(x) or nothing
@@ -70,7 +79,7 @@ class Neurons:
             self._check(module, path, reading, taken, call)
             recorder.settle(x)
             at = call if in_loop else None
-            with torch._C.DisableTorchFunction(), self._within():
+            with torch._C.DisableTorchFunction(), self.within():
                 if twin is not None and not call:
                     self._believe(twin, x, path, reading)
                 y = original(x, *given, **named)
@@ -158,7 +167,7 @@ class Neurons:
         return total
 
     @contextmanager
-    def _within(self) -> Iterator[None]:
+    def within(self) -> Iterator[None]:
         """Neurons inside of a neuron are its own business."""
         self._inside = True
         try:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from torch.overrides import TorchFunctionMode
 from snncc.diagnostics import Location, SnnccError, refuse
 from snncc.frontends.neurons import converter, refuse_unknown
 from snncc.frontends.torch import source
-from snncc.frontends.torch.axes import Axes, Extent, MixedAxes, features
+from snncc.frontends.torch.axes import BATCH, Axes, Extent, MixedAxes, features
 from snncc.frontends.torch.loops import Loop, together
-from snncc.frontends.torch.neurons import Neurons, joined
+from snncc.frontends.torch.neurons import Neurons, joined, spikes_of
+from snncc.frontends.torch.notes import Notes
 from snncc.ir.graph import Node, Rate, Signal
-from snncc.ir.ops import Constant, Input, Number, Op, Ref, Reshape, Unread
+from snncc.ir.ops import Constant, Input, Membrane, Number, Op, Ref, Reshape, Spiking, Unread
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,12 @@ WRITES = frozenset({
 })  # fmt: skip
 
 
-_PASSED_OVER = ("SNN112", "SNN301")
-
-
 class Recorder(TorchFunctionMode):
     """Records one run.
 
     ``handlers`` maps a function's name to (parameter names, handler). ``known`` are tensors that
-    existed before the run, under the names they get. A ``lenient`` one goes on where what it
-    cannot read leaves the rest readable: an `Unread` node says what it was.
+    existed before the run, under the names they get. What is wrong is in ``notes``;
+    where these are lenient, an `Unread` node stands for what a call returned that cannot be read.
     """
 
     def __init__(
@@ -99,10 +98,10 @@ class Recorder(TorchFunctionMode):
         samples: int,
         steps: int | None,
         single_step: bool,
-        lenient: bool = False,
+        notes: Notes,
     ) -> None:
         super().__init__()
-        self._lenient = lenient
+        self.notes = notes
         self.handlers, self.paths = handlers, paths
         self.samples, self.single_step = samples, single_step
         self.steps = steps
@@ -337,19 +336,31 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = _name(func)
         inputs = list(_tensors_in([*args, *kwargs.values()]))
-        if _base(name) in FORM_ONLY:
-            result = func(*args, **kwargs)
-            self.remember(result)
+        run = cache(lambda: func(*args, **kwargs))
+        try:
+            return self._recorded(_name(func), run, inputs, args, kwargs)
+        except SnnccError as error:
+            self.notes.go_on(error)
+            result = run()
+            self._stand_in(error, inputs, result)
             return result
+
+    def _recorded(
+        self, name: str, run: Callable[[], Any], inputs: Sequence[torch.Tensor],
+        args: Sequence[Any], kwargs: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        """What the call returns, and what it means written down. Raises SnnccError."""
+        if _base(name) in FORM_ONLY:
+            self.remember(run())
+            return run()
         reads = [t for t in inputs if self.is_tracked(t)]
         self._check(name, reads)
         for tensor in inputs:
-            if not self.is_tracked(tensor) and id(tensor) not in self._unusable:
+            if self._is_foreign(tensor):
                 self._name_of(tensor)
         read = self._before_write(name, args)
-        result = func(*args, **kwargs)
+        result = run()
         if self._lost(name, inputs, result):
             return result
         if not reads:
@@ -363,9 +374,8 @@ class Recorder(TorchFunctionMode):
                 raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
             error = self.refuse("SNN301", f"nobody here knows the op {name}")
             if not isinstance(result, torch.Tensor) or result.dim():
-                self._pass_over(error, reads, result)
-            else:
-                self.lose(result, error)  # one number for all samples: a branch may ask about it
+                raise error
+            self.lose(result, error)  # one number for all samples: a branch may ask about it
             return result
         parameters, handler = self.handlers[base]
         if name == "__get__":
@@ -376,27 +386,108 @@ class Recorder(TorchFunctionMode):
             answer = None if together(self, call) else self._handled(handler, call, reads)
             return result if written or answer is None else answer
         except MixedAxes as error:
-            self._pass_over(self.refuse("SNN112", f"{base}: {error}"), reads, result)
-        except SnnccError as error:
-            self._pass_over(error, reads, result)
-        return result
+            raise self.refuse("SNN112", f"{base}: {error}") from None
 
-    def _pass_over(self, error: SnnccError, reads: Sequence[torch.Tensor], result: object) -> None:
-        """Go on behind ``error`` where results are as their arguments are, else raise it."""
-        (finding,) = error.findings
-        alike = {tensor.shape: tensor for tensor in reads[::-1]}
-        results = [t for t in _tensors_in(result) if not any(t is read for read in reads)]
-        known = len({tensor.shape for tensor in results}) == 1 and results[0].shape in alike
-        if not self._lenient or finding.code not in _PASSED_OVER or not known:
-            raise error
-        op, shape = Unread(finding.code, finding.message), results[0].shape
-        like, axes = self.solid(alike[shape])
-        inputs = [self.solid(tensor)[0] for tensor in reads]
-        with self.loop.call([self.tracked(alike[shape])]):
-            rate = self.nodes[like].signal.rate
-            name = self.emit(op, inputs, features(axes, shape), axes, rate, what="unread")
-            for tensor in results:
-                self.bind(tensor, name, axes)
+    # -- behind what cannot be read --------------------------------------------------------
+
+    def _is_foreign(self, tensor: torch.Tensor) -> bool:
+        """Whether nobody knows where ``tensor`` comes from."""
+        met = self.is_tracked(tensor) or self.is_known(tensor)
+        return not met and id(tensor) not in self._unusable
+
+    def _stand_in(self, error: SnnccError, inputs: Sequence[torch.Tensor], result: object) -> None:
+        """Let `Unread` nodes stand for ``result``, and for inputs that nobody knows.
+
+        What was written to behind the recording's back is from now on taken as it was before.
+        """
+        for tensor in inputs:
+            entry = self._tracked.get(id(tensor))
+            if self._is_foreign(tensor):
+                self._unread(error, tensor, ())
+            elif entry is not None:
+                self._tracked[id(tensor)] = replace(entry, version=tensor._version)
+        reads = [tensor for tensor in inputs if self.is_tracked(tensor)]
+        lost = not reads and any(map(self.why_lost, inputs))
+        for part, tensor in enumerate(_tensors_in(result)):
+            if lost:
+                self.lose(tensor, error)
+            elif not any(tensor is read for read in reads):
+                self._unread(error, tensor, reads, part)
+
+    def _unread(
+        self, error: SnnccError, tensor: torch.Tensor, reads: Sequence[torch.Tensor], part: int = 0
+    ) -> None:
+        """``tensor``, made of ``reads``, is a node that says no more than ``error``.
+
+        In a loop it is of the last step that it reads. Made of nothing that is known, it may be
+        made of all that nobody else read. Where not even its axes can be told, it is lost.
+        """
+        axes = self._likely_axes(tensor, reads)
+        if axes is None:
+            self.lose(tensor, error)
+            return
+        steps = [at for read in reads if (at := self.tracked(read).at) is not None]
+        reads = [t for t in reads if not steps or self.tracked(t).at == max(steps)]
+        with self.loop.call([self.tracked(read) for read in reads]):
+            nodes = [self.solid(read)[0] for read in reads] or self._unclaimed()
+            name = self._emit_unread(error, nodes, features(axes, tensor.shape), axes, part)
+            self.bind(tensor, name, axes)
+
+    def _emit_unread(
+        self, error: SnnccError, nodes: Sequence[str], shape: Sequence[int], axes: Axes, part: int
+    ) -> str:
+        rates = {self.nodes[node].signal.rate for node in nodes}
+        rate: Rate = rates.pop() if len(rates) == 1 else "step"
+        op = Unread(error.findings[0].code, error.findings[0].message, part)
+        return self.emit(op, nodes, shape, axes, rate, what="unread")
+
+    def _unclaimed(self) -> list[str]:
+        """What was recorded and nobody reads so far."""
+        read = {source for node in self.nodes.values() for source in node.inputs}
+        return [n.name for n in self.nodes.values()
+                if n.name not in read and not isinstance(n.op, Constant | Membrane)]  # fmt: skip
+
+    def lost_head(self) -> str:
+        """A node for an output that came off the recording behind the first finding."""
+        with torch._C.DisableTorchFunction(), self.loop.call(()):
+            error = SnnccError(self.notes.findings[0])
+            return self._emit_unread(error, self._unclaimed(), (), (), 0)
+
+    def _likely_axes(self, tensor: torch.Tensor, reads: Sequence[torch.Tensor]) -> Axes | None:
+        """Those of an argument of this shape, else time and samples in front where they fit."""
+        known = [self.tracked(read).axes for read in reads]
+        for read, axes in zip(reads, known, strict=True):
+            if read.shape == tensor.shape:
+                return tuple("F" if role == "1" else role for role in axes)
+        leads = [tuple(role for role in axes if role in BATCH) for axes in known]
+        for lead in leads or [("T", "N"), ("N", "T"), ("TN",), ("N",)]:
+            sizes = tuple(self.extent.size(role) for role in lead)
+            if lead and tuple(tensor.shape[: len(lead)]) == sizes:
+                return (*lead, *["F"] * (tensor.dim() - len(lead)))
+        return None
+
+    def stand_for(
+        self, error: SnnccError, forward: Callable[..., Any], given: Sequence[Any],
+        named: Mapping[str, Any], fires: bool,
+    ) -> Any:  # fmt: skip
+        """What ``forward`` of a module yields that cannot be read; where it ``fires``, as spikes.
+
+        Raises ``error`` in a loop over time, whose steps could no longer be told apart.
+        """
+        self.notes.go_on(error)
+        inputs = list(_tensors_in([*given, *named.values()]))
+        with torch._C.DisableTorchFunction(), self.neurons.within():
+            result = forward(*given, **named)
+            self._stand_in(error, inputs, result)
+            y = spikes_of(result)
+            if fires and self.is_tracked(y):
+                if self.tracked(y).at is not None:
+                    raise error
+                node, axes = self.solid(y)
+                shape = features(axes, y.shape)
+                name = self.emit(Spiking(), [node], shape, axes, "step", what="sn")
+                self.bind(y, name, axes)
+        return result
 
     def _before_write(self, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments with a copy of a constant that the call writes to; else nothing."""
@@ -467,6 +558,13 @@ class Recorder(TorchFunctionMode):
         changed: list[nn.Module] = []
         try:
             for path, module in root.named_modules():
+                if isinstance(module, torch.jit.ScriptModule):
+                    said = f"{path or 'the module'} is scripted: its calls cannot be seen"
+                    scripted = refuse("SNN311", said)
+                    forward = self._refusing(scripted, module.forward, fires=False)
+                    object.__setattr__(module, "forward", forward)
+                    changed.append(module)
+                    continue
                 try:
                     convert = converter(module)
                     if convert is None:
@@ -474,7 +572,7 @@ class Recorder(TorchFunctionMode):
                         continue
                     forward = self.neurons.leaf(module, path, convert(module))
                 except SnnccError as error:
-                    forward = self._refusing(error)
+                    forward = self._refusing(error, module.forward, fires=True)
                 object.__setattr__(module, "forward", forward)
                 self._leaves |= {path}
                 changed.append(module)
@@ -485,12 +583,15 @@ class Recorder(TorchFunctionMode):
             for hook in hooks:
                 hook.remove()
 
-    def _refusing(self, error: SnnccError) -> Callable[..., Any]:
-        """The forward of a neuron that cannot be read: nobody minds one that is never called."""
+    def _refusing(
+        self, error: SnnccError, original: Callable[..., Any], fires: bool
+    ) -> Callable[..., Any]:
+        """The forward of a module that cannot be read: nobody minds one that is never called."""
 
-        def forward(*args: Any, **kwargs: Any) -> Any:
+        def forward(*given: Any, **named: Any) -> Any:
             place = self.here()
-            raise SnnccError(replace(f, location=place) for f in error.findings)
+            here = SnnccError(replace(f, location=place) for f in error.findings)
+            return self.stand_for(here, original, given, named, fires)
 
         return forward
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends import snntorch
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
+from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.recorder import Recorder
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
@@ -31,6 +34,18 @@ INPUT = "input"
 FORWARD = Location("forward")
 
 
+@dataclass(frozen=True)
+class Reading:
+    """All that a recording has to say.
+
+    ``graph`` is None where it could not go to the end, and holds `Unread` where it went on behind a
+    finding.
+    """
+
+    graph: Graph | None
+    findings: tuple[Finding, ...]
+
+
 def trace(
     module: nn.Module,
     example_input: torch.Tensor | np.ndarray,
@@ -38,7 +53,6 @@ def trace(
     time_steps: int | None = None,
     layout: Layout | None = None,
     input: InputKind = "analog",
-    lenient: bool = False,
 ) -> Graph:
     """Record ``module`` on ``example_input`` and return what it computes in one time step.
 
@@ -46,12 +60,36 @@ def trace(
     "NT", (N, …) for "N"; without a layout, an odd number of axes is "TN", an even one "N".
     ``time_steps`` says that the module computes one step and is called that many times. ``input``
     declares what the values are. The module itself is not touched: a copy in float64 runs, twice,
-    on different data and batch sizes, and both recordings must agree. A ``lenient`` one goes on
-    behind ops that it cannot read, as far as it can; the Graph has them as `Unread`.
+    on different data and batch sizes, and both recordings must agree.
 
-    Raises SnnccError: SNN1xx (temporal mixing, neurons without exact form), SNN3xx (whatever a
-    recording cannot see).
+    Raises SnnccError with the first finding: SNN1xx (temporal mixing, neurons without exact form),
+    SNN3xx (whatever a recording cannot see).
     """
+    return _traced(module, example_input, time_steps, layout, input, Notes())
+
+
+def read(
+    module: nn.Module,
+    example_input: object,
+    *,
+    time_steps: int | None = None,
+    layout: Layout | None = None,
+    input: InputKind = "analog",
+) -> Reading:
+    """The same, with all findings: the recording goes on behind them as far as it can."""
+    notes = Notes(lenient=True)
+    graph: Graph | None = None
+    try:
+        graph = _traced(module, example_input, time_steps, layout, input, notes)
+    except SnnccError as error:
+        notes.add(error)
+    return Reading(graph, tuple(notes.findings))
+
+
+def _traced(
+    module: nn.Module, example_input: object, time_steps: int | None, layout: Layout | None,
+    input: InputKind, notes: Notes,
+) -> Graph:  # fmt: skip
     example = as_example(example_input)
     _check_values(module)
     if example.dim() < 2:
@@ -67,12 +105,13 @@ def trace(
     steps = example.shape[axes.index("T")] if "T" in axes else None
     samples = [n for n in (2, 3, 4) if n not in (steps, time_steps)][:2]
     try:
-        return _agreed(module, example, axes, samples, time_steps, input, torch.float64, lenient)
+        return _agreed(module, example, axes, samples, time_steps, input, torch.float64, notes)
     except SnnccError as error:
         forced = any(f.code == "SNN314" and "dtype" in f.message for f in error.findings)
         if not forced:
             raise
-        return _agreed(module, example, axes, samples, time_steps, input, torch.float32, lenient)
+        notes.findings.clear()
+        return _agreed(module, example, axes, samples, time_steps, input, torch.float32, notes)
 
 
 def as_example(value: object) -> torch.Tensor:
@@ -131,8 +170,6 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy in ``dtype`` on the CPU that shares nothing with ``module``, its state at rest."""
     memo: dict[int, Any] = {}
     for part in module.modules():
-        if isinstance(part, torch.jit.ScriptModule | torch.jit.ScriptFunction):
-            raise refuse("SNN311", f"{type(part).__name__} is scripted: its calls cannot be seen")
         for value in _stray_tensors(part):
             memo[id(value)] = value.detach().clone()
     try:
@@ -150,11 +187,13 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 @contextmanager
 def undisturbed(twin: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Run a private copy in here: new tensors have its dtype, and no gradients."""
+    """Run a private copy in here: new tensors have its dtype, no gradients, nothing compiled."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
+    compiling = "torch._dynamo" in sys.modules
+    eager = torch.compiler.set_stance("force_eager") if compiling else nullcontext()
     try:
-        with snntorch.registered(twin), torch.no_grad():
+        with eager, snntorch.registered(twin), torch.no_grad():
             yield
     finally:
         torch.set_default_dtype(before)
@@ -176,23 +215,28 @@ def _first_line(error: BaseException) -> str:
 
 def _agreed(
     module: nn.Module, example: torch.Tensor, axes: Axes, samples: list[int],
-    time_steps: int | None, kind: InputKind, dtype: torch.dtype, lenient: bool,
+    time_steps: int | None, kind: InputKind, dtype: torch.dtype, notes: Notes,
 ) -> Graph:  # fmt: skip
     """Two recordings, on other data and another batch size, that agree."""
     batch = axes.index("N")
-    recordings = []
-    for run, count in enumerate(samples):
+
+    def recorded(run: int, notes: Notes) -> Graph:
         twin = private_copy(module, dtype)
         named = _known_tensors(twin)
-        _check_finite(named)
-        data = example.index_select(batch, torch.arange(count) % example.shape[batch])
+        _check_finite(named, notes)
+        data = example.index_select(batch, torch.arange(samples[run]) % example.shape[batch])
         data = (_other(data, kind) if run else data).to(dtype)
-        graph = _record(twin, data, axes, count, time_steps, kind, named, lenient)
-        recordings.append(graph)
-        if graph.of_type(Unread):
-            return with_values(graph)
-    _compare(*recordings)
-    return with_values(recordings[0])
+        return _record(twin, data, axes, samples[run], time_steps, kind, named, notes)
+
+    first = recorded(0, notes)
+    if not notes.frozen:
+        try:
+            _compare(first, recorded(1, Notes(notes.lenient)))
+        except SnnccError as error:
+            notes.add(error)
+            if not notes.lenient:
+                raise
+    return with_values(first)
 
 
 def _other(example: torch.Tensor, kind: InputKind) -> torch.Tensor:
@@ -218,22 +262,25 @@ def _known_tensors(twin: nn.Module) -> dict[str, torch.Tensor]:
     return named
 
 
-def _check_finite(named: Mapping[str, torch.Tensor]) -> None:
+def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
+    """Refuse values that are none; a recording that goes on has zeros for them."""
     for name, tensor in named.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             message = f"tensor {name} has a NaN or infinite value"
-            raise refuse("SNN307", message, Location(name.rpartition(".")[0] or name))
+            notes.go_on(refuse("SNN307", message, Location(name.rpartition(".")[0] or name)))
+            with torch.no_grad():
+                tensor.nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _record(
     twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
-    kind: InputKind, named: Mapping[str, torch.Tensor], lenient: bool,
+    kind: InputKind, named: Mapping[str, torch.Tensor], notes: Notes,
 ) -> Graph:  # fmt: skip
     steps = data.shape[axes.index("T")] if "T" in axes else None
     single = time_steps is not None
     recorder = Recorder(
         HANDLERS, {id(tensor): name for name, tensor in named.items()},
-        {id(part): path for path, part in twin.named_modules()}, samples, steps, single, lenient,
+        {id(part): path for path, part in twin.named_modules()}, samples, steps, single, notes,
     )  # fmt: skip
     rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
     shape = features(axes, data.shape)
@@ -241,12 +288,11 @@ def _record(
     name = recorder.emit(Input(kind), (), shape, axes, rate=rate, what=INPUT)
     data = data.clone()
     recorder.bind(data, name, axes)
-    try:
-        output = _run(recorder, twin, data, dtype)
-        heads = _heads(recorder, output)
-        recorder.loop.finish(heads.values())
-    except SnnccError as error:
-        raise SnnccError((*unread(recorder.nodes.values()), *error.findings)) from None
+    output = _run(recorder, twin, data, dtype)
+    if notes.findings and not notes.lenient:  # forward caught what was raised
+        raise SnnccError(notes.findings[0])
+    heads = _heads(recorder, output)
+    recorder.loop.finish(heads.values())
     total = time_steps if single else recorder.steps
     return Graph.build(
         recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
@@ -264,15 +310,6 @@ def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.d
     except (Exception, SystemExit) as error:
         message = f"{type(error).__name__} in forward: {_first_line(error)}"
         raise refuse("SNN314", message, recorder.here_or(error)) from None
-
-
-def unread(nodes: Iterable[Node]) -> tuple[Finding, ...]:
-    """A finding for each node that a lenient recording could not read."""
-    return tuple(
-        Finding(node.op.code, node.op.message, node.origin, node.name)
-        for node in nodes
-        if isinstance(node.op, Unread)
-    )
 
 
 def _plain(name: str) -> str:
@@ -294,7 +331,9 @@ def _heads(recorder: Recorder, output: object) -> dict[str, str]:
             heads[name] = node
     if not heads:
         nothing = refuse("SNN314", "no output of the module depends on its input", FORWARD)
-        raise lost or nothing
+        if lost is not None or not recorder.notes.findings:
+            recorder.notes.go_on(lost or nothing)
+        heads["0"] = recorder.lost_head()
     return heads
 
 
@@ -338,4 +377,5 @@ def _reader(graph: Graph, node: Node) -> Node:
 
 def _form(node: Node) -> tuple[object, ...]:
     signal: Signal = node.signal
-    return node.name, node.op, node.inputs, signal.shape, signal.rate
+    op = replace(node.op, message="") if isinstance(node.op, Unread) else node.op
+    return node.name, op, node.inputs, signal.shape, signal.rate
