@@ -602,6 +602,149 @@ class SeveralUnknownOps(nn.Module):
         return self.sn3(x.cumsum(0))  # <- SNN112
 
 
+class Six(nn.Module):
+    """Layers and neurons for more than one fault."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.ModuleList(nn.Linear(8, 8) for _ in range(6))
+        self.sn = nn.ModuleList(IF() for _ in range(6))
+
+
+@wrong()
+class NumbersTwice(Six):
+    """What left as a number comes back, and what is behind it is still read."""
+
+    def forward(self, x):
+        x = self.sn[0](self.fc[0](x))
+        scale = x.max().item()  # <- SNN302
+        x = self.sn[1](torch.relu(self.fc[1](x)) * scale)  # <- SNN105
+        y = torch.from_numpy(x.numpy())  # <- SNN302
+        x = self.sn[2](self.fc[2](y))
+        if x.any():  # <- SNN302
+            x = self.sn[3](self.fc[3](x))
+        return self.sn[4](torch.tanh(self.fc[4](x)))  # <- SNN105
+
+
+@wrong()
+class WritesAndMore(Six):
+    def forward(self, x):
+        x = self.sn[0](self.fc[0](x))
+        y = self.fc[1](x)
+        y.data += 1  # <- SNN310
+        x = self.sn[1](y)
+        y = self.fc[2](x)
+        y[:, :, 3] = 0  # <- SNN310
+        x = self.sn[2](y.cumsum(0))  # <- SNN112
+        return self.sn[3](torch.special.bessel_j0(self.fc[3](x)))  # <- SNN301
+
+
+@wrong()
+class ScriptedLayers(Six):
+    """Both calls are seen from outside; what is inside of them is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.jit.script(nn.Linear(8, 8))
+        self.second = torch.jit.script(nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
+
+    def forward(self, x):
+        x = self.sn[0](self.first(x))  # <- SNN311
+        x = self.sn[1](torch.sigmoid(self.fc[0](x)))  # <- SNN105
+        return self.sn[2](self.second(x))  # <- SNN311
+
+
+@wrong()
+class ScriptedAndNotCalled(Flat):
+    def __init__(self):
+        super().__init__()
+        self.dead = torch.jit.script(nn.Linear(8, 8))
+
+    def forward(self, x):
+        return self.sn2(torch.relu(self.fc2(self.sn1(self.fc1(x)))))  # <- SNN105
+
+
+@wrong()
+class CompiledLayer(Flat):
+    """torch.compile is undone while the network is read: its ops are ordinary ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = torch.compile(nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
+
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.block(x))  # <- SNN105
+
+
+@wrong()
+class NeuronsWithoutExactForm(Six):
+    """Behind a neuron that cannot be read come spikes."""
+
+    def __init__(self):
+        super().__init__()
+        self.sn[0], self.sn[1] = Noisy(), Noisy()
+
+    def forward(self, x):
+        x = self.sn[0](self.fc[0](x))  # <- SNN110
+        x = self.sn[1](self.fc[1](x))  # <- SNN110
+        x = self.sn[2](torch.relu(self.fc[2](x)))  # <- SNN105
+        return self.sn[3](self.fc[3](x) * self.fc[4](x))  # <- SNN103
+
+
+@wrong()
+class NormsInTraining(Six):
+    stays_training = True
+
+    def __init__(self):
+        super().__init__()
+        self.norms = nn.ModuleList(snncc.nn.OverTime(nn.BatchNorm1d(8)) for _ in range(2))
+
+    def forward(self, x):
+        x = self.sn[0](self.norms[0](self.fc[0](x)))  # <- SNN308
+        x = self.sn[1](self.norms[1](self.fc[1](x)))  # <- SNN308
+        return self.sn[2](torch.relu(self.fc[2](x)))  # <- SNN105
+
+
+@wrong()
+class NumberInTheLoop(Flat):
+    """That the steps have other numbers follows from the number."""
+
+    def forward(self, x):
+        out = []
+        for step in x:
+            current = self.fc1(step)
+            scale = current.max().item()  # <- SNN302
+            out.append(self.fc2(current) * scale)
+        return self.sn1(torch.stack(out))
+
+
+@wrong(where={"SNN307": "fc2"})
+class NoNumbers(Flat):
+    """A weight that is no number, and an activation behind it."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.no_grad():
+            self.fc2.bias[3] = float("nan")
+
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(torch.relu(self.fc2(x)))  # <- SNN105
+
+
+@wrong(FLAT[0], time_steps=4, needs="spikingjelly")
+class StateSharedAndMore(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.sn1, self.sn2 = (spikingjelly_neurons().IFNode() for _ in range(2))
+
+    def forward(self, x):
+        x = self.sn1(self.sn1(self.fc1(x)))  # <- SNN309
+        return self.sn2(torch.relu(self.fc2(x)))  # <- SNN105
+
+
 @wrong()
 class BranchOnData(Flat):
     def forward(self, x):

@@ -518,6 +518,8 @@ class Recorder(TorchFunctionMode):
             raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
         if name in WRITES:
             raise self.refuse("SNN310", f"{name} writes into part of a tensor")
+        if name == "data=":
+            raise self.refuse("SNN310", "what a tensor holds is exchanged through .data")
         for tensor in reads:
             self.tracked(tensor)
 
