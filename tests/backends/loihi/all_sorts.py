@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,13 @@ class Builder:
 
 
 def all_sorts(
-    seed: int, steps: int, samples: int, *, delays: int = 0, loops: bool = False
+    seed: int,
+    steps: int,
+    samples: int,
+    *,
+    delays: int = 0,
+    loops: bool = False,
+    schedule: Callable[[Network, int], Network] = scheduled,
 ) -> tuple[Network, dict[str, torch.Tensor]]:
     """A network of blocks, skips, gates and random neurons, scheduled, and inputs for it.
 
@@ -192,7 +199,7 @@ def all_sorts(
         "still.image": b.eighths(samples, *stem),
         "moving.image": b.eighths(steps, samples, *stem),
     }
-    return scheduled(b.done(), delays), {name: torch.from_numpy(x) for name, x in inputs.items()}
+    return schedule(b.done(), delays), {name: torch.from_numpy(x) for name, x in inputs.items()}
 
 
 def agree(network, inputs, folder, sums=0.0, **options):

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import torch
 from all_sorts import Builder
+from random_networks import draw
 
+import snncc
 from snncc.ir import Network, Neuron, Population, Readout, Source
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Shape
@@ -144,10 +146,10 @@ class Drawing(Builder):
         return Scale(self.tensor(values) if sizes else float(values))
 
 
-def drawn(seed: int) -> tuple[Network, dict[str, Value], Network]:
+def drawn(seed: int, steps: int | None = None) -> tuple[Network, dict[str, Value], Network]:
     """A network drawn with ``seed``, scheduled and in whole numbers; inputs for it; and the float
     network it was. Every second is calibrated, every third has one threshold a layer, every fifth
-    relays in the place of delays."""
+    relays in the place of delays. Without ``steps`` their number is drawn."""
     b = Drawing(seed, one_threshold=not seed % 3)
     strided = b.conv("events", 4, 3, stride=(2, 2), padding=(1, 1), groups=b.choose(1, 2))
     b.grow("stem", "events", strided)
@@ -168,7 +170,7 @@ def drawn(seed: int) -> tuple[Network, dict[str, Value], Network]:
     b.wire("class", "logits", b.dense(6, 6), delay=b.choose(0, 0, 1))
     b.wire(last, "logits", Reshape((48,)), b.dense(48, 6))
     network = b.done()
-    steps = int(b.random.integers(1, 7))
+    steps = steps or int(b.random.integers(1, 7))
     calibration = data(b, steps, 4) if seed % 2 else None
     form = fixed(network, calibration, "channel" if seed % 3 else "layer", 62 if seed % 5 else 0)
     return form, data(b, steps, 3), network
@@ -186,3 +188,14 @@ def data(b: Drawing, steps: int, samples: int) -> dict[str, Value]:
         lead = (samples,) if host == "still" else (steps, samples)
         found[f"{host}.image"] = b.eighths(*lead, *MAP)
     return {name: torch.from_numpy(x) for name, x in found.items()}
+
+
+def generated(seed: int) -> tuple[Network, dict[str, Value]]:
+    """A random module of torch through the whole compiler, every second one calibrated."""
+    sample = draw(seed, 8)
+    program = snncc.compile(
+        sample.module, sample.example, "loihi", input=sample.kind, layout=sample.layout,
+        weight_bits=8, verify=False, calibration=sample.inputs if seed % 2 else None,
+    )  # fmt: skip
+    assert program.scheduled is not None
+    return program.scheduled, program.arrange(sample.inputs)

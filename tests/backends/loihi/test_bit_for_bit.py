@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from all_sorts import all_sorts
 from bit_for_bit import agree
-from drawn import drawn
-from random_networks import draw
+from drawn import drawn, fixed, generated
 
-import snncc
 from snncc.ir.network import Network
 from snncc.ir.registers import FixedNeuron
 
@@ -50,17 +49,30 @@ def test_drawn_networks(lava, tmp_path, first):
 @pytest.mark.parametrize("first", [0, 32])
 def test_generated_modules(lava, tmp_path, first):
     """Modules of torch through the whole compiler, every second one calibrated."""
-    cases = {}
-    for seed in range(first, first + 32):
-        sample = draw(seed, 8)
-        program = snncc.compile(
-            sample.module, sample.example, "loihi", input=sample.kind, layout=sample.layout,
-            weight_bits=8, verify=False, calibration=sample.inputs if seed % 2 else None,
-        )  # fmt: skip
-        assert program.scheduled is not None
-        cases[f"module{seed}"] = (program.scheduled, program.arrange(sample.inputs))
-    tally = agree(cases, tmp_path)
+    seeds = range(first, first + 32)
+    tally = agree({f"module{seed}": generated(seed) for seed in seeds}, tmp_path)
     assert tally.networks == 32
     assert tally.populations > 90
     assert tally.silent < tally.populations / 3
     assert tally.spikes
+
+
+def test_samples_of_every_length_back_to_back(lava, tmp_path):
+    """T from 1 to beyond the depth, currents that change with sample and step, loops."""
+    cases = {f"length{steps}": drawn(LOOPED, steps)[:2] for steps in range(1, 8)}
+    network = cases["length1"][0]
+    assert network.idle_steps
+    assert {encoder.static for encoder in network.encoders} == {True, False}
+    assert max(network.levels.values()) < 7
+    for steps in (2, 14):
+        cases[f"deep{steps}"] = all_sorts(steps, steps, 5, delays=62, loops=True, schedule=in_whole)
+    assert max(cases["deep2"][0].levels.values()) == 12
+    assert agree(cases, tmp_path).networks == 9
+
+
+LOOPED = 31
+"""A drawn network with loops, and both kinds of encoders."""
+
+
+def in_whole(network, delays):
+    return fixed(network, delays=delays)
