@@ -5,7 +5,8 @@
    go step by step, as `snncc.ir.interpreter` does it.
 2. A tile is as many samples as keep the currents of the widest layer in the cache.
 3. What an encoder says at every step is computed once.
-4. In float32 features lie with their channels last, as convolutions of the processor want them.
+4. In float32 features lie with their channels last, as convolutions of the processor want them,
+   and a convolution of few spikes adds up only what fired (`snncc.backends.events`).
 
 In float64 every map is the interpreter's own operation on the same frames. Sums over synapses may
 be added in another order than there, in float32 also in one of another layout: exact sums (whole
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from snncc.backends import events
 from snncc.backends.membranes import BLOCK, recurrence
 from snncc.ir.graph import Graph, Tensors
 from snncc.ir.interpreter import (
@@ -38,7 +40,19 @@ from snncc.ir.interpreter import (
     steps_of,
 )
 from snncc.ir.network import Encoder, Network, Neuron, Population, Projection, Readout, Source
-from snncc.ir.ops import Conv, Delay, Dynamics, Op, OverTime, Ref, Scale
+from snncc.ir.ops import (
+    Conv,
+    Delay,
+    Dynamics,
+    Elementwise,
+    Input,
+    Op,
+    OverTime,
+    Ref,
+    Repeat,
+    Scale,
+)  # fmt: skip
+from snncc.ir.shapes import output_shape
 
 TILE = 4 << 20
 """Bytes of the currents of the widest layer in one tile."""
@@ -89,10 +103,16 @@ class Simulator:
             raise ValueError("a fixed Network runs in whole numbers")
         self._network, self._dtype = network, dtype
         self._channels_last = dtype == torch.float32
-        tensors = dict(network.tensors)
-        self._maps = {p: tuple(_folded(p.map, tensors)) for p in network.projections}
-        self._store = _Weights(tensors, dtype, self._channels_last)
+        self._tensors = dict(network.tensors)
+        self._maps = {p: tuple(_folded(p.map, self._tensors)) for p in network.projections}
+        self._store = _Weights(self._tensors, dtype, self._channels_last)
+        self._by_row: dict[str, Value] = {}
         self._encoders = {place.name: _once(place.graph) for place in network.encoders}
+        self._chains = {name: _chain(graph) for name, graph in self._encoders.items()}
+        self._constants = {
+            name: _Weights(graph.tensors, dtype, self._channels_last)
+            for name, graph in self._encoders.items()
+        }
         self._groups = tuple(network.groups)
         self._looped = {name for g in self._groups if feeds_back(network, g) for name in g}
         firing = [place for place in network.places.values() if _fires(place)]
@@ -185,6 +205,12 @@ class Simulator:
                 for name, x in given.items()
             }
         head = graph.heads["current"]
+        chain = self._chains[encoder.name]
+        if chain:
+            (current,) = (x.to(self._dtype) for x in given.values())
+            for op in chain:
+                current = apply(op, [current], self._constants[encoder.name])
+            return current[:, None]
         current = run_graph(graph, given, dtype=self._dtype)[head]
         stepwise = graph.nodes[head].signal.rate == "step"
         return current.transpose(0, 1) if stepwise else current[:, None]
@@ -215,8 +241,28 @@ class Simulator:
     def _through(self, projection: Projection, y: Value) -> Value:
         """Values (B, *source) through the map of a projection."""
         for op in self._maps[projection]:
-            y = apply(op, [y], self._store)
+            few = self._few(op, y) if self._channels_last and isinstance(op, Conv) else None
+            y = apply(op, [y], self._store) if few is None else few
         return y
+
+    def _few(self, op: Conv, x: Value) -> Value | None:
+        """The 2-D convolution of few spikes; None where they are many or it is another."""
+        weight = self._store[op.weight]
+        if weight.dim() != 4 or op.groups != 1 or len(weight) < min(events.DENSITY):
+            return None
+        flat = x.permute(0, 2, 3, 1).contiguous()
+        bits = flat.view(torch.int32).numpy()
+        if not events.worth(op, len(weight), events.active(bits), flat.numel()):
+            return None
+        if op.weight not in self._by_row:
+            self._by_row[op.weight] = weight.permute(2, 3, 1, 0).contiguous()
+        shape = output_shape(op, (tuple(x.shape[1:]),), self._tensors)
+        y = torch.empty(len(x), *shape[1:], shape[0], dtype=x.dtype)
+        events.convolve(
+            flat.numpy(), bits, self._by_row[op.weight].numpy(),
+            op.stride, op.padding, op.dilation, y.numpy(),
+        )  # fmt: skip
+        return y.permute(0, 3, 1, 2)
 
     def _loop(
         self, names: Sequence[str], said: Mapping[str, Value], steps: int, samples: int
@@ -277,6 +323,21 @@ def _once(graph: Graph) -> Graph:
     over_time = any(isinstance(n.op, Dynamics | Delay | OverTime) for n in graph.nodes.values())
     from_outside = any(node.signal.rate == "step" for node in graph.inputs)
     return graph if over_time or from_outside else replace(graph, time_steps=1)
+
+
+def _chain(graph: Graph) -> tuple[Op, ...]:
+    """The ops from the one input to the head, where nothing else is there and no step is told."""
+    ops: list[Op] = []
+    before: tuple[str, ...] = ()
+    for node in graph.nodes.values():
+        fits = isinstance(node.op, Input) if not before else node.inputs == before
+        if not fits or (isinstance(node.op, Dynamics | Delay | OverTime | Elementwise)):
+            return ()
+        before = (node.name,)
+        if not isinstance(node.op, Input | Repeat):
+            ops.append(node.op)
+    stepwise = any(node.signal.rate == "step" for node in graph.inputs)
+    return () if stepwise or before != (graph.heads["current"],) else tuple(ops)
 
 
 def _folded(map: Sequence[Op], tensors: dict[str, NDArray[Any]]) -> Iterator[Op]:

@@ -83,6 +83,10 @@ def test_one_current_for_all_steps():
     assert spikes.sum() == 6
 
 
+def events(rate, *shape):
+    return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < rate).double()
+
+
 def layered(rng, dyadic: bool) -> Network:
     def weights(*shape):
         return rng.integers(-8, 9, shape) / 16 if dyadic else rng.normal(0, 0.3, shape)
@@ -112,7 +116,7 @@ def layered(rng, dyadic: bool) -> Network:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_where_sums_are_exact_layout_and_tiles_change_nothing(monkeypatch, dtype, samples):
     network = layered(np.random.default_rng(0), dyadic=True)
-    inputs = {"in": (torch.rand(5, samples, 2, 8, 8) < 0.3).double()}
+    inputs = {"in": events(0.3, 5, samples, 2, 8, 8)}
     exact = same(network, inputs)
     assert 0.05 < exact.spikes["q"].mean() < 0.95
     monkeypatch.setattr(fused, "TILE", 2 * 5 * 512 * dtype.itemsize)
@@ -123,7 +127,7 @@ def test_where_sums_are_exact_layout_and_tiles_change_nothing(monkeypatch, dtype
 
 def test_only_what_is_asked_for_is_kept():
     network = layered(np.random.default_rng(0), dyadic=True)
-    inputs = {"in": (torch.rand(5, 3, 2, 8, 8) < 0.3).double()}
+    inputs = {"in": events(0.3, 5, 3, 2, 8, 8)}
     whole, some = Simulator(network)(inputs), Simulator(network, keep=["q"])(inputs)
     assert list(some.spikes) == ["q"]
     assert torch.equal(some.spikes["q"], whole.spikes["q"])
@@ -141,6 +145,48 @@ def test_signs_and_powers_of_two_join_the_kernel_and_nothing_else_does():
     for factor in ("odd", "place"):
         map = (conv, Scale(Ref(factor)))
         assert tuple(fused._folded(map, tensors)) == map
+
+
+def wide(rng) -> Network:
+    """Whole weights, so that every sum is exact, and enough channels to add spikes one by one."""
+    tensors = {"a": rng.integers(-4, 6, (64, 3, 3, 3)), "b": rng.integers(-4, 6, (64, 64, 3, 2))}
+    tensors = {name: weight.astype(float) for name, weight in tensors.items()}
+    places = [
+        Source("in", (3, 9, 8)), Population("p", (64, 9, 8), Neuron(threshold=24.0)),
+        Population("q", (64, 4, 9), Neuron(threshold=12.0)),
+    ]  # fmt: skip
+    second = Conv(Ref("b"), stride=(2, 1), padding=(1, 1), dilation=(2, 1))
+    projections = [
+        Projection("in", "p", (Conv(Ref("a"), padding=(1, 1)),)), Projection("p", "q", (second,)),
+    ]  # fmt: skip
+    return Network.build(places, projections, tensors)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.9])
+def test_few_spikes_add_up_to_what_a_dense_convolution_gives(monkeypatch, rate):
+    network = wide(np.random.default_rng(1))
+    inputs = {"in": events(rate, 4, 3, 3, 9, 8)}
+    counted = []
+    convolve = fused.events.convolve
+    monkeypatch.setattr(
+        fused.events, "convolve", lambda *args: (counted.append(args), convolve(*args))
+    )
+    exact = same(network, inputs)
+    assert not counted
+    few = same(network, inputs, torch.float32)
+    for name, spikes in exact.spikes.items():
+        assert torch.equal(few.spikes[name].double(), spikes)
+    assert len(counted) == {0.0: 2, 0.05: 2, 0.9: 0}[rate]
+    assert rate == 0 or exact.spikes["q"].any()
+
+
+def test_few_is_a_share_that_grows_with_the_channels():
+    conv = Conv(Ref("w"))
+    for targets, share in fused.events.DENSITY.items():
+        assert fused.events.worth(conv, targets, int(1000 * share) - 1, 1000)
+        assert not fused.events.worth(conv, targets, int(1000 * share), 1000)
+    assert not fused.events.worth(conv, min(fused.events.DENSITY) - 1, 0, 1000)
+    assert not fused.events.worth(Conv(Ref("w"), groups=2), 128, 0, 1000)
 
 
 def generated(seed: int, way: str):
