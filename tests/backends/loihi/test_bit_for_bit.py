@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from all_sorts import all_sorts
 from bit_for_bit import agree
 from drawn import drawn, fixed, generated
 
+from snncc.ir.interpreter import run_network
 from snncc.ir.network import Network
 from snncc.ir.registers import FixedNeuron
+from snncc.ir.text import parse_network
+from snncc.passes.quantize import Quantize
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +80,39 @@ LOOPED = 31
 
 def in_whole(network, delays):
     return fixed(network, delays=delays)
+
+
+OVERFLOWING = """network overflowing {
+  source %x [1,3,3] count
+  neuron %a [2,3,3] {threshold=2.0}
+    %x -> %a > conv{weight=@w, padding=(1, 1)}
+  neuron %b [4] {threshold=3.0}
+    %a -> %b > reshape{shape=(18,)} > dense{weight=@v}
+  readout %0 [4] {}
+    %b -> %0
+    %a -> %0 > reshape{shape=(18,)} > dense{weight=@v}
+  tensor @w float64 [2,1,3,3]
+  tensor @v float64 [4,18]
+}"""
+
+
+def test_what_overflows_is_reported_and_overflows_alike(lava, tmp_path):
+    random = np.random.default_rng(0)
+    numbers = {"w": random.normal(0.5, 1, (2, 1, 3, 3)), "v": random.normal(-1, 0.2, (4, 18))}
+    size = (150, 2, 1, 3, 3)
+    counts = random.poisson(1.0, size) * random.choice([1, 60_000], size)
+    data = {"x": torch.from_numpy(counts)}
+    network = parse_network(OVERFLOWING, numbers)
+    form = fixed(network, data)
+    run = run_network(form, data)
+    assert run.wraps["a"] > 100  # sums of a Conv in 24 bits, currents in 24
+    assert run.saturations["b"] > 10
+    rows = Quantize(calibration=data)(network).report["populations"]
+    (a, b) = (row for row in rows if row["role"] == "neuron")
+    assert a["wraps"] == run.wraps["a"]
+    assert b["saturations"] > 10
+    assert b["membrane range"] == 1
+    tally = agree({"overflowing": (form, data)}, tmp_path)
+    assert (tally.wraps, tally.saturations) == (
+        sum(run.wraps.values()), sum(run.saturations.values()),
+    )  # fmt: skip
