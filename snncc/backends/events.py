@@ -12,46 +12,47 @@ DENSITY = {64: 0.12, 128: 0.16}
 takes less time than a dense convolution. Measured with 3 × 3 kernels on one AVX-512 core."""
 
 
-def worth(op: Conv, targets: int, spikes: int, values: int) -> bool:
-    """Whether ``convolve`` of ``spikes`` among ``values`` is faster than a dense convolution."""
+def few(op: Conv, channels: int, targets: int, values: int) -> int:
+    """Of how many spikes among ``values`` ``convolve`` is faster than a dense convolution."""
     shares = [share for least, share in DENSITY.items() if targets >= least]
-    return op.groups == 1 and bool(shares) and spikes < shares[-1] * values
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def active(bits):
-    """How many of the values (B, H, W, C) are not 0, from their bits as whole numbers."""
-    count = np.int32(0)
-    for value in bits.reshape(-1):
-        count += np.int32(value != 0)
-    return count
+    if op.groups > 1 or channels % 2 or not shares:
+        return 0
+    return int(shares[-1] * values)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def convolve(x, bits, weight, stride, padding, dilation, y):
-    """Fill ``y`` (B, H', W', D) with the convolution of ``x`` (B, H, W, C).
+def convolve(x, pairs, weight, stride, padding, dilation, most, y):
+    """Fill ``y`` (B, H', W', D) with the convolution of ``x`` (B, H, W, C), and return True.
 
-    ``bits`` are those of ``x`` as whole numbers, which are faster to compare; ``weight`` is
-    (kh, kw, C, D). Each neuron adds the rows of what fired, eight at a time.
+    With more than ``most`` spikes return False. ``pairs`` are the bits of two values each, which
+    are mostly 0 and faster to compare; ``weight`` is (kh, kw, C, D). Each neuron adds the rows of
+    what fired, eight at a time.
     """
-    samples, height, width, channels = x.shape
+    samples, height, width, half = pairs.shape
+    channels = 2 * half
     _, out_height, out_width, targets = y.shape
     kernel_height, kernel_width = weight.shape[:2]
+    places = height * width
+    first = np.empty(samples * places + 1, np.int64)
+    fired = np.empty(most + channels + 1, np.int32)
+    count = 0
+    two, values = pairs.reshape(-1, half), x.reshape(-1, channels)
+    for place in range(samples * places):
+        first[place] = count
+        for k in range(half):
+            if two[place, k] != 0:
+                fired[count] = 2 * k
+                count += values[place, 2 * k] != 0
+                fired[count] = 2 * k + 1
+                count += values[place, 2 * k + 1] != 0
+        if count > most:
+            return False
+    first[samples * places] = count
     rows = weight.reshape(-1, targets)
-    first = np.empty(height * width + 1, np.int64)
-    fired = np.empty(height * width * channels + 1, np.int32)
     span = kernel_height * kernel_width * channels
     row = np.zeros(span + 8, np.int64)
     value = np.zeros(span + 8, x.dtype)
     for b in range(samples):
-        count = 0
-        for i in range(height):
-            for j in range(width):
-                first[i * width + j] = count
-                for c in range(channels):
-                    fired[count] = c
-                    count += bits[b, i, j, c] != 0
-        first[height * width] = count
         for i in range(out_height):
             for j in range(out_width):
                 n = 0
@@ -63,11 +64,11 @@ def convolve(x, bits, weight, stride, padding, dilation, y):
                         at_j = j * stride[1] - padding[1] + dj * dilation[1]
                         if at_j < 0 or at_j >= width:
                             continue
-                        place = at_i * width + at_j
+                        place = b * places + at_i * width + at_j
                         base = (di * kernel_width + dj) * channels
                         for k in range(first[place], first[place + 1]):
                             row[n] = base + fired[k]
-                            value[n] = x[b, at_i, at_j, fired[k]]
+                            value[n] = values[place, fired[k]]
                             n += 1
                 while n % 8:
                     row[n] = 0
@@ -86,3 +87,4 @@ def convolve(x, bits, weight, stride, padding, dilation, y):
                         total[d] += (a0 * w0[d] + a1 * w1[d] + a2 * w2[d] + a3 * w3[d]) + (
                             a4 * w4[d] + a5 * w5[d] + a6 * w6[d] + a7 * w7[d]
                         )
+    return True

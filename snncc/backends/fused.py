@@ -248,20 +248,22 @@ class Simulator:
     def _few(self, op: Conv, x: Value) -> Value | None:
         """The 2-D convolution of few spikes; None where they are many or it is another."""
         weight = self._store[op.weight]
-        if weight.dim() != 4 or op.groups != 1 or len(weight) < min(events.DENSITY):
+        if weight.dim() != 4:
             return None
-        flat = x.permute(0, 2, 3, 1).contiguous()
-        bits = flat.view(torch.int32).numpy()
-        if not events.worth(op, len(weight), events.active(bits), flat.numel()):
+        most = events.few(op, weight.shape[1], len(weight), x.numel())
+        if not most:
             return None
         if op.weight not in self._by_row:
             self._by_row[op.weight] = weight.permute(2, 3, 1, 0).contiguous()
+        flat = x.permute(0, 2, 3, 1).contiguous()
         shape = output_shape(op, (tuple(x.shape[1:]),), self._tensors)
         y = torch.empty(len(x), *shape[1:], shape[0], dtype=x.dtype)
-        events.convolve(
-            flat.numpy(), bits, self._by_row[op.weight].numpy(),
-            op.stride, op.padding, op.dilation, y.numpy(),
+        fits = events.convolve(
+            flat.numpy(), flat.view(torch.int64).numpy(), self._by_row[op.weight].numpy(),
+            op.stride, op.padding, op.dilation, most, y.numpy(),
         )  # fmt: skip
+        if not fits:
+            return None
         return y.permute(0, 3, 1, 2)
 
     def _loop(

@@ -169,24 +169,40 @@ def test_few_spikes_add_up_to_what_a_dense_convolution_gives(monkeypatch, rate):
     counted = []
     convolve = fused.events.convolve
     monkeypatch.setattr(
-        fused.events, "convolve", lambda *args: (counted.append(args), convolve(*args))
+        fused.events, "convolve", lambda *args: (counted.append(convolve(*args)), counted[-1])[1]
     )
     exact = same(network, inputs)
     assert not counted
     few = same(network, inputs, torch.float32)
     for name, spikes in exact.spikes.items():
         assert torch.equal(few.spikes[name].double(), spikes)
-    assert len(counted) == {0.0: 2, 0.05: 2, 0.9: 0}[rate]
+    assert counted.count(True) == {0.0: 1, 0.05: 1, 0.9: 0}[rate]
     assert rate == 0 or exact.spikes["q"].any()
 
 
 def test_few_is_a_share_that_grows_with_the_channels():
-    conv = Conv(Ref("w"))
+    conv, few = Conv(Ref("w")), fused.events.few
     for targets, share in fused.events.DENSITY.items():
-        assert fused.events.worth(conv, targets, int(1000 * share) - 1, 1000)
-        assert not fused.events.worth(conv, targets, int(1000 * share), 1000)
-    assert not fused.events.worth(conv, min(fused.events.DENSITY) - 1, 0, 1000)
-    assert not fused.events.worth(Conv(Ref("w"), groups=2), 128, 0, 1000)
+        assert few(conv, 2, targets, 1000) == int(1000 * share)
+    assert few(conv, 2, min(fused.events.DENSITY) - 1, 1000) == 0
+    assert few(conv, 3, 128, 1000) == 0
+    assert few(Conv(Ref("w"), groups=2), 2, 128, 1000) == 0
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_a_spike_more_than_few_is_too_many(spare):
+    x = torch.zeros(2, 4, 4, 6)
+    x[:, 1, 2, ::2] = x[:, 3, 3, 1] = 0.5
+    weight, y = torch.rand(3, 3, 6, 8), torch.full((2, 4, 4, 8), torch.nan)
+    count = int(x.count_nonzero())
+    fits = fused.events.convolve(
+        x.numpy(), x.view(torch.int64).numpy(), weight.numpy(), (1, 1), (1, 1), (1, 1),
+        count + spare, y.numpy(),
+    )  # fmt: skip
+    assert fits == (spare == 0)
+    if fits:
+        dense = torch.conv2d(x.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1), padding=1)
+        torch.testing.assert_close(y, dense.permute(0, 2, 3, 1))
 
 
 def generated(seed: int, way: str):
