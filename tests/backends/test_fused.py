@@ -212,6 +212,7 @@ def generated(seed: int, way: str):
     return sample, through(graph, *passes), arrange(sample.inputs, graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["lowered", "norms folded into thresholds"])
 @pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.slow)
                                         for n in range(50, 500, 50))])  # fmt: skip

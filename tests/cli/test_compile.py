@@ -316,6 +316,7 @@ def snncc_process(*arguments, **more):
     )
 
 
+@pytest.mark.slow
 def test_in_a_pipe_there_is_no_bar_and_results_and_talk_are_apart(model, tmp_path):
     done = snncc_process("compile", model, "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -324,6 +325,7 @@ def test_in_a_pipe_there_is_no_bar_and_results_and_talk_are_apart(model, tmp_pat
     assert "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_nothing_behind(model, tmp_path):
     code = (
         "import snncc.compiler as c\n"

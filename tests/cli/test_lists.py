@@ -108,6 +108,7 @@ def test_show_of_what_is_not_there(refused, run, model):
     refused("show", model, "--target", "reference", "--form", "scheduled", said="no schedule")
 
 
+@pytest.mark.slow
 def test_show_into_a_closed_pipe_is_quiet(program):
     command = f"{sys.executable} -c 'from snncc.cli import main; main()' show {program} | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=100)

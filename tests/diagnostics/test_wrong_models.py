@@ -32,6 +32,7 @@ def test_the_findings_are_those_that_are_marked(name, request):
     assert report.ok == (not errors)
 
 
+@pytest.mark.slow
 def test_the_table_is_worth_its_name():
     with_errors = [
         wrong

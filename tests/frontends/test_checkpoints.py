@@ -782,6 +782,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("damaged")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), min_size=1, max_size=4)
 )
@@ -798,6 +799,7 @@ def pickled(data: bytes) -> bytes:
         return file.read("archive/data.pkl")
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, len(pickled(SMALL)) - 1),
     st.integers(0, len(pickled(SMALL)) - 1),

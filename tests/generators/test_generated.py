@@ -33,6 +33,7 @@ def block(first: int) -> Tally:
     return check_all(range(first, min(first + BLOCK, GRAPHS)), SIZE)
 
 
+@pytest.mark.slow
 def test_the_first_networks_agree():
     tally = block(0)
     assert tally.graphs == min(BLOCK, GRAPHS)
@@ -61,6 +62,7 @@ def test_the_same_seed_draws_the_same_network():
     assert str(draw(7, 4)).splitlines()[1:4] == str(one).splitlines()[1:4]
 
 
+@pytest.mark.slow
 def test_a_wrong_lowering_is_found_and_made_small(monkeypatch):
     """Every norm's constant part, and nothing else, gets lost."""
     right = regions.Lowering._norm_parts

@@ -126,6 +126,7 @@ class Chains:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_chain_counts_as_by_brute_force(data):
@@ -172,6 +173,7 @@ def test_a_target_reached_two_ways_is_reached_once():
     assert fan_out(convs, (1, 9, 9), tensors)[0, 4, 4] == 25
 
 
+@pytest.mark.slow
 def test_flatten_and_dense_after_a_large_convolution_needs_no_large_matrix():
     tensors = {"w": np.ones((512, 512, 3, 3)), "fc": np.ones((1000, 512 * 14 * 14))}
     chain = (Conv(Ref("w"), padding=(1, 1)), Reshape((512 * 14 * 14,)), Dense(Ref("fc")))

@@ -55,12 +55,14 @@ def agreed(zoo, name, kind="IF", ways=ALL, size=32, multi_step=True, **options):
     return tally
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cnf", CNF)
 @pytest.mark.parametrize("kind", ["IF", "LIF"])
 def test_sew_resnet18(zoo, cnf, kind):
     agreed(zoo, "sew_resnet18", kind, cnf=cnf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["IF", "ParametricLIF"])
 def test_spiking_resnet18(zoo, kind):
     agreed(zoo, "spiking_resnet18", kind)
@@ -97,12 +99,14 @@ def test_parametric_lif_nets_for_events(zoo, name, spikingjelly):
     agreed(zoo, name, "ParametricLIF", multi_step=spikingjelly.package != "clock_driven")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sew_resnet18", "spiking_resnet18"])
 def test_a_model_of_one_step_is_called_t_times(zoo, name):
     options = {"cnf": "ADD"} if name in SEW else {}
     agreed(zoo, name, "LIF", FOLDED, multi_step=False, **options)
 
 
+@pytest.mark.slow
 def test_a_sum_says_what_it_costs_beside_a_gate(zoo):
     """SNN502's two sides, on the same network with ADD and with IAND."""
     (x, _), networks, notes = batches("sew_resnet18"), {}, {}

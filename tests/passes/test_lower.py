@@ -268,6 +268,7 @@ def test_a_function_that_is_not_separable_is_and_gates_and_a_linear_part():
     assert factors == pytest.approx([-1.4, 0.7, 0.7])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 6), st.data())
 def test_any_function_of_up_to_six_spikes(leaves, data):

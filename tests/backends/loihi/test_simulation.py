@@ -365,6 +365,7 @@ def test_a_still_image_takes_the_networks_own_steps(lava, tmp_path):
     assert 0 < found.spikes["sn"].mean() < 1
 
 
+@pytest.mark.slow
 def test_snncc_imports_no_lava():
     program = (
         "import sys, snncc.backends.loihi.simulation;"

@@ -92,6 +92,7 @@ def test_no_findings_are_an_empty_list_of_results(schema):
     assert the_run(text)["results"] == []
 
 
+@pytest.mark.slow
 @given(found=findings, model=texts)
 def test_any_finding_is_valid(schema, found, model):
     text = as_sarif(found, model).encode()
