@@ -95,6 +95,7 @@ ODD = {
     "one layer on another device": (lambda: Net(nn.Linear(8, 8, device="meta")), "SNN307"),
     "a lazy layer": (lambda: Net(nn.LazyLinear(8)), "SNN307"),
     "complex": (lambda: Net().to(torch.complex64), "SNN307"),
+    "a complex number": (lambda: Net(lambda x: (x * 1j).real), "SNN301"),
     "bytes": (lambda: Net(lambda x: x.to(torch.uint8)), "SNN314"),
     "an error of two lines": (lambda: raises(ValueError("no\nway")), "SNN314"),
     "an end of the program": (lambda: raises(SystemExit(0)), "SNN314"),
@@ -192,3 +193,29 @@ def test_training_mode_moves_statistics():
     net = Net(nn.Sequential(nn.Flatten(0, 1), nn.BatchNorm1d(8), nn.Unflatten(0, (T, -1)))).train()
     report = snncc.check(net, X, "reference", input="spike")
     assert [finding.code for finding in report.findings] == ["SNN308"]
+
+
+def test_autocast_around_a_check_is_of_no_account():
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not errors(Net())
+
+
+def test_what_a_call_writes_into_a_tensor_of_its_own_is_its_result():
+    def doubled(x):
+        y = torch.empty(*x.shape)
+        torch.mul(x, 2, out=y)
+        return y
+
+    net = Net(doubled).eval()
+    program = snncc.compile(net, X, "reference", input="spike")
+    comparison = snncc.compare(net, program, X)
+    assert comparison.equal
+    assert comparison.compared >= 2 * X.numel()
+
+
+def test_the_batch_size_is_no_constant():
+    (finding,) = snncc.check(
+        Net(lambda x: x / x.shape[1]).eval(), X, "reference", input="spike"
+    ).findings
+    assert finding.code == "SNN315"
+    assert "another number of samples" in finding.message

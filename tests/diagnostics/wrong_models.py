@@ -693,6 +693,95 @@ class NeuronsWithoutExactForm(Six):
 
 
 @wrong()
+class NumberAndScript(Six):
+    """A scripted layer behind a number is no consequence of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scripted = torch.jit.script(nn.Linear(8, 8))
+
+    def forward(self, x):
+        x = self.sn[0](self.fc[0](x))
+        scale = x.max().item()  # <- SNN302
+        x = self.sn[1](self.fc[1](x) * scale)
+        return self.sn[2](self.scripted(x))  # <- SNN311
+
+
+@wrong()
+class Autocast(Six):
+    """One finding for a block, and its ops are read as they are."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            x = self.sn[0](self.fc[0](x))  # <- SNN301
+            x = self.sn[1](torch.relu(self.fc[1](x)))  # <- SNN105
+        x = self.sn[2](self.fc[2](x))
+        with torch.autocast("cpu", dtype=torch.float16):
+            return self.sn[3](self.fc[3](x))  # <- SNN301
+
+
+@wrong()
+class RoundedOnTheWay(Six):
+    """Half precision in the middle: the layer itself is said to be half, and the run is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc[1].half()
+
+    def forward(self, x):
+        x = self.sn[0](self.fc[0](x))
+        x = self.fc[1](x.half()).float()  # <- SNN301
+        x = self.sn[1](x)
+        return self.sn[2](torch.relu(self.fc[2](x)))  # <- SNN105
+
+
+@wrong()
+class WrittenElsewhere(Six):
+    """Each write is one finding, where it was written and not where that is read."""
+
+    def forward(self, x):
+        y = self.fc[0](x)
+        part = y[:, :, :4]
+        part.mul_(2)  # <- SNN310
+        x = self.sn[0](y)
+        y = self.fc[1](x)
+        first, _ = y.chunk(2, -1)
+        first.zero_()  # <- SNN310
+        x = self.sn[1](y)
+        return self.sn[2](torch.relu(self.fc[2](x)))  # <- SNN105
+
+
+@wrong()
+class StepsWrittenInto(Flat):
+    def forward(self, x):
+        out = torch.zeros_like(x)
+        for t in range(4):
+            out[t] = self.fc1(x[t])  # <- SNN310
+        return self.sn1(out)
+
+
+@wrong()
+class FeaturesWrittenInto(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        y = torch.empty_like(x)
+        y[..., :4] = x[..., 4:]  # <- SNN310
+        y[..., 4:] = x[..., :4]  # <- SNN310
+        return self.sn2(self.fc2(y))
+
+
+@wrong()
+class OutIntoAView(Flat):
+    """What the view's base holds is not the zeros that it was made of."""
+
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        both = torch.zeros(2, *x.shape)
+        torch.mul(x, 2, out=both[0])  # <- SNN310
+        return self.sn2(self.fc2(x) + both[0])
+
+
+@wrong()
 class NormsInTraining(Six):
     stays_training = True
 
@@ -885,8 +974,8 @@ class WritesSteps(Flat):
 class WritesThroughView(Flat):
     def forward(self, x):
         x = self.sn1(self.fc1(x))
-        x[:, :, :4].mul_(0.5)
-        return self.sn2(self.fc2(x))  # <- SNN310
+        x[:, :, :4].mul_(0.5)  # <- SNN310
+        return self.sn2(self.fc2(x))
 
 
 @wrong()

@@ -68,7 +68,10 @@ class Neurons:
 
         def called(x: torch.Tensor, *given: Any, **named: Any) -> Any:
             if not recorder.is_tracked(x):
-                nothing = recorder.refuse("SNN311", f"neuron {path} reads nothing of the input")
+                what = (
+                    "what cannot be recorded" if recorder.is_foreign(x) else "nothing of the input"
+                )
+                nothing = recorder.refuse("SNN311", f"neuron {path} reads {what}")
                 raise recorder.why_lost(x) or nothing
             call = self._calls.get(id(module), 0)
             self._calls[id(module)] = call + 1

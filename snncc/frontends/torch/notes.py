@@ -25,8 +25,10 @@ class Notes:
     lenient: bool = False
     findings: list[Finding] = field(default_factory=list)
 
-    def add(self, error: SnnccError) -> None:
+    def add(self, error: SnnccError, certain: bool = False) -> None:
         """Take down ``error``, unless it follows from what was taken down before.
+
+        One that is ``certain`` follows from nothing. A write is one finding, whoever reads it.
 
         What left as a number comes back as a tensor of unknown origin, and values of one run differ
         from step to step.
@@ -36,15 +38,23 @@ class Notes:
         if self.frozen:
             follows.add("SNN318")
         for finding in error.findings:
-            if finding not in self.findings and finding.code not in follows:
-                self.findings.append(finding)
+            written = finding.code == "SNN310" and any(
+                other.code == "SNN310" and _line(other) == _line(finding) for other in self.findings
+            )
+            if finding in self.findings or written or (finding.code in follows and not certain):
+                continue
+            self.findings.append(finding)
 
-    def go_on(self, error: SnnccError) -> None:
+    def go_on(self, error: SnnccError, certain: bool = False) -> None:
         """Take down ``error``; raises it where the recording ends there."""
-        self.add(error)
+        self.add(error, certain)
         if not self.lenient or any(f.code not in OF_ONE_CALL for f in error.findings):
             raise error
 
     @property
     def frozen(self) -> bool:
         return any(finding.code in FROZEN for finding in self.findings)
+
+
+def _line(finding: Finding) -> tuple[str, int]:
+    return finding.location.file, finding.location.line

@@ -72,7 +72,8 @@ HARMLESS = frozenset({
 """Calls that look at a tensor's form and never at its data."""
 
 FORM_ONLY = frozenset({
-    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full",
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full",
+    "new_empty",
 })  # fmt: skip
 """Calls whose result depends on a tensor's form and never on its data."""
 
@@ -112,6 +113,8 @@ class Recorder(TorchFunctionMode):
         self._unusable: dict[int, SnnccError] = {}
         self._tracked: dict[int, Tracked] = {}
         self._alive: list[torch.Tensor] = []
+        self._written_at: dict[int, Location] = {}
+        self._rounding = False
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
         self._stack: list[str] = [""]
         self._counts: dict[str, int] = {}
@@ -162,7 +165,8 @@ class Recorder(TorchFunctionMode):
             self.neurons.show(tensor)
         entry = self._tracked[id(tensor)]
         if entry.version != tensor._version:
-            raise self.refuse("SNN310", "a tensor was written to through another view of it")
+            said = "a tensor was written to through another view of it"
+            raise refuse("SNN310", said, self._written_at.get(_storage(tensor)) or self.here())
         return entry
 
     def signal(self, tensor: torch.Tensor) -> Signal:
@@ -343,6 +347,10 @@ class Recorder(TorchFunctionMode):
         except SnnccError as error:
             self.notes.go_on(error)
             result = run()
+            if isinstance(result, torch.Tensor) and result.dtype in (torch.half, torch.bfloat16):
+                result = result.to(torch.get_default_dtype())  # as wide as the rest of the run
+            if error.findings[0].code == "SNN310":
+                self._lose_target(error, kwargs.get("out", args[0] if args else None))
             self._stand_in(error, inputs, result)
             return result
 
@@ -357,8 +365,11 @@ class Recorder(TorchFunctionMode):
         reads = [t for t in inputs if self.is_tracked(t)]
         self._check(name, reads)
         for tensor in inputs:
-            if self._is_foreign(tensor):
+            if self.is_foreign(tensor):
                 self._name_of(tensor)
+        if reads:
+            self._check_exact(name, args)
+            self._check_out(kwargs.get("out"))
         read = self._before_write(name, args)
         result = run()
         if self._lost(name, inputs, result):
@@ -390,10 +401,17 @@ class Recorder(TorchFunctionMode):
 
     # -- behind what cannot be read --------------------------------------------------------
 
-    def _is_foreign(self, tensor: torch.Tensor) -> bool:
+    def is_foreign(self, tensor: torch.Tensor) -> bool:
         """Whether nobody knows where ``tensor`` comes from."""
         met = self.is_tracked(tensor) or self.is_known(tensor)
         return not met and id(tensor) not in self._unusable
+
+    def _lose_target(self, error: SnnccError, target: object) -> None:
+        """A constant that the input was written into is none any more, nor is what it views."""
+        if isinstance(target, torch.Tensor) and not self.is_tracked(target):
+            for tensor in (target, target._base):
+                if tensor is not None:
+                    self.lose(tensor, error)
 
     def _stand_in(self, error: SnnccError, inputs: Sequence[torch.Tensor], result: object) -> None:
         """Let `Unread` nodes stand for ``result``, and for inputs that nobody knows.
@@ -402,7 +420,7 @@ class Recorder(TorchFunctionMode):
         """
         for tensor in inputs:
             entry = self._tracked.get(id(tensor))
-            if self._is_foreign(tensor):
+            if self.is_foreign(tensor):
                 self._unread(error, tensor, ())
             elif entry is not None:
                 self._tracked[id(tensor)] = replace(entry, version=tensor._version)
@@ -474,7 +492,7 @@ class Recorder(TorchFunctionMode):
 
         Raises ``error`` in a loop over time, whose steps could no longer be told apart.
         """
-        self.notes.go_on(error)
+        self.notes.go_on(error, certain=not fires)
         inputs = list(_tensors_in([*given, *named.values()]))
         with torch._C.DisableTorchFunction(), self.neurons.within():
             result = forward(*given, **named)
@@ -491,9 +509,12 @@ class Recorder(TorchFunctionMode):
 
     def _before_write(self, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments with a copy of a constant that the call writes to; else nothing."""
-        in_place = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
         target = args[0] if args else None
-        if not in_place or not isinstance(target, torch.Tensor) or self.is_tracked(target):
+        in_place = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
+        if not in_place or not isinstance(target, torch.Tensor):
+            return ()
+        if self.is_tracked(target):
+            self._written_at[_storage(target)] = self.here()
             return ()
         with torch._C.DisableTorchFunction():
             copy = target.clone()
@@ -517,11 +538,29 @@ class Recorder(TorchFunctionMode):
         if name in READS_VALUES:
             raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
         if name in WRITES:
+            for tensor in reads:
+                self._written_at[_storage(tensor)] = self.here()
             raise self.refuse("SNN310", f"{name} writes into part of a tensor")
         if name == "data=":
             raise self.refuse("SNN310", "what a tensor holds is exchanged through .data")
         for tensor in reads:
             self.tracked(tensor)
+
+    def _check_exact(self, name: str, args: Sequence[Any]) -> None:
+        """Refuse what a run in float64 would not show: half precision by autocast, complex numbers.
+
+        A block of autocast is one finding, and its ops are read as they are.
+        """
+        rounding = any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+        first, self._rounding = rounding and not self._rounding, rounding
+        if first:
+            self.notes.go_on(self.refuse("SNN301", "autocast rounds to half precision"))
+        if any(isinstance(value, complex) for value in args):
+            raise self.refuse("SNN301", f"{name} reads a complex number")
+
+    def _check_out(self, out: object) -> None:
+        if isinstance(out, torch.Tensor) and out._base is not None:
+            raise self.refuse("SNN310", "out= writes into part of a tensor")
 
     def _written(self, name: str, call: Call, args: Sequence[Any]) -> bool:
         """Whether the call wrote into its first argument; its old meaning is kept for reading."""
@@ -612,6 +651,12 @@ def _tensors_in(value: object) -> Iterator[torch.Tensor]:
     elif isinstance(value, list | tuple | set):
         for item in value:
             yield from _tensors_in(item)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    """The same for all views of one memory."""
+    with torch._C.DisableTorchFunction():
+        return tensor.untyped_storage().data_ptr()
 
 
 def _name(func: Any) -> str:

@@ -193,7 +193,10 @@ def undisturbed(twin: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     compiling = "torch._dynamo" in sys.modules
     eager = torch.compiler.set_stance("force_eager") if compiling else nullcontext()
     try:
-        with eager, snntorch.registered(twin), torch.no_grad():
+        with (
+            eager, snntorch.registered(twin), torch.no_grad(),
+            torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False),
+        ):  # fmt: skip
             yield
     finally:
         torch.set_default_dtype(before)
@@ -353,7 +356,8 @@ def _compare(first: Graph, second: Graph) -> None:
     """Refuse recordings that differ in anything but the data."""
     for one, two in zip(first.nodes.values(), second.nodes.values(), strict=False):
         if _form(one) != _form(two):
-            message = f"two runs on different data part at {one.name} and {two.name}"
+            ops = f"one has {one.name} where the other has {two.name}"
+            message = f"two runs on other data and another number of samples differ: {ops}"
             raise refuse("SNN315", message, _reader(first, one).origin)
         for ref in one.op.refs():
             if not np.array_equal(first.tensors[ref], second.tensors[ref]):
