@@ -602,6 +602,236 @@ class SeveralUnknownOps(nn.Module):
         return self.sn3(x.cumsum(0))  # <- SNN112
 
 
+@wrong()
+class BranchOnData(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        if x.sum() > 3:  # <- SNN302
+            x = self.sn2(self.fc2(x))
+        return x
+
+
+@wrong()
+class Item(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        scale = x.max().item()  # <- SNN302
+        return self.sn2(self.fc2(x) / scale)
+
+
+@wrong()
+class ThroughNumpy(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        y = torch.from_numpy(x.numpy() * 2)  # <- SNN302
+        return self.sn2(self.fc2(y))
+
+
+@wrong()
+class StepsOfTheirOwn(Flat):
+    def forward(self, x):
+        out = []
+        for t in range(4):
+            current = self.fc1(x[t])
+            if t == 2:
+                current = current + 1  # <- SNN318
+            out.append(current)
+        return self.sn1(torch.stack(out))
+
+
+@wrong(FLAT[0], time_steps=4, needs="spikingjelly")
+class StateSharedByCalls(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.sn = nn.Linear(8, 8), spikingjelly_neurons().IFNode()
+
+    def forward(self, x):
+        return self.sn(self.sn(self.fc(x)))  # <- SNN309
+
+
+@wrong()
+class StateNotPassedOn(nn.Module):
+    """Each step starts from the state before the first one."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = nn.Linear(8, 8), snntorch.Leaky(0.9)
+
+    def forward(self, x):
+        start, out = self.lif.init_leaky(), []
+        for step in x:
+            s, _ = self.lif(self.fc(step), start)  # <- SNN309
+            out.append(s)
+        return torch.stack(out)
+
+
+@wrong()
+class NoTimeAxis(Flat):
+    def forward(self, x):
+        return self.sn1(self.fc1(x[0]))  # <- SNN306
+
+
+@wrong()
+class AnyOfIt(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(x) if x.any() else x  # <- SNN302
+
+
+class Strict(IF):
+    """Registered below as what it is not: it fires above its threshold, not on it."""
+
+    def forward(self, x):
+        return super().forward(x - 1e-6)
+
+
+snncc.register_neuron(
+    Strict, lambda neuron: snncc.NeuronModule(snncc.Spiking(), multi_step=True, keeps_state=False)
+)
+
+
+@wrong()
+class WronglyRegistered(Flat):
+    def __init__(self):
+        super().__init__()
+        self.sn2 = Strict()
+
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(x))  # <- SNN319
+
+
+@wrong(where={"SNN307": "fc2"})
+class NotFinite(Flat):
+    def __init__(self):
+        super().__init__()
+        self.fc2.weight.data[0, 0] = float("nan")
+
+    def forward(self, x):
+        return self.sn2(self.fc2(self.sn1(self.fc1(x))))
+
+
+@wrong(IMAGE)
+class TrainingMode(Image):
+    stays_training = True
+
+    def __init__(self):
+        super().__init__()
+        self.bn = snncc.nn.OverTime(nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        return self.sn1(self.bn(self.conv1(x)))  # <- SNN308
+
+
+@wrong()
+class ActiveDropout(Flat):
+    def forward(self, x):
+        x = F.dropout(self.sn1(self.fc1(x)))  # <- SNN308
+        return self.sn2(self.fc2(x))
+
+
+@wrong()
+class WritesSteps(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        x[0] = 0  # <- SNN310
+        return self.sn2(self.fc2(x))
+
+
+@wrong()
+class WritesThroughView(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        x[:, :, :4].mul_(0.5)  # <- SNN310
+        return self.sn2(self.fc2(x))
+
+
+@wrong()
+class WritesThroughData(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        x.data.mul_(0.5)  # <- SNN310
+        return self.sn2(self.fc2(x))
+
+
+@torch.jit.script
+def _double(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+
+@wrong()
+class ScriptedFunction(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(_double(x)))  # <- SNN311
+
+
+@wrong()
+class NeuronOfNothing(Flat):
+    def forward(self, x):
+        drive = self.sn2(torch.ones(4, 1, 8))  # <- SNN311
+        return self.sn1(self.fc1(x) + drive)
+
+
+@wrong()
+class Raises(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(x[..., :7]))  # <- SNN314
+
+
+@wrong(where={"SNN314": "forward"})
+class NoOutput(Flat):
+    def forward(self, x):
+        self.sn1(self.fc1(x))
+        return torch.zeros(2, 8)
+
+
+@wrong()
+class Random(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(x) + torch.randn(8))  # <- SNN315
+
+
+@wrong()
+class Counter(Flat):
+    """Adds how often it was called, over all copies of it."""
+
+    calls = 0
+
+    def forward(self, x):
+        Counter.calls += 1
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(x) + Counter.calls)  # <- SNN315
+
+
+@wrong()
+class HalfPrecision(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        return self.sn2(self.fc2(x).half().float())  # <- SNN301
+
+
+@wrong()
+class Sorted(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        values, _ = self.fc2(x).sort(-1)  # <- SNN301
+        return self.sn2(values)
+
+
+@wrong()
+class LargestOfAll(Flat):
+    def forward(self, x):
+        x = self.sn1(self.fc1(x))
+        largest = x.max()  # <- SNN301
+        return self.sn2(self.fc2(x) / largest)
+
+
+# -- more than one fault, all of them in one run ----------------------------------------------
+
+
 class Six(nn.Module):
     """Layers and neurons for more than one fault."""
 
@@ -832,230 +1062,3 @@ class StateSharedAndMore(nn.Module):
     def forward(self, x):
         x = self.sn1(self.sn1(self.fc1(x)))  # <- SNN309
         return self.sn2(torch.relu(self.fc2(x)))  # <- SNN105
-
-
-@wrong()
-class BranchOnData(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        if x.sum() > 3:  # <- SNN302
-            x = self.sn2(self.fc2(x))
-        return x
-
-
-@wrong()
-class Item(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        scale = x.max().item()  # <- SNN302
-        return self.sn2(self.fc2(x) / scale)
-
-
-@wrong()
-class ThroughNumpy(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        y = torch.from_numpy(x.numpy() * 2)  # <- SNN302
-        return self.sn2(self.fc2(y))
-
-
-@wrong()
-class StepsOfTheirOwn(Flat):
-    def forward(self, x):
-        out = []
-        for t in range(4):
-            current = self.fc1(x[t])
-            if t == 2:
-                current = current + 1  # <- SNN318
-            out.append(current)
-        return self.sn1(torch.stack(out))
-
-
-@wrong(FLAT[0], time_steps=4, needs="spikingjelly")
-class StateSharedByCalls(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc, self.sn = nn.Linear(8, 8), spikingjelly_neurons().IFNode()
-
-    def forward(self, x):
-        return self.sn(self.sn(self.fc(x)))  # <- SNN309
-
-
-@wrong()
-class StateNotPassedOn(nn.Module):
-    """Each step starts from the state before the first one."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc, self.lif = nn.Linear(8, 8), snntorch.Leaky(0.9)
-
-    def forward(self, x):
-        start, out = self.lif.init_leaky(), []
-        for step in x:
-            s, _ = self.lif(self.fc(step), start)  # <- SNN309
-            out.append(s)
-        return torch.stack(out)
-
-
-@wrong()
-class NoTimeAxis(Flat):
-    def forward(self, x):
-        return self.sn1(self.fc1(x[0]))  # <- SNN306
-
-
-@wrong()
-class AnyOfIt(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        return self.sn2(x) if x.any() else x  # <- SNN302
-
-
-class Strict(IF):
-    """Registered below as what it is not: it fires above its threshold, not on it."""
-
-    def forward(self, x):
-        return super().forward(x - 1e-6)
-
-
-snncc.register_neuron(
-    Strict, lambda neuron: snncc.NeuronModule(snncc.Spiking(), multi_step=True, keeps_state=False)
-)
-
-
-@wrong()
-class WronglyRegistered(Flat):
-    def __init__(self):
-        super().__init__()
-        self.sn2 = Strict()
-
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        return self.sn2(self.fc2(x))  # <- SNN319
-
-
-@wrong(where={"SNN307": "fc2"})
-class NotFinite(Flat):
-    def __init__(self):
-        super().__init__()
-        self.fc2.weight.data[0, 0] = float("nan")
-
-    def forward(self, x):
-        return self.sn2(self.fc2(self.sn1(self.fc1(x))))
-
-
-@wrong(IMAGE)
-class TrainingMode(Image):
-    stays_training = True
-
-    def __init__(self):
-        super().__init__()
-        self.bn = snncc.nn.OverTime(nn.BatchNorm2d(4))
-
-    def forward(self, x):
-        return self.sn1(self.bn(self.conv1(x)))  # <- SNN308
-
-
-@wrong()
-class ActiveDropout(Flat):
-    def forward(self, x):
-        x = F.dropout(self.sn1(self.fc1(x)))  # <- SNN308
-        return self.sn2(self.fc2(x))
-
-
-@wrong()
-class WritesSteps(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        x[0] = 0  # <- SNN310
-        return self.sn2(self.fc2(x))
-
-
-@wrong()
-class WritesThroughView(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        x[:, :, :4].mul_(0.5)  # <- SNN310
-        return self.sn2(self.fc2(x))
-
-
-@wrong()
-class WritesThroughData(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        x.data.mul_(0.5)  # <- SNN310
-        return self.sn2(self.fc2(x))
-
-
-@torch.jit.script
-def _double(x: torch.Tensor) -> torch.Tensor:
-    return 2 * x
-
-
-@wrong()
-class ScriptedFunction(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        return self.sn2(self.fc2(_double(x)))  # <- SNN311
-
-
-@wrong()
-class NeuronOfNothing(Flat):
-    def forward(self, x):
-        drive = self.sn2(torch.ones(4, 1, 8))  # <- SNN311
-        return self.sn1(self.fc1(x) + drive)
-
-
-@wrong()
-class Raises(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        return self.sn2(self.fc2(x[..., :7]))  # <- SNN314
-
-
-@wrong(where={"SNN314": "forward"})
-class NoOutput(Flat):
-    def forward(self, x):
-        self.sn1(self.fc1(x))
-        return torch.zeros(2, 8)
-
-
-@wrong()
-class Random(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        return self.sn2(self.fc2(x) + torch.randn(8))  # <- SNN315
-
-
-@wrong()
-class Counter(Flat):
-    """Adds how often it was called, over all copies of it."""
-
-    calls = 0
-
-    def forward(self, x):
-        Counter.calls += 1
-        x = self.sn1(self.fc1(x))
-        return self.sn2(self.fc2(x) + Counter.calls)  # <- SNN315
-
-
-@wrong()
-class HalfPrecision(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        return self.sn2(self.fc2(x).half().float())  # <- SNN301
-
-
-@wrong()
-class Sorted(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        values, _ = self.fc2(x).sort(-1)  # <- SNN301
-        return self.sn2(values)
-
-
-@wrong()
-class LargestOfAll(Flat):
-    def forward(self, x):
-        x = self.sn1(self.fc1(x))
-        largest = x.max()  # <- SNN301
-        return self.sn2(self.fc2(x) / largest)
