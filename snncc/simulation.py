@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from snncc.diagnostics import refuse
+from snncc.diagnostics import SnnccError, refuse
 from snncc.ir.interpreter import Run, Value, run_graph
 from snncc.ir.network import Network
 from snncc.ir.work import GraphMeter, NetworkMeter, Work
@@ -128,7 +128,8 @@ def simulate(
 
     Raises SnnccError: SNN306 and SNN312 for inputs that do not fit, SNN316 for a backend the
     program was not compiled for and for a mapping that is not its own, SNN317
-    where Lava is missing or took too long.
+    where Lava is missing or took too long; SNN215, and SNN201, SNN202 and SNN209, for a mapping to
+    another ``chip`` that is beyond its limits.
     """
     if level is not None:
         backend = "cycle"
@@ -159,20 +160,25 @@ def simulate(
 
 def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> Wiring:
     from snncc.backends.cycle import wire
+    from snncc.passes.fitting import not_on_chip, overfull
     from snncc.targets.chip import built_in
 
-    assert program.scheduled is not None
-    mapping = mapping or program.scheduled.mapping
-    chip = chip or find_target(program.target).chip
+    network, own = program.scheduled, find_target(program.target).chip
+    assert network is not None
+    mapping, chip = mapping or network.mapping, chip or own or built_in("loihi1")
     if mapping is None:
         message = f"a program for {program.target} has no mapping to cores"
         help = "compile it for a chip, --target loihi1, or give a mapping"
         raise refuse("SNN316", message, help=help)
     try:
-        return wire(program.scheduled, mapping, chip or built_in("loihi1"))
+        wiring = wire(network, mapping, chip)
     except ValueError as error:
         message = f"the mapping is not one of this program and chip: {error}"
         raise refuse("SNN316", message, help="map this program to this chip") from None
+    elsewhere = (mapping, chip) != (network.mapping, own)
+    if elsewhere and (problems := (*not_on_chip(network, chip), *overfull(network, mapping, chip))):
+        raise SnnccError(problems)
+    return wiring
 
 
 def _reference(

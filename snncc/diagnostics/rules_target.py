@@ -157,10 +157,10 @@ TARGET = (
             A synapse keeps a spike for as many steps as its delay, in a buffer of fixed length.
             """,
         example="""
-            # a recurrent projection with a delay of 70 steps
-            snncc.compile(net, example, target="loihi1")  # SNN209: 8 steps too long
+            # a network with a recurrent projection of 70 steps, not through balance-delays
+            Partition("loihi1")(network)  # SNN209: 8 steps too long
             """,
-        help="shorten the delay",
+        help="shorten the delay, or let relays take part of it with balance-delays",
     ),
     Rule(
         "SNN210",
@@ -257,5 +257,23 @@ TARGET = (
             """,
         help="train the neuron with a threshold above 0 and a decay from 0 to 1, or choose a "
         "target with a threshold for each neuron",
+    ),
+    Rule(
+        "SNN215",
+        "mapping-over-limits",
+        Severity.ERROR,
+        what="""
+            Reports a mapping that puts more on a core or a board than the chip has which it is
+            simulated on.
+            """,
+        why="""
+            A mapping is made for the limits of one chip. Timed on another it would give times and
+            energies of a machine that nobody can build.
+            """,
+        example="""
+            # a program for loihi2, 8,192 neurons a core
+            snncc.simulate(program, inputs, level="cycle", chip=loihi1)  # SNN215
+            """,
+        help="compile the program for this chip, which maps it within its limits",
     ),
 )

@@ -9,15 +9,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.diagnostics import Finding, Location
+from snncc.diagnostics import Finding
 from snncc.ir.interpreter import Value, run_network
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.mapping import on_chip
 from snncc.ir.network import Network, Place, Population
-from snncc.ir.ops import Ref
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.bricks import Bricks, cut
 from snncc.passes.demands import LIMITS, Activity, Demands, Structure, limits
+from snncc.passes.fitting import OWN_BIAS, alike, not_on_chip, origin, too_many_cores, too_much
 from snncc.passes.packing import Packing
 from snncc.targets.chip import Chip, find_chip
 
@@ -26,14 +26,6 @@ ROUNDS = 6
 
 _SLACK = 0.07
 """How much closer than asked the work of a full core is to the mean, because not all are full."""
-
-_CODES = {"words": "SNN204", "lists": "SNN205", "axons": "SNN206", "entries": "SNN207"}
-_ASKED = {
-    "words": "words of synapse memory",
-    "lists": "fan-in lists",
-    "axons": "fan-out axons",
-    "entries": "routing entries",
-}
 
 
 @dataclass(frozen=True)
@@ -57,8 +49,9 @@ class Partition(Pass):
 
     Refuses a neuron that is too much for a core by itself (SNN204 synapse memory, SNN205 fan-in
     lists, SNN206 fan-out axons, SNN207 routing entries), more cores than a board has (SNN208), a
-    delay longer than the chip's (SNN209), and thresholds or decays by neuron where the chip has
-    them by layer (SNN201). Warns where work cannot be balanced (SNN210).
+    delay longer than the chip's (SNN209), thresholds or decays by neuron where the chip has them by
+    layer (SNN201), and counts in more bits than a spike carries (SNN202). Warns where work cannot
+    be balanced (SNN210).
     """
 
     name: ClassVar[str] = "partition"
@@ -74,11 +67,11 @@ class Partition(Pass):
         chip = find_chip(self.chip)
         activity = None if self.calibration is None else rates(form, self.calibration)
         structure = Structure.of(form, chip, activity)
-        problems = (*_delays(form, chip), *_thresholds(form, chip))
+        problems = [*not_on_chip(form, chip, self.calibration)]
         cores = Cores.found(structure, self.balance)
-        problems += (*cores.problems, *_board(cores, chip))
+        problems += [*cores.problems, *too_many_cores(structure, cores.of, cores.least)]
         if problems:
-            return Outcome(form, problems)
+            return Outcome(form, tuple(problems))
         mapping = CoreMapping(-(-cores.count // chip.cores), cores.of, activity or {})
         mapping.verify(form, chip.cores)
         findings = tuple(_imbalance(cores, self.balance))
@@ -217,7 +210,7 @@ def _within_limits(
     room = limits(structure.chip)
     while True:
         over = np.asarray((demands.limited > room).any(1))
-        problems = tuple(_too_much(structure, parts, demands, over & (demands.neurons == 1)))
+        problems = tuple(too_much(structure, parts, demands, over & (demands.neurons == 1)))
         if problems or not over.any():
             return parts, demands, problems
         count, halved = len(over), {}
@@ -256,104 +249,22 @@ def _packed(
     return packing.core
 
 
-_BIAS = frozenset({"bias", "bias_mant", "bias_exp"})
-"""What every neuron of a chip has of its own."""
-
-
 def _kinds(structure: Structure) -> np.ndarray:
     """For each place, the number of its set of neuron parameters; all alike where they may mix."""
     if structure.chip.thresholds == "neuron":
         return np.zeros(len(structure.shapes), np.int64)
     kinds: dict[object, int] = {}
     places = (structure.network.places[name] for name in structure.shapes)
-    return np.array([kinds.setdefault(_kind(place), len(kinds)) for place in places])
+    kind = (_kind(place, structure.network) for place in places)
+    return np.array([kinds.setdefault(each, len(kinds)) for each in kind])
 
 
-def _kind(place: Place) -> object:
+def _kind(place: Place, network: Network) -> object:
     """What neurons must have alike to share a core of one set of parameters."""
     if not isinstance(place, Population):
         return type(place)
-    return tuple(item for item in vars(place.neuron).items() if item[0] not in _BIAS)
-
-
-# -- what does not fit ---------------------------------------------------------------------------
-
-
-def _too_much(
-    structure: Structure, parts: Mapping[str, np.ndarray], demands: Demands, alone: np.ndarray
-) -> Iterator[Finding]:
-    """The limits that single neurons exceed, the worst of each place."""
-    chip = structure.chip
-    for name, part in parts.items():
-        mine = np.unique(part[alone[part]])
-        for what, code in _CODES.items():
-            limit = getattr(chip, LIMITS[what])
-            need = int(getattr(demands, what)[mine].max(initial=0))
-            if need > limit:
-                message = (
-                    f"a neuron of {name} needs {need:,} {_ASKED[what]}, {need - limit:,} more than "
-                    f"the {limit:,} of a core of {chip.name}"
-                )
-                help = _what_fits(structure, name, what, need, limit)
-                yield Finding(code, message, _origin(structure.network, name), name, help)
-
-
-def _what_fits(structure: Structure, name: str, what: str, need: int, limit: int) -> str:
-    if what in ("axons", "entries"):
-        readers = " and ".join(wire.projection.target for wire in structure.out_of(name))
-        return (
-            f"{readers} would have to lie on {limit:,} cores, not {need:,}: give it fewer weights"
-        )
-    fan_in = (wire.reach.arrivals(np.ones(math.prod(wire.source))) for wire in structure.into(name))
-    inputs = sum(int(each.max(initial=0)) for each in fan_in)
-    return (
-        f"of its {inputs:,} inputs {inputs * limit // need:,} would fit; reduce its input channels "
-        "or kernel, or choose a target with larger cores"
-    )
-
-
-def _board(cores: Cores, chip: Chip) -> Iterator[Finding]:
-    most = chip.chips * chip.cores
-    if not cores.problems and cores.count > most:
-        name, core = max(cores.of.items(), key=lambda item: len(np.unique(item[1])))
-        limit = max(cores.least, key=lambda what: cores.least[what])
-        message = (
-            f"the network needs {cores.count:,} cores, {cores.count - most:,} more than the "
-            f"{most:,} of the largest board of {chip.name}; {name} alone takes part of "
-            f"{len(np.unique(core)):,}"
-        )
-        help = (
-            f"{most / cores.count:.0%} of the network would fit; the tightest limit is that on "
-            f"{limit}, which needs {cores.least[limit]:,} cores at least"
-        )
-        yield Finding("SNN208", message, _origin(cores.structure.network, name), name, help)
-
-
-def _delays(network: Network, chip: Chip) -> Iterator[Finding]:
-    for p in network.projections:
-        delay = p.delay if network.levels is None else network.late(p)
-        if delay > chip.largest_delay:
-            message = (
-                f"the projection {p.source} -> {p.target} has a delay of {delay} steps, "
-                f"{delay - chip.largest_delay} more than the {chip.largest_delay} of {chip.name}"
-            )
-            yield Finding("SNN209", message, _origin(network, p.target), p.target)
-
-
-def _thresholds(network: Network, chip: Chip) -> Iterator[Finding]:
-    for population in network.populations if chip.thresholds == "layer" else ():
-        own = [
-            name
-            for name, value in vars(population.neuron).items()
-            if isinstance(value, Ref) and name not in _BIAS
-        ]
-        if own:
-            message = (
-                f"the neurons of {population.name} differ in {' and '.join(own)}, and all neurons "
-                f"on a core of {chip.name} have the same"
-            )
-            help = "choose a target with thresholds by neuron"
-            yield Finding("SNN201", message, population.origin, population.name, help)
+    own = vars(place.neuron).items()
+    return tuple((name, alike(value, network)) for name, value in own if name not in OWN_BIAS)
 
 
 def _imbalance(cores: Cores, balance: float) -> Iterator[Finding]:
@@ -366,9 +277,4 @@ def _imbalance(cores: Cores, balance: float) -> Iterator[Finding]:
             f"the busiest core has {cores.imbalance:.2f} times the synaptic work of the mean, more "
             f"than {balance:g}; most of it is of {name}"
         )
-        yield Finding("SNN210", message, _origin(cores.structure.network, name), name)
-
-
-def _origin(network: Network, name: str) -> Location:
-    place = network.places[name]
-    return place.origin if isinstance(place, Population) else Location()
+        yield Finding("SNN210", message, origin(cores.structure.network, name), name)

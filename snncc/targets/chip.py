@@ -152,12 +152,14 @@ class Chip:
         """Every number with its unit and source."""
         return tuple(
             Constant(f.name, value, f.metadata["unit"], self.sources.get(f.name, ""))
-            for f in _CONSTANTS.values()
+            for f in CONSTANTS.values()
             if not isinstance(value := getattr(self, f.name), str)
         )
 
 
-_CONSTANTS: Mapping[str, Field[Any]] = {f.name: f for f in fields(Chip) if f.metadata}
+CONSTANTS: Mapping[str, Field[Any]] = {f.name: f for f in fields(Chip) if f.metadata}
+"""The fields of a chip that are numbers of the hardware, each with "unit" and "least"."""
+
 _OWN = ("name", "title", "sources", "constants")
 
 
@@ -212,10 +214,10 @@ def parse_chip(text: str, file: str) -> Chip:
         for key, text in sources.items()
         if not isinstance(text, str)
     ]
-    said += _unknown(given, tuple(_CONSTANTS), "constant")
+    said += _unknown(given, tuple(CONSTANTS), "constant")
     values: dict[str, Any] = {}
     cited: dict[str, str] = {}
-    for key, f in _CONSTANTS.items():
+    for key, f in CONSTANTS.items():
         if key not in given:
             said.append(f"lacks the constant {key} ({f.metadata['unit']})")
             continue

@@ -111,6 +111,12 @@ def delay_too_long(folder: Path) -> None:
     raise SnnccError(Partition("loihi1")(network).findings)
 
 
+def mapping_over_limits(folder: Path) -> None:
+    program = snncc.compile(NET.eval(), torch.ones(4, 1, 8), "loihi1", input="spike")
+    small = replace(chip.built_in("loihi1"), name="small", neurons=7)
+    snncc.simulate(program, torch.ones(4, 1, 8), level="cycle", chip=small)
+
+
 SKIP = """
 network skip {
   source %in [3] spike
@@ -143,8 +149,10 @@ def quantized(neuron: str, **options: object) -> Callable[[Path], None]:
     return run
 
 
+NORM = nn.BatchNorm2d(2)
+NORM.weight.data = torch.tensor([1.0, 2.0])
 NORMALISED = nn.Sequential(
-    snncc.nn.OverTime(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))), snncc.nn.IF()
+    snncc.nn.OverTime(nn.Sequential(nn.Conv2d(1, 2, 3), NORM)), snncc.nn.IF()
 )
 ONE = {"neurons": 1, "tile_columns": 1, "tile_rows": 1}
 
@@ -160,6 +168,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN210": mapped_to({"neurons": 8}, nn.Sequential(nn.Linear(64, 1), snncc.nn.IF()), 64),
     "SNN212": relays_too_many,
     "SNN214": quantized("threshold=-0.5"),
+    "SNN215": mapping_over_limits,
     "SNN303": shape_missing,
     "SNN304": unsafe_file,
     "SNN305": unreadable_file,

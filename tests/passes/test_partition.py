@@ -1,4 +1,4 @@
-"""partition, place and route: demands against brute force, limits one below and one above."""
+"""partition, place and route: demands against brute force, balance, what shares a core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chips import chip, chip_file, convolutions, dense
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.ir import Neuron, Population, Projection, Ref
+from snncc.ir import Neuron, Population, Ref
 from snncc.ir.mapping import Mapping, on_chip
 from snncc.ir.matrix import compose
 from snncc.ir.ops import Conv, Dense
@@ -127,29 +127,7 @@ def test_bricks_differ_by_one_along_an_axis(shape, data):
     assert sizes.min() >= math.prod(n // g for n, g in zip(shape, grid, strict=True))
 
 
-# -- the limits, one below and one above -------------------------------------------------------
-
-LIMITS = {
-    # a neuron of a dense layer of 40 inputs: 40 lists, 40 words; of 100 readers, one a core
-    "SNN204": ("synapse_words", 40, dense(40, 3), {}),
-    "SNN205": ("fan_in_lists", 40, dense(40, 3), {}),
-    "SNN206": ("fan_out_axons", 12, dense(40, 12), {"neurons": 1, "chips": 9}),
-    "SNN207": ("routing_entries", 12, dense(40, 12), {"neurons": 1, "chips": 9}),
-}
-
-
-@pytest.mark.parametrize(("code", "limit"), [(code, row[0]) for code, row in LIMITS.items()])
-def test_a_limit_holds_at_it_and_is_named_one_below(code, limit, tmp_path):
-    _, need, network, more = LIMITS[code]
-    fits = Partition(chip_file(tmp_path, **{limit: need}, **more))(network)
-    assert fits.ok, fits.findings
-    outcome = Partition(chip_file(tmp_path, **{limit: need - 1}, **more))(network)
-    (finding,) = outcome.findings
-    assert finding.code == code
-    assert finding.node == ("in" if code in ("SNN206", "SNN207") else "a")
-    assert f"needs {need:,} " in finding.message
-    assert f"1 more than the {need - 1:,} of a core of small" in finding.message
-    assert "fit" in finding.help or f"{need - 1:,} cores" in finding.help
+# -- what shares a core (the limits themselves: test_limits.py) ---------------------------------
 
 
 @pytest.mark.parametrize(("neurons", "cores"), [(43, 1), (42, 2)])
@@ -157,43 +135,6 @@ def test_the_neurons_of_a_core(tmp_path, neurons, cores):
     outcome = Partition(chip_file(tmp_path, neurons=neurons), balance=9.0)(dense(40, 3))
     assert outcome.report["cores"] == cores
     assert outcome.report["cores at least"]["neurons"] == cores
-
-
-@pytest.mark.parametrize(("chips", "codes"), [(2, set()), (1, {"SNN208"})])
-def test_the_cores_of_a_board(tmp_path, chips, codes):
-    small = chip_file(
-        tmp_path, neurons=1, chips=chips, tile_columns=5, tile_rows=1, cores_per_tile=2
-    )
-    outcome = Partition(small, balance=99.0)(dense(8, 3))
-    assert {f.code for f in outcome.findings if f.is_error} == codes
-    if codes:
-        (finding,) = outcome.findings
-        assert "needs 11 cores, 1 more than the 10 of the largest board of small" in finding.message
-        assert "91% of the network would fit; the tightest limit is that on neurons" in finding.help
-
-
-@pytest.mark.parametrize(("longest", "codes"), [(3, set()), (2, {"SNN209"})])
-def test_a_delay(tmp_path, longest, codes):
-    network = dense(4, 4)
-    recurrent = network.with_changes(
-        projections=[*network.projections, Projection("a", "a", (), 3)]
-    )
-    outcome = Partition(chip_file(tmp_path, largest_delay=longest))(recurrent)
-    assert {f.code for f in outcome.findings} == codes
-    if codes:
-        assert "a delay of 3 steps, 1 more than the 2 of small" in outcome.findings[0].message
-
-
-@pytest.mark.parametrize(("per", "codes"), [("neuron", set()), ("layer", {"SNN201"})])
-def test_thresholds_by_neuron(tmp_path, per, codes):
-    network = dense(4, 4)
-    own = Population("a", (4,), Neuron(threshold=Ref("t")))
-    network = network.with_changes(
-        [*network.sources, own], tensors={**network.tensors, "t": np.arange(1.0, 5.0)}
-    )
-    outcome = Partition(chip_file(tmp_path, thresholds=per))(network)
-    assert {f.code for f in outcome.findings} == codes
-    assert codes == set() or "the neurons of a differ in threshold" in outcome.findings[0].message
 
 
 def test_a_bias_is_each_neurons_own_with_thresholds_by_layer(tmp_path):
