@@ -44,7 +44,7 @@ def export(
     problems = tuple(_problems(network, inputs or {}))
     if problems:
         raise SnnccError(problems)
-    mapping.verify(network, chip.cores)
+    mapping.verify(network.on_chip, chip.cores)
     mesh = Mesh(chip, mapping.chips)
     tiles = len(np.unique(mapping.cores // chip.cores_per_tile))
     barrier = chip.barrier_s(tiles, mapping.chips)

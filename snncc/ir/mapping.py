@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from snncc.diagnostics import refuse
-from snncc.ir.network import Encoder, Network, Place
+from snncc.ir.shapes import Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +47,14 @@ class Mapping:
         used = [np.unique(core) for core in self.core_of.values()]
         return np.unique(np.concatenate(used)) if used else np.empty(0, np.int32)
 
-    def verify(self, network: Network, cores: int) -> None:
-        """Check it against a network and the ``cores`` of a chip. Raises ValueError."""
-        places = {place.name: place for place in on_chip(network)}
-        for name in self.core_of.keys() ^ places.keys():
-            lack = "is on no core" if name in places else "is mapped and not there"
+    def verify(self, shapes: Table[str, Shape], cores: int) -> None:
+        """Check it against `Network.on_chip` and the ``cores`` of a chip. Raises ValueError."""
+        for name in self.core_of.keys() ^ shapes.keys():
+            lack = "is on no core" if name in shapes else "is mapped and not there"
             raise ValueError(f"place {name} {lack}")
         for name, core in self.core_of.items():
-            if core.shape != places[name].shape:
-                raise ValueError(f"place {name} has shape {places[name].shape}, not {core.shape}")
+            if core.shape != shapes[name]:
+                raise ValueError(f"place {name} has shape {shapes[name]}, not {core.shape}")
             if core.size and not 0 <= core.min() <= core.max() < self.chips * cores:
                 raise ValueError(f"place {name} is on a core that {self.chips} chips do not have")
 
@@ -80,8 +79,3 @@ class Mapping:
             return cls(chips, parts["core"], parts["activity"])
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise refuse("SNN305", f"{path} holds no readable mapping ({error})") from None
-
-
-def on_chip(network: Network) -> tuple[Place, ...]:
-    """The places that need cores: all but the encoders, which are on the host."""
-    return tuple(place for place in network.places.values() if not isinstance(place, Encoder))

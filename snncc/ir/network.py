@@ -10,20 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import networkx as nx
 
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Tensors, loops_together
+from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, is_linear
 from snncc.ir.registers import FixedNeuron, misfits, weight_misfits
-from snncc.ir.shapes import output_shape
-
-if TYPE_CHECKING:
-    from snncc.ir.mapping import Mapping as CoreMapping
-
-Shape = tuple[int, ...]
+from snncc.ir.shapes import Shape, output_shape
 
 
 @dataclass(frozen=True)
@@ -243,6 +239,11 @@ class Network:
     @property
     def readouts(self) -> tuple[Readout, ...]:
         return tuple(p for p in self.places.values() if isinstance(p, Readout))
+
+    @property
+    def on_chip(self) -> dict[str, Shape]:
+        """The shapes of the places that need cores: all but the encoders, which are on the host."""
+        return {p.name: p.shape for p in self.places.values() if not isinstance(p, Encoder)}
 
     @property
     def is_fixed(self) -> bool:

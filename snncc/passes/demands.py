@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from snncc.ir.mapping import on_chip
 from snncc.ir.network import Encoder, Network, Projection
 from snncc.ir.ops import Conv, Dense, Scale
 from snncc.ir.synapses import Reach, reach
@@ -204,12 +203,12 @@ class Structure:
             if not isinstance(network.places[p.source], Encoder)
         )
         given = activity or {}
-        rates = {p.name: given.get(p.name, np.ones(p.shape)) for p in on_chip(network)}
+        rates = {n: given.get(n, np.ones(shape)) for n, shape in network.on_chip.items()}
         return cls(network, chip, wires, rates)
 
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        return {place.name: place.shape for place in on_chip(self.network)}
+        return self.network.on_chip
 
     def into(self, name: str) -> Iterator[Wire]:
         return (wire for wire in self.wires if wire.projection.target == name)

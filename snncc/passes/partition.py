@@ -12,7 +12,6 @@ import numpy as np
 from snncc.diagnostics import Finding
 from snncc.ir.interpreter import Value, run_network
 from snncc.ir.mapping import Mapping as CoreMapping
-from snncc.ir.mapping import on_chip
 from snncc.ir.network import Network, Place, Population
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.bricks import Bricks, cut
@@ -73,7 +72,7 @@ class Partition(Pass):
         if problems:
             return Outcome(form, tuple(problems))
         mapping = CoreMapping(-(-cores.count // chip.cores), cores.of, activity or {})
-        mapping.verify(form, chip.cores)
+        mapping.verify(form.on_chip, chip.cores)
         findings = tuple(_imbalance(cores, self.balance))
         return Outcome(replace(form, mapping=mapping), findings, cores.report)
 
@@ -82,9 +81,9 @@ def rates(network: Network, inputs: Mapping[str, Value]) -> Activity:
     """Spikes a step that each neuron sends on the average over ``inputs``, by place."""
     run = run_network(network, inputs)
     return {
-        place.name: run.spikes[place.name].double().mean((0, 1)).numpy()
-        for place in on_chip(network)
-        if place.name in run.spikes
+        name: run.spikes[name].double().mean((0, 1)).numpy()
+        for name in network.on_chip
+        if name in run.spikes
     }
 
 

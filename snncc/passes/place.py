@@ -45,7 +45,7 @@ class Place(Pass):
         mapping = Mapping(
             before.chips, {n: slots[core] for n, core in renumbered.items()}, before.activity
         )
-        mapping.verify(form, chip.cores)
+        mapping.verify(form.on_chip, chip.cores)
         chosen, random = (
             hops(spikes, mesh, each) for each in (slots, at_random(len(slots), mesh, self.seed))
         )

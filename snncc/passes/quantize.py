@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from snncc.diagnostics import Finding, refuse
-from snncc.ir import fixed
 from snncc.ir.interpreter import (
     Run,
     Value,
+    fixed,
     run_network,
 )
 from snncc.ir.network import (

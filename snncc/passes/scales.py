@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from snncc.ir import fixed
-from snncc.ir.interpreter import TensorStore, Value, fire, project
+from snncc.ir.interpreter import TensorStore, Value, fire, fixed, project
 from snncc.ir.network import Neuron, Population, Projection
 from snncc.ir.ops import Ref
 from snncc.ir.registers import ONE, RANGES, WEIGHTS

@@ -1,10 +1,10 @@
 """What a compiled network runs on: limits of the hardware, each with its source."""
 
 from snncc.diagnostics import refuse
-from snncc.targets.chip import BUILT_IN, Chip, built_in, load_chip
+from snncc.targets.chip import BUILT_IN, Chip, Constant, built_in, load_chip
 from snncc.targets.loihi import LOIHI
 from snncc.targets.reference import REFERENCE
-from snncc.targets.target import Constant, Target
+from snncc.targets.target import Target
 
 __all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "of_chip", "target", "targets"]
 

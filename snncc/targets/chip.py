@@ -21,7 +21,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from snncc.diagnostics import Finding, Location, SnnccError
-from snncc.targets.target import Constant
 
 BUILT_IN = ("loihi1", "loihi2")
 
@@ -32,6 +31,16 @@ _SCALES = {
     "spikes/s": {"spikes/s": 0, "Mspikes/s": 6, "Gspikes/s": 9},
 }
 """Units a file may use, as powers of ten of the unit of the constant."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A number of the hardware and where it is published."""
+
+    name: str
+    value: float
+    unit: str
+    source: str
 
 
 def _constant(unit: str, least: int = 0) -> Any:

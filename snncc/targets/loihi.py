@@ -1,6 +1,7 @@
 """Loihi-class chips, as Intel's Lava runs them."""
 
-from snncc.targets.target import Constant, Target
+from snncc.targets.chip import Constant
+from snncc.targets.target import Target
 
 _DAVIES = "Davies et al., IEEE Micro 38(1), 2018"
 

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from snncc.targets.chip import Chip
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A number of the hardware and where it is published."""
-
-    name: str
-    value: float
-    unit: str
-    source: str
+from snncc.targets.chip import Chip, Constant
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import snncc
-from snncc.ir.mapping import Mapping, on_chip
+from snncc.ir.mapping import Mapping
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,9 @@ def mapping(program, tmp_path_factory):
 
 def spread(network, size=64):
     cores, first = {}, 0
-    for place in on_chip(network):
-        count = int(np.prod(place.shape))
-        cores[place.name] = (first + np.arange(count) // size).reshape(place.shape)
+    for name, shape in network.on_chip.items():
+        count = int(np.prod(shape))
+        cores[name] = (first + np.arange(count) // size).reshape(shape)
         first += -(-count // size)
     return Mapping(1, cores)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snncc.diagnostics import SnnccError
-from snncc.ir.mapping import Mapping, on_chip
+from snncc.ir.mapping import Mapping
 from snncc.ir.text import parse_network
 
 NETWORK = parse_network("""
@@ -55,13 +55,13 @@ def test_a_pickle_is_not_opened(tmp_path):
 
 
 def test_verify_names_the_place():
-    mapping().verify(NETWORK, 4)
-    assert [place.name for place in on_chip(NETWORK)] == ["in", "a", "y"]
+    mapping().verify(NETWORK.on_chip, 4)
+    assert list(NETWORK.on_chip) == ["in", "a", "y"]
     with pytest.raises(ValueError, match="place y is on a core that 1 chips do not have"):
-        mapping(y=[4, 0]).verify(NETWORK, 4)
+        mapping(y=[4, 0]).verify(NETWORK.on_chip, 4)
     with pytest.raises(ValueError, match="place a has shape"):
-        mapping(a=[0]).verify(NETWORK, 4)
+        mapping(a=[0]).verify(NETWORK.on_chip, 4)
     with pytest.raises(ValueError, match="place b is mapped and not there"):
-        mapping(b=[0]).verify(NETWORK, 4)
+        mapping(b=[0]).verify(NETWORK.on_chip, 4)
     with pytest.raises(ValueError, match="place a is on no core"):
-        Mapping(1, {"in": [0, 1], "y": [0, 0]}).verify(NETWORK, 4)
+        Mapping(1, {"in": [0, 1], "y": [0, 0]}).verify(NETWORK.on_chip, 4)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snncc.ir import Neuron, Population, Ref
-from snncc.ir.mapping import Mapping, on_chip
+from snncc.ir.mapping import Mapping
 from snncc.ir.matrix import compose
 from snncc.ir.ops import Conv, Dense
 from snncc.passes.bricks import cut
@@ -42,15 +42,15 @@ def by_brute_force(network, chip, parts):
     neurons, words, lists, axons = np.zeros((4, count), np.int64)
     work, spikes = np.zeros(count), np.zeros((count, count))
     knows = np.zeros((count, count), bool)
-    for place in on_chip(network):
-        for part in of[place.name]:
+    for name, shape in network.on_chip.items():
+        for part in of[name]:
             neurons[part] += 1
-        sends = np.zeros((math.prod(place.shape), count), bool)
-        for p in network.outgoing[place.name]:
+        sends = np.zeros((math.prod(shape), count), bool)
+        for p in network.outgoing[name]:
             for target, source in zip(*np.nonzero(connections(network, p)), strict=True):
                 sends[source, of[p.target][target]] = True
                 work[of[p.target][target]] += 1
-        for source, part in enumerate(of[place.name]):
+        for source, part in enumerate(of[name]):
             axons[part] += sends[source].sum()
             spikes[part] += sends[source]
     for p in network.projections:
@@ -87,7 +87,7 @@ def test_demands_are_those_counted_one_by_one(seed, count, population_axons):
     random = np.random.default_rng(seed)
     channels = tuple(int(n) for n in random.integers(1, 4, 3))
     network, small = convolutions(channels, 4, seed), chip(population_axons=int(population_axons))
-    parts = {p.name: random.integers(0, count, p.shape) for p in on_chip(network)}
+    parts = {n: random.integers(0, count, shape) for n, shape in network.on_chip.items()}
     structure = Structure.of(network, small)
     found = structure.demands(parts)
     counted, work, spikes = by_brute_force(network, small, parts)
@@ -175,7 +175,7 @@ def test_no_core_exceeds_a_limit_and_every_neuron_has_one(changes, seed):
     cores = Cores.found(structure, 1.3)
     assert not cores.problems
     mapping = Mapping(-(-cores.count // small.cores), cores.of)
-    mapping.verify(network, small.cores)
+    mapping.verify(network.on_chip, small.cores)
     held = structure.demands(cores.of)
     assert (held.limited <= limits(small)).all()
     assert held.neurons.min() > 0

@@ -133,7 +133,7 @@ def wire(network: Network, mapping: Mapping, chip: Chip) -> Wiring:
     No synapse is written down: a convolution has one row for each position of its input. Raises
     ValueError where the mapping is not of this network and chip.
     """
-    mapping.verify(network, chip.cores)
+    mapping.verify(network.on_chip, chip.cores)
     mesh = Mesh(chip, mapping.chips)
     on_chip = [p for p in network.places.values() if not isinstance(p, Encoder)]
     number = {place.name: index for index, place in enumerate(on_chip)}

@@ -37,11 +37,11 @@ from snncc.ir.network import (
     Population,
     Projection,
     Readout,
-    Shape,
     Source,
 )  # fmt: skip
 from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape, Scale, Sparse
 from snncc.ir.registers import FixedNeuron, Whole
+from snncc.ir.shapes import Shape
 
 PACKAGE = Path(__file__).parent / "package"
 NEEDED = ("lava", "numpy", "scipy")

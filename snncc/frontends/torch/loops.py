@@ -22,12 +22,13 @@ import torch
 from snncc.diagnostics import refuse
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.neurons import single_step
+from snncc.frontends.torch.tracked import Call, Tracked
 from snncc.ir.graph import Node, Rate, Signal
 from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Op, OverTime, Ref, Spiking
 from snncc.ir.shapes import Shape
 
 if TYPE_CHECKING:
-    from snncc.frontends.torch.recorder import Call, Recorder, Tracked
+    from snncc.frontends.torch.recorder import Recorder
 
 
 class Loop:

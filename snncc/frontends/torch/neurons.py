@@ -15,12 +15,13 @@ from torch import nn
 from snncc.diagnostics import SnnccError
 from snncc.frontends.neurons import NeuronModule, is_registered
 from snncc.frontends.torch.axes import Axes, features
+from snncc.frontends.torch.tracked import Tracked
 from snncc.ir.interpreter import TensorStore, apply, fire_as_written
 from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale
 from snncc.ir.shapes import Shape
 
 if TYPE_CHECKING:
-    from snncc.frontends.torch.recorder import Recorder, Tracked
+    from snncc.frontends.torch.recorder import Recorder
 
 STEPS = 12
 """So many steps a neuron of one step runs to see whether its reading is right."""
@@ -290,8 +291,6 @@ class Neurons:
 
     def show(self, tensor: torch.Tensor) -> None:
         """A membrane is read: from now on it is a node."""
-        from snncc.frontends.torch.recorder import Tracked
-
         recorder, state = self._recorder, self._left.pop(id(tensor))
         signal = recorder.nodes[state.current].signal
         current = Tracked(state.current, state.axes, 0, at=state.at)

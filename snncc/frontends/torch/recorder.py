@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,38 +21,9 @@ from snncc.frontends.torch.axes import BATCH, Axes, Extent, MixedAxes, features
 from snncc.frontends.torch.loops import Loop, together
 from snncc.frontends.torch.neurons import Neurons, joined, spikes_of
 from snncc.frontends.torch.notes import Notes
+from snncc.frontends.torch.tracked import Call, Tracked
 from snncc.ir.graph import Node, Rate, Signal
 from snncc.ir.ops import Constant, Input, Membrane, Number, Op, Ref, Reshape, Spiking, Unread
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """A tensor of the run that depends on the input: the node it is, and its axes.
-
-    ``version`` is the tensor's write counter when it was last seen; ``through_data``: it came
-    from ``.data``, whose writes nobody counts. ``at``: the one step of the node it is, or with
-    ``summed`` the sum over the steps up to this one (see ``loops``).
-    """
-
-    node: str
-    axes: Axes
-    version: int
-    through_data: bool = False
-    at: int | None = None
-    summed: bool = False
-
-
-@dataclass(frozen=True)
-class Call:
-    """One intercepted call: its arguments by name, and what it returned."""
-
-    name: str
-    arguments: Mapping[str, Any]
-    result: Any
-
-    def __getitem__(self, key: str) -> Any:
-        return self.arguments[key]
-
 
 Handler = Callable[["Recorder", Call], Any]
 

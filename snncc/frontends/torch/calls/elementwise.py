@@ -9,7 +9,8 @@ import torch
 
 from snncc.frontends.torch.axes import Axes, MixedAxes, broadcast, features
 from snncc.frontends.torch.calls.table import HANDLERS, emit, on
-from snncc.frontends.torch.recorder import Call, Handler, Recorder
+from snncc.frontends.torch.recorder import Handler, Recorder
+from snncc.frontends.torch.tracked import Call
 from snncc.ir.elementwise import ARITY
 from snncc.ir.ops import Constant, Elementwise, Identity
 

@@ -26,7 +26,8 @@ from snncc.frontends.torch.calls.table import (
     shape_before,
     sizes,
 )  # fmt: skip
-from snncc.frontends.torch.recorder import Call, Recorder, Tracked
+from snncc.frontends.torch.recorder import Recorder
+from snncc.frontends.torch.tracked import Call, Tracked
 from snncc.ir.ops import (
     Broadcast,
     Concat,

@@ -7,7 +7,8 @@ from typing import Literal
 
 from snncc.frontends.torch.axes import MixedAxes, feature_index, features
 from snncc.frontends.torch.calls.table import emit, need_features, on, sizes
-from snncc.frontends.torch.recorder import Call, Recorder
+from snncc.frontends.torch.recorder import Recorder
+from snncc.frontends.torch.tracked import Call
 from snncc.ir.ops import Argmax, Dense, MatMul, OverTime, Permute, Reduce, Scale, Softmax
 
 

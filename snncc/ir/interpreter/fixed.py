@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from snncc.ir import interpreter
 from snncc.ir.graph import Tensors
-from snncc.ir.interpreter import (
+from snncc.ir.interpreter import runs
+from snncc.ir.interpreter.operations import TensorStore, Value
+from snncc.ir.interpreter.runs import (
     Disagreement,
     Run,
-    TensorStore,
-    Value,
     chained,
     encoded,
     feeds_back,
@@ -240,7 +239,7 @@ def fire_loop(
     teachers: Mapping[str, Value],
     keep: bool = False,
 ) -> dict[str, Fired]:
-    """Populations that feed back, as ``interpreter.fire_loop`` has them."""
+    """Populations that feed back, as ``runs.fire_loop`` has them."""
     wraps = dict.fromkeys(names, 0)
     given: dict[str, Value] = {}
     cells: dict[str, FixedCell] = {}
@@ -256,7 +255,7 @@ def fire_loop(
         wraps[projection.target] += wrapping
         return held
 
-    looped = interpreter.fire_loop(network, names, given, bring, cells, teachers)
+    looped = runs.fire_loop(network, names, given, bring, cells, teachers)
     return {name: _fired(s, v, cells[name], wraps[name]) for name, (s, v) in looped.items()}
 
 
@@ -269,7 +268,7 @@ def run_fixed(
     limit: int = 20,
     on_state: Callable[[str, State], object] | None = None,
 ) -> Run:
-    """Run every place of a fixed Network; arguments and result as of ``interpreter.run_network``.
+    """Run every place of a fixed Network; arguments and result as of ``run_network``.
 
     ``disagreements`` give membranes and thresholds in units of weight. ``on_state`` is shown u and
     v of each population after each step, int64 (T, N, *shape), and its name.

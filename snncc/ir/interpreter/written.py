@@ -1,0 +1,77 @@
+"""What a neuron of a Graph means, in its framework's order of work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from snncc.ir.interpreter.operations import TensorStore, Value
+from snncc.ir.ops import Dynamics, Membrane, Ref
+
+
+class Written:
+    """A neuron in its framework's order of work, step after step.
+
+    A call takes the current (N, *features) of a step and returns the spikes, as booleans, and the
+    membrane before its reset; ``v`` is the membrane after it.
+    """
+
+    def __init__(self, op: Dynamics, shape: Sequence[int], store: TensorStore) -> None:
+        self._op = op
+        self._leak, self._threshold = store.number(op.leak), store.number(op.threshold)
+        self._decay = None if op.decay is None else store.number(op.decay)
+        self._current_decay = store.number(op.current_decay)
+        self._integrates = not isinstance(op.leak, Ref) and op.leak == 0
+        self._current: Value | None = None
+        self.v = store.number(op.initial).expand(*shape)
+
+    def _fires(self, v: Value) -> Value:
+        return v > self._threshold if self._op.strict else v >= self._threshold
+
+    def _charged(self, x: Value) -> Value:
+        op, v = self._op, self.v
+        if isinstance(op.current_decay, Ref) or op.current_decay != 0:
+            before = torch.zeros_like(x) if self._current is None else self._current
+            x = self._current = self._current_decay * before + x
+        if self._decay is not None:
+            return self._decay * v + x
+        if self._integrates:
+            return v + x
+        if op.decay_input:
+            return v + (x - (v - op.v_reset)) * self._leak
+        return v - (v - op.v_reset) * self._leak + x
+
+    def __call__(self, x: Value) -> tuple[Value, Value]:
+        op, h = self._op, self._charged(x)
+        late = self._fires(self.v) if op.when != "now" else None
+        if late is not None and op.reset == "hard":
+            h = torch.where(late, op.v_reset, h)
+        elif late is not None and op.reset == "soft":
+            h = h - self._threshold * late.to(h.dtype)
+        s = self._fires(h)
+        self.v = h
+        if op.when == "both":
+            assert late is not None
+            self.v = h - self._threshold * (s.to(h.dtype) - late.to(h.dtype))
+        elif op.when == "now" and op.reset == "hard":
+            self.v = torch.where(s, op.v_reset, h)
+        elif op.when == "now" and op.reset == "soft":
+            self.v = h - self._threshold * s.to(h.dtype)
+        return s, h
+
+    def value(self, x: Value) -> Value:
+        """The spikes of a step, or the membrane that a ``Membrane`` shows."""
+        s, h = self(x)
+        if isinstance(self._op, Membrane):
+            return h if self._op.before else self.v
+        return s.to(x.dtype)
+
+
+def fire_as_written(op: Dynamics, current: Value, store: TensorStore) -> Value:
+    """The spikes or membranes of ``op`` for currents (T, N, *features)."""
+    neuron = Written(op, current.shape[1:], store)
+    values = torch.empty_like(current)
+    for t, x in enumerate(current):
+        values[t] = neuron.value(x)
+    return values

@@ -1,0 +1,53 @@
+"""Imports between modules go one way: no circle, and below a room nothing knows it."""
+
+import ast
+import itertools
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+import snncc
+
+ROOT = Path(snncc.__file__).parent
+BACK = {
+    ("snncc.frontends.torch.loops", "snncc.frontends.torch.recorder"),
+    ("snncc.frontends.torch.neurons", "snncc.frontends.torch.recorder"),
+}
+"""The parts of a recorder know the type of the whole."""
+ROOMS = ("snncc.cli", "snncc.pipeline", "snncc.passes", "snncc.ir", "snncc.diagnostics")
+
+
+def imports() -> nx.DiGraph:
+    modules = {
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in ROOT.rglob("*.py")
+    }
+    arrows = nx.DiGraph()
+    arrows.add_nodes_from(modules)
+    for name, path in modules.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("snncc"):
+                for each in node.names:
+                    within = f"{node.module}.{each.name}"
+                    arrows.add_edge(name, within if within in modules else node.module)
+            elif isinstance(node, ast.Import):
+                arrows.add_edges_from((name, each.name) for each in node.names)
+    return arrows.subgraph(modules).copy()
+
+
+def test_no_circle():
+    arrows = imports()
+    assert set(arrows.edges) >= BACK, "an exception that is none any more"
+    arrows.remove_edges_from(BACK)
+    assert not [sorted(c) for c in nx.strongly_connected_components(arrows) if len(c) > 1]
+
+
+@pytest.mark.parametrize(("above", "below"), list(itertools.pairwise(ROOMS)))
+def test_a_room_does_not_know_those_above_it(above, below):
+    arrows = imports()
+    inside = [name for name in arrows if name == below or name.startswith(f"{below}.")]
+    known = {name for start in inside for name in nx.descendants(arrows, start)}
+    assert not [name for name in known if name == above or name.startswith(f"{above}.")]
