@@ -168,6 +168,8 @@ def summary(program: Program, model: str, folder: Path) -> list[str]:
     machine = find_target(program.target)
     if machine.chip:
         rows += _mapped(about["reports"])
+        assumed, of = len(machine.chip.assumed), len(machine.chip.sources)
+        rows.append(("constants", f"{assumed} of {of} are assumed (snncc targets {machine.name})"))
     elif machine.constants:
         rows.append(("size", _cores(program)))
     if verified := about["verification"]:

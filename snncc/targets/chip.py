@@ -43,6 +43,10 @@ class Constant:
     source: str
 
 
+MOST = 2**31 - 1
+"""The largest count there may be, of cores on a board too: a `Mapping` numbers them in 32 bits."""
+
+
 def _constant(unit: str, least: int = 0) -> Any:
     """A constant of a chip, in ``unit``, no smaller than ``least``."""
     return field(metadata={"unit": unit, "least": least})
@@ -165,6 +169,11 @@ class Chip:
             if not isinstance(value := getattr(self, f.name), str)
         )
 
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """The constants that nobody has published."""
+        return tuple(name for name, text in self.sources.items() if text.startswith("assumed"))
+
 
 CONSTANTS: Mapping[str, Field[Any]] = {f.name: f for f in fields(Chip) if f.metadata}
 """The fields of a chip that are numbers of the hardware, each with "unit" and "least"."""
@@ -193,7 +202,7 @@ def find_chip(name: str) -> Chip:
 def load_chip(path: str | Path) -> Chip:
     """The chip in a user's file. Raises SnnccError (SNN320), with everything that is wrong."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise _refusal(str(path), [f"cannot be read: {error.strerror or error}"]) from None
     except UnicodeDecodeError:
@@ -241,7 +250,18 @@ def parse_chip(text: str, file: str) -> Chip:
             cited[key] = str(sources.get(entry["source"], entry["source"]))
     if said:
         raise _refusal(file, said)
-    return Chip(table["name"], table["title"], **values, sources=MappingProxyType(cited))
+    chip = Chip(table["name"], table["title"], **values, sources=MappingProxyType(cited))
+    if said := list(_contradictions(chip)):
+        raise _refusal(file, said)
+    return chip
+
+
+def _contradictions(chip: Chip) -> Iterator[str]:
+    """What constants that are each fine say together."""
+    if (cores := chip.chips * chip.cores) > MOST:
+        yield f"has a board of {cores:,} cores, chips x tiles x cores, and that is at most {MOST:,}"
+    if chip.barrier_chip_s < chip.barrier_tile_s:
+        yield "has a barrier of a chip that is shorter than that of a tile"
 
 
 def _wrong(key: str, f: Field[Any], entry: object) -> Iterator[str]:
@@ -253,7 +273,7 @@ def _wrong(key: str, f: Field[Any], entry: object) -> Iterator[str]:
     known = _SCALES.get(unit, {unit: 0})
     if "unit" not in entry:
         yield f"gives {key} no unit; it is in {_either(known)}"
-    elif entry["unit"] not in known:
+    elif not isinstance(entry["unit"], str) or entry["unit"] not in known:
         yield f"gives {key} in {entry['unit']!r}, and it is in {_either(known)}"
     source = entry.get("source", "")
     if not isinstance(source, str) or not source.strip():
@@ -275,6 +295,10 @@ def _wrong(key: str, f: Field[Any], entry: object) -> Iterator[str]:
         yield f"has {key} = {value!r}, and that cannot be negative"
     elif value < least:
         yield f"has {key} = {value!r}, and that is at least {least}"
+    elif isinstance(value, int) and value > MOST:
+        yield f"has {key} = {value!r}, and that is at most {MOST}"
+    elif value > 1e30:
+        yield f"has {key} = {value!r}, and that is at most 1e30"
     elif unit == "yes or no" and value > 1:
         yield f"has {key} = {value!r}, and that is 1 or 0"
 

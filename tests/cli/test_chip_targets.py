@@ -66,6 +66,31 @@ def test_a_chip_of_ones_own_goes_into_the_program(run, model, data, tmp_path):
     assert run("targets").stdout.count("synapse_j") == 2
 
 
+@pytest.mark.parametrize("given", [("compile", "-o", "out"), ("check",), ("show",)])
+def test_a_chip_file_with_a_mistake_is_one_sentence(refused, model, tmp_path, given):
+    path = tmp_path / "mine.toml"
+    path.write_text(LOIHI1.replace("neurons = { value = 1024", "neurons = { value = nan"))
+    name, *more = given
+    said = "mine.toml has neurons = nan, and that is no finite number"
+    refused(name, model, "--target", path, *more, said=said)
+    refused("targets", path, said=said)
+    path.unlink()
+    refused(name, model, "--target", path, *more, said="cannot be read: No such file")
+
+
+def test_what_is_assumed_of_a_chip_is_said(run, model, tmp_path):
+    path = chip(tmp_path / "mine.toml", synapse_j=1)
+    text = path.read_text()
+    there = 'synapse_j = { value = 1, unit = "pJ", source = "davies" }'
+    assert there in text
+    path.write_text(text.replace(there, there.replace("davies", "assumed")))
+    result = run("targets", path)
+    assert "synapse_j         1e-12 J (assumed)" in result.stdout
+    assert "11 of 41 constants are assumed, the others have a source" in result.stdout
+    result = run("compile", model, "--target", path, "-o", "out")
+    assert "constants    11 of 41 are assumed (snncc targets" in result.stdout
+
+
 def test_check_says_what_does_not_fit(run, model, tmp_path):
     chip(tmp_path / "mine.toml", fan_in_lists=8, synapse_words=4)
     result = run("check", model, "--target", "mine.toml")

@@ -7,9 +7,11 @@ from dataclasses import fields
 from importlib.resources import files
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from snncc.diagnostics import SnnccError
-from snncc.targets.chip import BUILT_IN, board, built_in, load_chip, parse_chip
+from snncc.diagnostics import Finding, SnnccError
+from snncc.targets.chip import BUILT_IN, CONSTANTS, board, built_in, load_chip, parse_chip
 
 OURS = pytest.mark.parametrize("name", BUILT_IN)
 LOIHI1 = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
@@ -80,6 +82,22 @@ MISTAKES = {
              "has neurons = 0, and that is at least 1"),
     "infinite": (line("tile_j", '{ value = inf, unit = "pJ", source = "davies" }'),
                  "has tile_j = inf, and that is no finite number"),
+    "not a number": (line("tile_j", '{ value = nan, unit = "pJ", source = "davies" }'),
+                     "has tile_j = nan, and that is no finite number"),
+    "true": (line("chips", '{ value = true, unit = "chips", source = "davies" }'),
+             "has chips = True, and that is a number"),
+    "too many": (line("neurons", '{ value = 2147483648, unit = "neurons", source = "davies" }'),
+                 "has neurons = 2147483648, and that is at most 2147483647"),
+    "too much": (line("tile_j", '{ value = 1e31, unit = "pJ", source = "davies" }'),
+                 "has tile_j = 1e+31, and that is at most 1e30"),
+    "board": (line("chips", '{ value = 16777216, unit = "chips", source = "davies" }'),
+              "has a board of 2,147,483,648 cores, chips x tiles x cores, and that is at most"),
+    "barrier": (line("barrier_tile_s", '{ value = 466, unit = "ns", source = "davies" }'),
+                "has a barrier of a chip that is shorter than that of a tile"),
+    "a list": (line("neurons", '[1024, "neurons"]'),
+               "has neurons = [1024, 'neurons'], and a constant is { value = "),
+    "unit no text": (line("tile_j", '{ value = 1, unit = ["pJ"], source = "davies" }'),
+                     "gives tile_j in ['pJ'], and it is in J, mJ"),
     "no value": (line("tile_j", '{ unit = "pJ", source = "davies" }'), "gives tile_j no value"),
     "no unit": (line("tile_j", '{ value = 1, source = "davies" }'),
                 "gives tile_j no unit; it is in J, mJ, uJ, nJ, pJ or fJ"),
@@ -94,6 +112,8 @@ MISTAKES = {
     "yes or no": (line("population_axons", '{ value = 2, unit = "yes or no", source = "x" }'),
                   "has population_axons = 2, and that is 1 or 0"),
     "no name": (line("name", '""'), "needs a name, a text, at its top"),
+    "constants": ('name = "x"\ntitle = "y"\nconstants = 1',
+                  "has constants = 1, and that is a table, [constants]"),
     "sources": (LOIHI1.replace("[sources]", "[sources]\nx = 1"),
                 "has the source x = 1, and a source is a text"),
     "not TOML": ("neurons = = 1", "is not TOML: "),
@@ -108,6 +128,43 @@ def test_every_mistake_has_one_clear_sentence(text, said):
     assert [f.code for f in caught.value.findings] == ["SNN320"] * len(messages)
     assert any(message.startswith("my.toml ") and said in message for message in messages)
     assert caught.value.exit_code == 2
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(list(CONSTANTS)),
+    st.sampled_from(("value", "unit", "source")),
+    st.sampled_from(
+        ["nan", "-inf", "1e400", "-1", "0", "1.5", "1e-400", "true", '"x"', '""', "[]", "{}",
+         "[1]", "{ a = 1 }", "1979-05-27", "99999999999999999999999", '"ns"', r'"a\nb"']
+    ),
+)  # fmt: skip
+def test_whatever_a_constant_holds_is_a_chip_or_a_sentence(key, part, text):
+    there = re.search(rf"(?m)^{key} = .*$", LOIHI1)[0]
+    wrong = re.sub(rf'{part} = ("[^"]*"|[^ ,]+)', lambda _: f"{part} = {text}", there, count=1)
+    refused: tuple[Finding, ...] = ()
+    try:
+        value = getattr(parse_chip(LOIHI1.replace(there, wrong), "my.toml"), key)
+    except SnnccError as error:
+        refused = error.findings
+    for finding in refused:
+        assert finding.makes_unreadable
+        assert finding.message.startswith("my.toml ")
+        assert "\n" not in finding.message
+    assert refused or isinstance(value, str) or 0 <= value <= 1e40
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(LOIHI1.replace('"loihi1"', '"mine"'), encoding="utf-8-sig")
+    assert load_chip(path).name == "mine"
+
+
+def test_what_is_assumed_is_said():
+    assert "chips" not in built_in("loihi1").assumed
+    assert "tile_rows" in built_in("loihi1").assumed
+    mine = parse_chip(line("chips", '{ value = 2, unit = "chips", source = "assumed" }'), "m.toml")
+    assert set(mine.assumed) - set(built_in("loihi1").assumed) == {"chips"}
 
 
 def test_all_mistakes_are_said_at_once():
