@@ -160,7 +160,7 @@ def command(
 
 def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str]:
     """Answers and work, a line a fact."""
-    from snncc.ir.work import CMOS_45NM
+    from snncc.ir.work import CMOS_45NM, WHOLE_45NM
 
     samples = simulation.before.samples
     rows = [f"{what} on {samples} sample{'s' if samples > 1 else ''}, {simulation.backend}"]
@@ -174,6 +174,11 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
     columns = {"before": simulation.before.total, "after": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
+    prices = dict.fromkeys(columns, CMOS_45NM)
+    sources = [f"Energy: {CMOS_45NM.source}"]
+    if simulation.rounding is not None:
+        prices["after"] = WHOLE_45NM
+        sources.append(f"After: {WHOLE_45NM.source}")
 
     def row(title: str, cells: list[str]) -> str:
         return f"  {title:<20}" + "".join(f"{cell:>14}" for cell in cells)
@@ -181,17 +186,18 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
     def per_sample(title: str, number: str) -> str:
         return row(title, [count(getattr(ops, number) / samples) for ops in columns.values()])
 
+    energies = [_joules(prices[name](work) / samples) for name, work in columns.items()]
     rows += [
         "",
         row("a sample", list(columns)),
         per_sample("AC", "ac"),
         per_sample("MAC", "mac"),
         per_sample("neuron updates", "updates"),
-        row("energy of AC, MAC", [_joules(CMOS_45NM(o) / samples) for o in columns.values()]),
+        row("energy of AC, MAC", energies),
         "",
         "  before: as trained, the auxiliary path included; after: as compiled, with its gates and",
         "  relays and the encoders on the host.",
-        f"  Energy: {CMOS_45NM.source}.",
+        *(f"  {line}." for line in sources),
     ]
     if simulation.timing is not None:
         rows += _on_chip(simulation.timing)

@@ -116,6 +116,14 @@ CMOS_45NM = Energy(
     source="0.9 pJ/AC, 4.6 pJ/MAC: 32-bit float in 45 nm CMOS, Horowitz ISSCC 2014",
 )
 
+WHOLE_45NM = Energy(
+    ac=0.1e-12,
+    mac=CMOS_45NM.mac,
+    source="0.1 pJ/AC: 32-bit integer, ibid.; MACs are the encoders', in float",
+)
+"""Of a fixed Network. A membrane of 24 bits takes less than the 32-bit addition that is published.
+"""
+
 
 class NetworkMeter:
     """Counts the work of runs of one Network; the fan-outs are made once."""

@@ -26,15 +26,17 @@ def test_it_prints_accuracy_spikes_work_and_energy(run, program, data):
     assert result.stderr == ""
 
 
-def test_energy_is_that_of_the_operations(run, program, data):
-    table = rows(run("simulate", program, "--input", data).stdout)
+@pytest.mark.parametrize(("bits", "after"), [((), 0.9e-12), (("--weight-bits", "8"), 0.1e-12)])
+def test_energy_is_that_of_the_operations(run, model, data, bits, after):
+    assert run("compile", model, "-o", "out", *bits).exit_code == 0
+    table = rows(run("simulate", "out", "--input", data).stdout)
     cells = table["energy of AC, MAC"].split()[4:]
     scale = {"pJ": 1e-12, "nJ": 1e-9, "µJ": 1e-6}
     joules = [float(cells[i]) * scale[cells[i + 1]] for i in (0, 2)]
     ac = [float(cell.replace(",", "")) for cell in table["AC"].split()[1:]]
     mac = [float(cell.replace(",", "")) for cell in table["MAC"].split()[1:]]
-    for energy, a, m in zip(joules, ac, mac, strict=True):
-        assert energy == pytest.approx(a * 0.9e-12 + m * 4.6e-12, rel=0.01)
+    for energy, a, m, price in zip(joules, ac, mac, (0.9e-12, after), strict=True):
+        assert energy == pytest.approx(a * price + m * 4.6e-12, rel=0.01)
 
 
 def test_a_model_is_compiled_on_the_way(run, model, program, data):
