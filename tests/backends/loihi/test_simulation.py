@@ -304,11 +304,13 @@ def test_a_process_that_hangs_is_stopped_at_the_limit(lava, small):
 
 
 ALONE = """
+import signal
 import sys
 from pathlib import Path
 import torch
 from snncc.backends.loihi.simulation import simulate
 from snncc.ir.text import parse_network
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 folder = Path(sys.argv[1])
 inputs = {"in": torch.zeros(3, 5, 2)}
 simulate(folder, parse_network(Path(sys.argv[2]).read_text()), inputs, timeout=300)
