@@ -174,11 +174,8 @@ def main() -> int:
     ours = {"packet": seconds(packet), "count": seconds(count)}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
-    task = sanafe.job(
-        network, mapping, CHIP, wiring.barrier_s, options.steps,
-        {network.sources[0].name: inputs}, traces=False,
-    )  # fmt: skip
-    found = sanafe.run(task, timeout=1800)
+    given = {network.sources[0].name: inputs}
+    found = sanafe.run(network, mapping, CHIP, given, timeout=1800, traces=False)
     theirs = found["ran_s"] / options.steps
     steps = timings["packet"].steps
     print(f"  a step: {steps.packets_out.sum() / options.steps:,.0f} packets, "

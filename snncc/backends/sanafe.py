@@ -19,7 +19,16 @@ import numpy as np
 from snncc.diagnostics import Finding, SnnccError
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.matrix import compose
-from snncc.ir.network import Network, Neuron, Place, Population, Projection, Source
+from snncc.ir.network import (
+    Encoder,
+    Network,
+    Neuron,
+    Place,
+    Population,
+    Projection,
+    Readout,
+    Source,
+)
 from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape
 from snncc.ir.registers import FixedNeuron
 from snncc.targets.chip import Chip
@@ -152,9 +161,11 @@ def _problems(network: Network, inputs: Mapping[str, np.ndarray]) -> Iterator[Fi
         message = f"the current of {encoder.name} comes from the host, and SANA-FE has no host"
         yield Finding("SNN202", message, node=encoder.name, help="give the network spikes as input")
     for p in network.projections:
-        if p.delay:
-            message = f"the projection {p.source} -> {p.target} has a delay of {p.delay}"
-            yield Finding("SNN202", message, node=p.target, help="export a network without delays")
+        steps, on_host = network.span(p), isinstance(network.places[p.target], Readout)
+        if steps != 1 and not on_host and not isinstance(network.places[p.source], Encoder):
+            message = f"the projection {p.source} -> {p.target} takes {steps} steps, and SANA-FE's 1"
+            help = "compile for a chip file with largest_delay 0: spikes that wait go to relays"
+            yield Finding("SNN202", message, node=p.target, help=help)
     for population in network.populations:
         neuron = population.neuron
         if isinstance(neuron, FixedNeuron):
@@ -209,22 +220,20 @@ def _group(
             own = f", spikes: [{shown}]" if shown else ""
             yield f'        - {index}: {{soma_hw_name: "input[{unit}]"{own}}}'
         return
-    shared = f"      attributes: {{{common}, soma_hw_name: lif, "
-    if not isinstance(place, Population):
-        yield f"{shared}threshold: {NEVER!r}, leak_decay: 0.0}}"
-        yield "      neurons:"
-        yield f"        - 0..{size - 1}: {{}}" if size > 1 else "        - 0: {}"
-        return
-    neuron = place.neuron
-    assert isinstance(neuron, Neuron)
     # It fires above its threshold, and we fire from it on; membranes are whole, there cut to
     # 1/64, which takes back what a soft reset leaves too much.
+    if isinstance(place, Population):
+        neuron, bias = place.neuron, place.neuron.bias
+        threshold = _spread(network, neuron.threshold, place.shape) - 2**-10
+    else:
+        neuron, bias = Neuron(decay=0.0), place.bias if isinstance(place, Readout) else 0.0
+        threshold = np.full(size, NEVER)
     columns = {
-        "threshold": _spread(network, neuron.threshold, place.shape) - 2**-10,
+        "threshold": threshold,
         "leak_decay": _spread(network, neuron.decay, place.shape),
-        "bias": _spread(network, neuron.bias, place.shape),
+        "bias": _spread(network, bias, place.shape),
     }
-    yield f"{shared}reset: 0.0, reset_mode: {neuron.reset}}}"
+    yield f"      attributes: {{{common}, soma_hw_name: lif, reset: 0.0, reset_mode: {neuron.reset}}}"
     yield "      neurons:"
     for run, values in _runs(np.stack(list(columns.values()), 1)):
         own = ", ".join(f"{key}: {value!r}" for key, value in zip(columns, values, strict=True))

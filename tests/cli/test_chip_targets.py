@@ -6,6 +6,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,8 +106,9 @@ def test_a_chip_file_that_is_wrong(refused, run, model, tmp_path):
     refused("compile", model, "--target", "mine.toml", said="that is at least 1")
 
 
-def test_export_writes_the_files_of_sanafe(run, model, data):
-    assert run("compile", model, "--target", "loihi1", "-o", "out").exit_code == 0
+def test_export_writes_the_files_of_sanafe(run, model, data, tmp_path):
+    chip(tmp_path / "mine.toml", largest_delay=0)
+    assert run("compile", model, "--target", "mine.toml", "-o", "out").exit_code == 0
     result = run("export", "--format", "sanafe", "out", "-o", "files", "--input", data)
     assert result.exit_code == 0, result.output
     with open("files/network.yaml") as file:
@@ -117,6 +119,15 @@ def test_export_writes_the_files_of_sanafe(run, model, data):
     assert text.count("# ") == len(mapping.core_of)
     with open("files/architecture.yaml") as file:
         assert "energy_process_spike: 2.36e-11" in file.read()
+
+
+def test_export_refuses_delays(run, model):
+    assert run("compile", model, "--target", "loihi1", "-o", "out").exit_code == 0
+    result = run("export", "--format", "sanafe", "out", "-o", "files")
+    assert result.exit_code == 1
+    assert "the projection stem_sn -> stages.0.0.gate.sub takes 3 steps" in result.stderr
+    assert "compile for a chip file with largest_delay 0" in result.stderr
+    assert not Path("files").exists()
 
 
 def test_export_needs_a_program_with_cores(refused, program):

@@ -10,10 +10,8 @@ It replays the spikes of a functional run; it computes no membrane. What it assu
 - *Network.* XY routing, east-west first. A packet enters a link when it has arrived, the link has
   passed on the one before (1 / ``link_spikes_s``) and the buffer behind it has room
   (``buffer_spikes``); it is there ``hop_*_s`` later. It leaves that buffer when the next link or
-  the target core takes it in, and a core has an inbox as deep. Packets are served in the order in
-  which they were ready to be sent, the oldest first; one that is there earlier takes its turn
-  earlier where it is done before the older one comes. (With one sender that is first come, first
-  served, to the nanosecond. With several the step of a jammed mesh was up to a quarter shorter.)
+  the target core takes it in, and a core has an inbox as deep. Links and cores serve first come,
+  first served; a buffer is a queue, in which a packet waits for those before it, wherever they go.
 - *Core, receiving.* One packet at a time: ``tile_s`` through the port of the tile, ``axon_in_s``,
   ``synapse_s`` for each of its synapses in that core. Sending and receiving go on side by side.
 - *Barrier.* A step ends when the last core has sent and worked off all, and then takes

@@ -125,6 +125,40 @@ def tally(
                 layer_events_in[s, layer_place[e]] += count * layer_events[e]
 
 
+@njit(inline="always")
+def _push(heap, count, item):
+    """Add ``item`` to a heap, from index 1 on, of ``count``."""
+    node = count + 1
+    while node > 1 and heap[node >> 1] > item:
+        heap[node] = heap[node >> 1]
+        node >>= 1
+    heap[node] = item
+
+
+@njit(inline="always")
+def _drop(heap, count):
+    """Take the first item away; ``count`` are left."""
+    node, down = 1, 2
+    while down < count:
+        down += heap[down + 1] < heap[down]
+        heap[node] = heap[down]
+        node = down
+        down = 2 * node
+    if down == count:
+        heap[node] = heap[down]
+        node = down
+    item = heap[count + 1]
+    while node > 1 and heap[node >> 1] > item:
+        heap[node] = heap[node >> 1]
+        node >>= 1
+    heap[node] = item
+
+
+_NONE = np.uint32(2**32 - 1)
+_HOP, _STOP, _ENTRY = 0, 1, 2  # of a packet, as uint32
+_READY, _THERE = 2, 3  # as float64
+
+
 @_jit
 def deliver(
     flags, begin, lag, updates, order, run_start, run_place, core_start, row, group, row_start,
@@ -138,38 +172,50 @@ def deliver(
     when it has worked off its last packet, and waited, how long its packets stood ready before a
     link or core took them; (L,) link_waited, how long packets stood before a link and behind it;
     (2,) latency, the sum and the longest time from ready to worked off.
+
+    Event by event. A node is a link, the inbox of a core or its sender, in this order. Links and
+    inboxes are queues with room for ``depth`` packets; the first packet of a link and the packet
+    of a sender ask for the node that is next on their way, and wait there in the order in which
+    they asked. An event is the number of its node: the first packet of a link has come, a core has
+    worked off a packet, a sender has made one; or of a link behind the senders: it is free again.
+    Of events at the same time the lower number is first, and what follows from one is done before
+    the next.
     """
     steps, cores = ends.shape
-    size = 1
-    while size < cores:
-        size *= 2
-    far = np.inf
-    key = np.empty(2 * size, np.float64)
-    who = np.empty(2 * size, np.int32)
-    # Of each link and each core: when it is free, and when its last packets left its buffer; and
-    # the last time it stands idle before that, waiting for a packet on its way.
-    nowhere = len(link_ns)
-    link_free = np.empty((nowhere + 1, 1 + depth), np.float64)
-    link_idle = np.empty((nowhere, 2), np.float64)
-    link_turn = np.empty(nowhere, np.int64)
-    core_free = np.empty((cores, 1 + depth), np.float64)
-    core_idle = np.empty((cores, 2), np.float64)
-    core_turn = np.empty(cores, np.int64)
+    inboxes = len(link_ns)
+    senders = inboxes + cores
+    frees = senders + cores
+    # The heap holds times as their bits, in order because none is negative, with the number of the
+    # event in place of the last of them.
+    when = np.empty(frees + inboxes, np.float64)
+    bits = when.view(np.int64)
+    heap = np.empty(len(when) + 2, np.int64)
+    mask = 1
+    while mask < len(when):
+        mask *= 2
+    mask -= 1
+    held = np.empty(senders, np.int64)
+    first = np.empty(senders, np.int64)  # where in its ring the queue begins
+    waits = np.empty((senders, 2), np.uint32)  # the first node that waits for this, and the last
+    after = np.empty(frees, np.uint32)  # the node that waits behind this one
+    listed = np.empty(senders, np.bool_)
+    serve = np.empty(mask + 1, np.uint32)  # nodes that may take a packet in now, a ring
+    busy = np.empty(cores, np.bool_)
+    free = np.empty(inboxes, np.float64)
+    armed = np.empty(inboxes, np.bool_)  # whether the event that it is free is on its way
+    packet = np.empty((senders, depth, 4), np.float64)
+    part = packet.view(np.uint32)
     gap = np.empty(most, np.float64)
-    sender = np.empty(most, np.int32)
+    sender = np.empty(most, np.uint32)
     at = np.empty(cores + 1, np.int64)
     send = np.empty(cores, np.int64)
-    entry = np.empty(cores, np.int64)
-    stop = np.empty(cores, np.int64)
+    entry = np.empty(cores, np.uint32)
+    stop = np.empty(cores, np.uint32)
     way_of = np.empty(cores, np.int64)
     tail = np.empty(cores, np.float64)
+    total = 0.0
+    longest = 0.0
     for s in range(steps):
-        link_free[:] = 0.0
-        link_idle[:] = 0.0
-        link_turn[:] = 1
-        core_free[:] = 0.0
-        core_idle[:] = 0.0
-        core_turn[:] = 1
         many = 0
         for c in range(cores):
             at[c] = many
@@ -182,10 +228,10 @@ def deliver(
                 if r < 0 or r >= len(flags):
                     passed += off * (run_start[u + 1] - run_start[u])
                     continue
-                now = flags[r]
+                now_flags = flags[r]
                 for k in range(run_start[u], run_start[u + 1]):
                     i = order[k]
-                    flag = now[i]
+                    flag = now_flags[i]
                     passed += on if flag & np.uint8(1) else off
                     if flag > np.uint8(1) and row[i] >= 0:
                         for _ in range(flag >> np.uint8(1)):
@@ -195,105 +241,165 @@ def deliver(
                             passed = 0.0
             tail[c] = passed
         at[cores] = many
-        for c in range(size):
-            key[size + c] = far
-            who[size + c] = c
-            if c < cores:
-                ends[s, c] = tail[c]
-                if at[c] < at[c + 1]:
-                    i = sender[at[c]]
-                    send[c] = at[c]
-                    entry[c] = row_start[row[i]]
-                    stop[c] = row_start[row[i] + 1]
-                    way_of[c] = path_of_group[group[i]] - entry[c]
-                    key[size + c] = gap[at[c]] + out_ns
-        for node in range(size - 1, 0, -1):
-            left = 2 * node if key[2 * node] <= key[2 * node + 1] else 2 * node + 1
-            key[node] = key[left]
-            who[node] = who[left]
-        while many > 0 and key[1] < far:
-            ready = key[1]
-            c = who[1]
-            e = entry[c]
-            to = entry_core[e]
-            way = path[way_of[c] + e]
-            t = ready
-            sent = ready
-            behind = nowhere
-            turn_behind = 0
-            first_link = path_start[way]
-            for k in range(first_link, path_start[way + 1]):
-                link = links[k]
-                enter = max(t, link_idle[link, 0])
-                if enter + slot_ns <= link_idle[link, 1]:
-                    link_idle[link, 0] = enter + slot_ns
-                    link_free[behind, turn_behind] = enter
-                    behind = nowhere
-                else:
-                    turn = link_turn[link]
-                    enter = max(link_free[link, 0], link_free[link, turn])
-                    if t > enter:
-                        link_idle[link, 0] = enter
-                        link_idle[link, 1] = t
-                        enter = t
-                    link_free[behind, turn_behind] = enter
-                    link_free[link, 0] = enter + slot_ns
-                    link_turn[link] = turn + 1 if turn < depth else 1
-                    behind = link
-                    turn_behind = turn
-                link_waited[link] += enter - t
-                sent = enter if k == first_link else sent
-                t = enter + link_ns[link]
-            work = entry_ns[e]
-            enter = t
-            begins = max(t, core_idle[to, 0])
-            if begins + work <= core_idle[to, 1]:
-                core_idle[to, 0] = begins + work
-            else:
-                turn = core_turn[to]
-                free = core_free[to, 0]
-                enter = max(t, core_free[to, turn])
-                begins = max(enter, free)
-                if begins > free:
-                    core_idle[to, 0] = free
-                    core_idle[to, 1] = begins
-                core_free[to, 0] = begins + work
-                core_free[to, turn] = begins
-                core_turn[to] = turn + 1 if turn < depth else 1
-            link_free[behind, turn_behind] = enter
-            done = begins + work
-            if first_link == path_start[way + 1]:
-                sent = enter
-            else:
-                link_waited[links[path_start[way + 1] - 1]] += enter - t
-            waited[s, c] += sent - ready
-            latency[0] += done - ready
-            latency[1] = max(latency[1], done - ready)
-            e += 1
-            if e < stop[c]:
-                entry[c] = e
-                key[size + c] = sent + out_ns
-            elif send[c] + 1 < at[c + 1]:
-                send[c] += 1
-                i = sender[send[c]]
+        held[:] = 0
+        first[:] = 0
+        waits[:] = _NONE
+        listed[:] = False
+        busy[:] = False
+        free[:] = 0.0
+        armed[:] = False
+        count = 0
+        for c in range(cores):
+            ends[s, c] = tail[c]
+            if at[c] < at[c + 1]:
+                send[c] = at[c]
+                i = sender[at[c]]
                 entry[c] = row_start[row[i]]
                 stop[c] = row_start[row[i] + 1]
                 way_of[c] = path_of_group[group[i]] - entry[c]
-                key[size + c] = sent + gap[send[c]] + out_ns
+                node = senders + c
+                when[node] = gap[at[c]] + out_ns
+                _push(heap, count, bits[node] & ~mask | node)
+                count += 1
+        while count > 0:
+            event = np.uint32(heap[1] & mask)
+            now = when[event]
+            count -= 1
+            _drop(heap, count)
+            begins = _NONE  # an inbox whose core begins with the next packet
+            asks = _NONE  # a node whose first packet asks for the next
+            done = 0
+            listing = 0
+            if event >= frees:
+                armed[event - frees] = False
+                listed[event - frees] = True
+                serve[0] = event - frees
+                listing = 1
+            elif event >= senders or event < inboxes:
+                asks = event
             else:
-                key[size + c] = far
-                ends[s, c] = sent + tail[c]
-            node = size + c
-            first_key = key[node]
-            first_who = who[node]
-            while node > 1:
-                other_key = key[node ^ 1]
-                other_who = who[node ^ 1]
-                earlier = other_key < first_key
-                first_key = other_key if earlier else first_key
-                first_who = other_who if earlier else first_who
-                node >>= 1
-                key[node] = first_key
-                who[node] = first_who
-        for c in range(cores):
-            finish[s, c] = core_free[c, 0]
+                finish[s, event - inboxes] = now
+                if held[event] > 0:
+                    begins = event
+                else:
+                    busy[event - inboxes] = False
+            while True:
+                if begins != _NONE:
+                    p = first[begins]
+                    first[begins] = p + 1 if p + 1 < depth else 0
+                    held[begins] -= 1
+                    busy[begins - inboxes] = True
+                    over = now + entry_ns[part[begins, p, _ENTRY]]
+                    total += over - packet[begins, p, _READY]
+                    longest = max(longest, over - packet[begins, p, _READY])
+                    when[begins] = over
+                    _push(heap, count, bits[begins] & ~mask | np.int64(begins))
+                    count += 1
+                    if waits[begins, 0] != _NONE and not listed[begins]:
+                        listed[begins] = True
+                        serve[listing & mask] = begins
+                        listing += 1
+                    begins = _NONE
+                if asks != _NONE:
+                    if asks < inboxes:
+                        p = first[asks]
+                        e, k = part[asks, p, _ENTRY], part[asks, p, _HOP]
+                        k_stop = part[asks, p, _STOP]
+                    else:
+                        e = entry[asks - senders]
+                        way = path[way_of[asks - senders] + e]
+                        k, k_stop = path_start[way], path_start[way + 1]
+                    to = links[k] if k < k_stop else np.uint32(inboxes + entry_core[e])
+                    after[asks] = _NONE
+                    if waits[to, 0] != _NONE:
+                        after[waits[to, 1]] = asks
+                    else:
+                        waits[to, 0] = asks
+                        if held[to] < depth and not listed[to]:
+                            listed[to] = True
+                            serve[listing & mask] = to
+                            listing += 1
+                    waits[to, 1] = asks
+                    asks = _NONE
+                if done == listing:
+                    break
+                to = serve[done & mask]
+                node = waits[to, 0]
+                blocked = node == _NONE or held[to] >= depth
+                if not blocked and to < inboxes and free[to] > now:
+                    blocked = True
+                    again = frees + to
+                    if not armed[to]:
+                        armed[to] = True
+                        when[again] = free[to]
+                        _push(heap, count, bits[again] & ~mask | again)
+                        count += 1
+                if blocked:
+                    listed[to] = False
+                    done += 1
+                    continue
+                # The first packet of ``node`` goes to the node ``to``, to the place ``q`` of its ring.
+                waits[to, 0] = after[node]
+                q = first[to] + held[to]
+                q -= depth if q >= depth else 0
+                if node < inboxes:
+                    p = first[node]
+                    behind = p + 1 if p + 1 < depth else 0
+                    first[node] = behind
+                    held[node] -= 1
+                    for field in range(3):
+                        part[to, q, field] = part[node, p, field]
+                    packet[to, q, _READY] = packet[node, p, _READY]
+                    link_waited[to if to < inboxes else node] += now - packet[node, p, _THERE]
+                    if held[node] > 0:
+                        if packet[node, behind, _THERE] <= now:
+                            asks = node
+                        else:
+                            when[node] = packet[node, behind, _THERE]
+                            _push(heap, count, bits[node] & ~mask | np.int64(node))
+                            count += 1
+                    if waits[node, 0] != _NONE and not listed[node]:
+                        listed[node] = True
+                        serve[listing & mask] = node
+                        listing += 1
+                else:
+                    c = node - senders
+                    e = entry[c]
+                    way = path[way_of[c] + e]
+                    part[to, q, _ENTRY] = e
+                    part[to, q, _HOP] = path_start[way]
+                    part[to, q, _STOP] = path_start[way + 1]
+                    packet[to, q, _READY] = when[node]
+                    waited[s, c] += now - when[node]
+                    if to < inboxes:
+                        link_waited[to] += now - when[node]
+                    when[node] = now + out_ns
+                    more = True
+                    if e + 1 < stop[c]:
+                        entry[c] = e + 1
+                    elif send[c] + 1 < at[c + 1]:
+                        send[c] += 1
+                        i = sender[send[c]]
+                        entry[c] = row_start[row[i]]
+                        stop[c] = row_start[row[i] + 1]
+                        way_of[c] = path_of_group[group[i]] - entry[c]
+                        when[node] += gap[send[c]]
+                    else:
+                        ends[s, c] = now + tail[c]
+                        more = False
+                    if more:
+                        _push(heap, count, bits[node] & ~mask | np.int64(node))
+                        count += 1
+                held[to] += 1
+                if to < inboxes:
+                    free[to] = now + slot_ns
+                    part[to, q, _HOP] += np.uint32(1)
+                    packet[to, q, _THERE] = now + link_ns[to]
+                    if held[to] == 1:
+                        when[to] = now + link_ns[to]
+                        _push(heap, count, bits[to] & ~mask | np.int64(to))
+                        count += 1
+                elif not busy[to - inboxes]:
+                    begins = to
+    latency[0] += total
+    latency[1] = max(latency[1], longest)

@@ -13,6 +13,7 @@ import numpy as np
 from snncc.backends.cycle import kernels
 from snncc.backends.cycle.wiring import Place, Wiring
 from snncc.diagnostics import refuse
+from snncc.targets.chip import Chip
 from snncc.targets.mesh import EAST, SOUTH
 
 Level = Literal["count", "packet"]
@@ -186,15 +187,18 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
              for name in ("ends", "finish", "waited")}  # fmt: skip
     link_waited, latency = np.zeros(wiring.mesh.links), np.zeros(2)
     if level == "packet":
+        used, links = np.unique(wiring.links, return_inverse=True)
+        used_waited = np.zeros(len(used))
+        packets = int(counts["packets_out"].sum(1).max(initial=1))
         kernels.deliver(
             rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
             wiring.core_start, wiring.row, wiring.group, wiring.row_start, wiring.entry_core,
-            entry_ns(wiring), wiring.path_of_group, wiring.path, wiring.path_start, wiring.links,
-            link_ns(wiring), 1e9 / chip.link_spikes_s, chip.neuron_active_s * 1e9,
-            chip.neuron_inactive_s * 1e9, chip.axon_out_s * 1e9, chip.buffer_spikes,
+            entry_ns(wiring), wiring.path_of_group, wiring.path, wiring.path_start,
+            links.astype(np.uint32), link_ns(wiring)[used], *sending_ns(chip), min(chip.buffer_spikes, packets),
             int(counts["layer_spikes"].sum(1).max(initial=0)),
-            *times.values(), link_waited, latency,
+            *times.values(), used_waited, latency,
         )  # fmt: skip
+        link_waited[used] = used_waited
     return Steps(
         **counts,
         **times,
@@ -204,10 +208,21 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
     )
 
 
+def nanoseconds(seconds: np.ndarray) -> np.ndarray:
+    """In whole 2^-30 ns: sums are exact, and what happens at the same time has the same number."""
+    return np.rint(np.asarray(seconds) * 1e9 * 2**30) / 2**30
+
+
+def sending_ns(chip: Chip) -> np.ndarray:
+    """What a link takes between two packets, an active and an inactive neuron, and axon-out."""
+    seconds = [chip.neuron_active_s, chip.neuron_inactive_s, chip.axon_out_s]
+    return nanoseconds(np.array([1 / chip.link_spikes_s, *seconds]))
+
+
 def entry_ns(wiring: Wiring) -> np.ndarray:
     """How long the packet of each entry keeps its target: tile port, axon-in and synapses."""
     chip = wiring.chip
-    return (chip.tile_s + chip.axon_in_s + chip.synapse_s * wiring.entry_events) * 1e9
+    return nanoseconds(chip.tile_s + chip.axon_in_s + chip.synapse_s * wiring.entry_events)
 
 
 def link_kinds(wiring: Wiring) -> np.ndarray:
@@ -226,7 +241,8 @@ def link_kinds(wiring: Wiring) -> np.ndarray:
 def link_ns(wiring: Wiring) -> np.ndarray:
     """(L,) how long a packet is on each link."""
     chip = wiring.chip
-    return np.array([chip.hop_ew_s, chip.hop_ns_s, chip.hop_chip_s])[link_kinds(wiring)] * 1e9
+    hops = nanoseconds(np.array([chip.hop_ew_s, chip.hop_ns_s, chip.hop_chip_s]))
+    return hops[link_kinds(wiring)]
 
 
 def _loads(wiring: Wiring, group_spikes: np.ndarray) -> np.ndarray:

@@ -1,21 +1,18 @@
 """One step of a chip event by event, every link and core first come, first served.
 
-Slow and plain: the model of `snncc.backends.cycle` but for the order in which links and cores
-serve packets of different cores.
+Slow and plain: what `snncc.backends.cycle` assumes, with queues that are queues.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from itertools import count
 
-from snncc.backends.cycle.replay import entry_ns, link_ns
-
+from snncc.backends.cycle.replay import entry_ns, link_ns, sending_ns
 
 def packets(w, rows, step):
     """By core: (gap since the last packet, resources on the way, work at the end) and the tail."""
-    chip, work = w.chip, entry_ns(w)
+    work, (_, active, inactive, axon_out) = entry_ns(w), sending_ns(w.chip)
     for core in range(len(w.cores)):
         passed, mine = 0.0, deque()
         for run in range(w.core_start[core], w.core_start[core + 1]):
@@ -24,7 +21,7 @@ def packets(w, rows, step):
             for i in w.order[w.run_start[run] : w.run_start[run + 1]]:
                 flag = int(rows[r, i]) if 0 <= r < len(rows) else 0
                 if place.updates:
-                    passed += (chip.neuron_active_s if flag & 1 else chip.neuron_inactive_s) * 1e9
+                    passed += active if flag & 1 else inactive
                 if w.row[i] < 0:
                     continue
                 entries = range(w.row_start[w.row[i]], w.row_start[w.row[i] + 1])
@@ -33,90 +30,113 @@ def packets(w, rows, step):
                         path = w.path[at]
                         links = w.links[w.path_start[path] : w.path_start[path + 1]].tolist()
                         way = [*(("link", k) for k in links), ("core", int(w.entry_core[entry]))]
-                        mine.append((passed + chip.axon_out_s * 1e9, way, work[entry]))
+                        mine.append((passed + axon_out, way, work[entry]))
                         passed = 0.0
         yield mine, passed
 
 
 class Chip:
-    """Queues and events of one step."""
+    """Queues and events of one step.
+
+    A node is ("link", k), ("core", c), the inbox of a core, or ("sender", c). Events are (time,
+    kind, number): ties go by kind, then number.
+    """
+
+    KINDS = ("link", "core", "sender", "free")
 
     def __init__(self, w, rows, step):
-        self.depth, self.slot = w.chip.buffer_spikes, 1e9 / w.chip.link_spikes_s
+        self.depth, self.slot = w.chip.buffer_spikes, sending_ns(w.chip)[0]
         self.delay = link_ns(w)
         self.sends, self.tails = zip(*packets(w, rows, step), strict=True)
         self.queue, self.waiting = defaultdict(deque), defaultdict(deque)
-        self.held, self.free, self.busy, self.armed = (
-            defaultdict(int),
-            defaultdict(float),
-            set(),
-            set(),
-        )
-        self.events, self.number, self.last = [], count(), 0.0
+        self.held, self.free = defaultdict(int), defaultdict(float)
+        self.busy, self.armed = set(), set()
+        self.events, self.serving = [], deque()
+        cores = range(len(self.sends))
+        self.ends, self.finish, self.waited = ([0.0 for _ in cores] for _ in range(3))
 
     def run(self) -> float:
         """When the last core is done, in nanoseconds."""
         for core in range(len(self.sends)):
-            self.next_of(core, 0.0)
+            self.make(core, 0.0)
         while self.events:
-            now, _, what, where, packet = heapq.heappop(self.events)
-            if what == "comes":
-                self.queue[where].append(packet)
-                if len(self.queue[where]) == 1:
-                    self.ask(where, now)
-            elif what == "free":
-                self.armed.discard(where)
-                self.serve(where, now)
+            now, kind, number = heapq.heappop(self.events)
+            node = (self.KINDS[kind], number)
+            if node[0] == "free":
+                self.armed.discard(number)
+                self.list(("link", number))
+            elif node[0] == "core":
+                self.finish[number] = now
+                self.busy.discard(node)
+                self.begin(node, now)
             else:
-                self.busy.discard(where)
-                self.last = max(self.last, now)
-                if self.queue[where]:
-                    self.work(where, now)
-        return self.last
+                self.ask(node)
+            while self.serving:
+                self.serve(self.serving[0], now)
+                self.serving.popleft()
+        return max(*self.ends, *self.finish)
 
-    def at(self, time, what, where, packet=None):
-        heapq.heappush(self.events, (time, next(self.number), what, where, packet))
+    def at(self, time, kind, number):
+        heapq.heappush(self.events, (time, self.KINDS.index(kind), number))
 
-    def next_of(self, core, now):
+    def make(self, core, now):
+        """The next packet of a core, or the updates after the last."""
         if self.sends[core]:
             gap, way, work = self.sends[core].popleft()
-            self.at(now + gap, "comes", ("sender", core), (way, work))
+            self.queue["sender", core].append((now + gap, way, work))
+            self.at(now + gap, "sender", core)
         else:
-            self.last = max(self.last, now + self.tails[core])
+            self.ends[core] = now + self.tails[core]
 
-    def ask(self, queue, now):
-        to = self.queue[queue][0][0][0]
-        self.waiting[to].append(queue)
-        self.serve(to, now)
+    def ask(self, node):
+        """The first packet of a node waits for the next on its way."""
+        to = self.queue[node][0][1][0]
+        self.waiting[to].append(node)
+        if len(self.waiting[to]) == 1 and self.held[to] < self.depth:
+            self.list(to)
+
+    def list(self, node):
+        if self.waiting[node] and node not in self.serving:
+            self.serving.append(node)
 
     def serve(self, to, now):
+        """Take in what waits, while there is room and the link is free."""
         while self.waiting[to] and self.held[to] < self.depth:
-            if to[0] == "link" and self.free[to] > now:
-                if to not in self.armed:
-                    self.armed.add(to)
-                    self.at(self.free[to], "free", to)
+            if self.free[to] > now:
+                if to[1] not in self.armed:
+                    self.armed.add(to[1])
+                    self.at(self.free[to], "free", to[1])
                 return
-            queue = self.waiting[to].popleft()
-            (_, *way), work = self.queue[queue].popleft()
+            node = self.waiting[to].popleft()
+            since, (_, *way), work = self.queue[node].popleft()
             self.held[to] += 1
             if to[0] == "link":
                 self.free[to] = now + self.slot
-                self.at(now + self.delay[to[1]], "comes", to, (way, work))
+                self.queue[to].append((now + self.delay[to[1]], way, work))
+                if len(self.queue[to]) == 1:
+                    self.at(now + self.delay[to[1]], "link", to[1])
             else:
-                self.queue[to].append((way, work))
-            if queue[0] == "sender":
-                self.next_of(queue[1], now)
+                self.queue[to].append((now, way, work))
+            if node[0] == "sender":
+                self.waited[node[1]] += now - since
+                self.make(node[1], now)
             else:
-                self.held[queue] -= 1
-                if self.queue[queue]:
-                    self.ask(queue, now)
-                self.serve(queue, now)
+                self.held[node] -= 1
+                self.list(node)
             if to[0] == "core" and to not in self.busy:
-                self.work(to, now)
+                self.begin(to, now)
+            if node[0] == "link" and self.queue[node]:
+                comes = self.queue[node][0][0]
+                if comes <= now:
+                    self.ask(node)
+                else:
+                    self.at(comes, "link", node[1])
 
-    def work(self, core, now):
-        _, work = self.queue[core].popleft()
-        self.busy.add(core)
-        self.held[core] -= 1
-        self.at(now + work, "done", core)
-        self.serve(core, now)
+    def begin(self, core, now):
+        """Work on the next packet of the inbox."""
+        if self.queue[core]:
+            _, _, work = self.queue[core].popleft()
+            self.busy.add(core)
+            self.held[core] -= 1
+            self.at(now + work, "core", core[1])
+            self.list(core)
