@@ -48,9 +48,9 @@ def export(
     """Write both files into ``folder``, which is made if it is missing.
 
     ``inputs`` (T, *shape) by source are spikes; without them sources are silent. Raises SnnccError
-    (SNN201, SNN202) for neurons and connections that SANA-FE does not have.
+    (SNN201, SNN202) for neurons, connections and ways between chips that SANA-FE does not have.
     """
-    problems = tuple(_problems(network, inputs or {}))
+    problems = (*_problems(network, inputs or {}), *_between_chips(chip, mapping.chips))
     if problems:
         raise SnnccError(problems)
     mapping.verify(network.on_chip, chip.cores)
@@ -163,7 +163,7 @@ def _problems(network: Network, inputs: Mapping[str, np.ndarray]) -> Iterator[Fi
     for p in network.projections:
         steps, on_host = network.span(p), isinstance(network.places[p.target], Readout)
         if steps != 1 and not on_host and not isinstance(network.places[p.source], Encoder):
-            message = f"the projection {p.source} -> {p.target} takes {steps} steps, and SANA-FE's 1"
+            message = f"the projection {p.source} -> {p.target} takes {steps} steps, not 1"
             help = "compile for a chip file with largest_delay 0: spikes that wait go to relays"
             yield Finding("SNN202", message, node=p.target, help=help)
     for population in network.populations:
@@ -183,6 +183,14 @@ def _problems(network: Network, inputs: Mapping[str, np.ndarray]) -> Iterator[Fi
         if not np.isin(spikes, (0, 1)).all():
             message = f"{name} has counts, and a spike of SANA-FE carries no number"
             yield Finding("SNN202", message, node=name, help="make the input binary")
+
+
+def _between_chips(chip: Chip, chips: int) -> Iterator[Finding]:
+    within = {(chip.hop_ew_j, chip.hop_ew_s), (chip.hop_ns_j, chip.hop_ns_s)}
+    if chips > 1 and within != {(chip.hop_chip_j, chip.hop_chip_s)}:
+        message = f"the network lies on {chips} chips, and all hops of SANA-FE cost the same"
+        help = "compile for a chip file with more tiles, or with hop_ew, hop_ns and hop_chip alike"
+        yield Finding("SNN202", message, help=help)
 
 
 def _lines(
@@ -223,7 +231,9 @@ def _group(
     # It fires above its threshold, and we fire from it on; membranes are whole, there cut to
     # 1/64, which takes back what a soft reset leaves too much.
     if isinstance(place, Population):
-        neuron, bias = place.neuron, place.neuron.bias
+        neuron = place.neuron
+        assert isinstance(neuron, Neuron)
+        bias = neuron.bias
         threshold = _spread(network, neuron.threshold, place.shape) - 2**-10
     else:
         neuron, bias = Neuron(decay=0.0), place.bias if isinstance(place, Readout) else 0.0
@@ -233,7 +243,8 @@ def _group(
         "leak_decay": _spread(network, neuron.decay, place.shape),
         "bias": _spread(network, bias, place.shape),
     }
-    yield f"      attributes: {{{common}, soma_hw_name: lif, reset: 0.0, reset_mode: {neuron.reset}}}"
+    soma = f"soma_hw_name: lif, reset: 0.0, reset_mode: {neuron.reset}"
+    yield f"      attributes: {{{common}, {soma}}}"
     yield "      neurons:"
     for run, values in _runs(np.stack(list(columns.values()), 1)):
         own = ", ".join(f"{key}: {value!r}" for key, value in zip(columns, values, strict=True))

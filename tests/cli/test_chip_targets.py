@@ -130,6 +130,17 @@ def test_export_refuses_delays(run, model):
     assert not Path("files").exists()
 
 
+def test_export_refuses_hops_between_chips_that_cost_more(run, model, tmp_path):
+    one_tile = {"tile_columns": 1, "tile_rows": 1, "neurons": 100, "largest_delay": 0}
+    alike = {f"hop_{way}_{unit}": 5 for way in ("ew", "ns", "chip") for unit in "sj"}
+    for hops, code in ((alike, 0), (alike | {"hop_chip_j": 6}, 1)):
+        chip(tmp_path / "mine.toml", **one_tile, **hops)
+        assert run("compile", model, "--target", "mine.toml", "-o", "out").exit_code == 0
+        result = run("export", "--format", "sanafe", "out", "-o", "files")
+        assert result.exit_code == code, result.output
+    assert "chips, and all hops of SANA-FE cost the same" in result.stderr
+
+
 def test_export_needs_a_program_with_cores(refused, program):
     refused(
         "export", "--format", "sanafe", program, "-o", "files",

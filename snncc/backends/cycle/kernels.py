@@ -338,7 +338,7 @@ def deliver(
                     listed[to] = False
                     done += 1
                     continue
-                # The first packet of ``node`` goes to the node ``to``, to the place ``q`` of its ring.
+                # The first packet of ``node`` goes to ``to``, to the place ``q`` of its ring.
                 waits[to, 0] = after[node]
                 q = first[to] + held[to]
                 q -= depth if q >= depth else 0

@@ -194,8 +194,8 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
             rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
             wiring.core_start, wiring.row, wiring.group, wiring.row_start, wiring.entry_core,
             entry_ns(wiring), wiring.path_of_group, wiring.path, wiring.path_start,
-            links.astype(np.uint32), link_ns(wiring)[used], *sending_ns(chip), min(chip.buffer_spikes, packets),
-            int(counts["layer_spikes"].sum(1).max(initial=0)),
+            links.astype(np.uint32), link_ns(wiring)[used], *sending_ns(chip),
+            min(chip.buffer_spikes, packets), int(counts["layer_spikes"].sum(1).max(initial=0)),
             *times.values(), used_waited, latency,
         )  # fmt: skip
         link_waited[used] = used_waited

@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 
 from snncc.backends.cycle.replay import entry_ns, link_ns, sending_ns
 
+
 def packets(w, rows, step):
     """By core: (gap since the last packet, resources on the way, work at the end) and the tail."""
     work, (_, active, inactive, axon_out) = entry_ns(w), sending_ns(w.chip)

@@ -193,7 +193,7 @@ CASES = {
 PART = {"conv, busy": 9, "conv": 4, "conv, full cores": 3, "N-MNIST": 9}
 """In how many steps the times are more than 5 % apart."""
 
-JUDGED = {"784-256-10": 10, "conv, full cores": 4, "N-MNIST": 4}
+JUDGED = {"784-256-10": 5, "conv, full cores": 3, "N-MNIST": 3}
 """How many steps SANA-FE's slowest model is asked for."""
 
 
@@ -219,53 +219,75 @@ class Case:
 def case(request, tmp_path_factory):
     make, folder = CASES[request.param], tmp_path_factory.mktemp("sanafe")
     given = make(folder) if make is nmnist_case else make()
-    return Case(request.param, *given, *compared(*given))
+    judged = JUDGED.get(request.param, 0)
+    return Case(request.param, *given, *compared(*given, judged=judged))
 
 
-def stages(found, step, mesh, cores):
-    """SANA-FE's own sums of the stages of each core in a step, in nanoseconds."""
-    sending, receiving = np.zeros(len(cores)), np.zeros(len(cores))
-    index = {int(core): k for k, core in enumerate(cores)}
-    for message in found["messages"][step]:
-        source, target = ends(message, mesh)
-        sending[index[source]] += message["generation_delay"] * 1e9
-        if not message["placeholder"]:
-            receiving[index[target]] += message["processing_delay"] * 1e9
-    return sending, receiving
+@dataclass(frozen=True)
+class Messages:
+    """SANA-FE's messages of one step in the order in which they were made, a column each, in
+    nanoseconds; a message that goes nowhere stands for updates after the last packet."""
 
+    source: np.ndarray
+    target: np.ndarray
+    goes: np.ndarray
+    made: np.ndarray
+    held_up: np.ndarray
+    on_the_way: np.ndarray
+    work: np.ndarray
+    turn: np.ndarray
 
-def ends(message, mesh):
-    """The cores a message goes from and to; a placeholder goes nowhere."""
-    return (
-        int(mesh.core(*map(np.array, (*divmod(message[f"{end}_tile_id"], mesh.rows), offset))))
-        for end, offset in (("src", message["src_core_offset"]), ("dest", message["dest_core_offset"]))
-    )
+    @classmethod
+    def of(cls, found, step, mesh):
+        messages = sorted(found["messages"][step], key=itemgetter("send_timestamp"))
 
+        def column(name):
+            return np.array([message[name] for message in messages])
 
-def again(found, step, w, waiting):
-    """The time of a step from SANA-FE's messages, in nanoseconds.
+        def core(end):
+            place = divmod(column(f"{end}_tile_id"), mesh.rows)
+            return mesh.core(*place, column(f"{end}_core_offset"))
 
-    A core makes one message after the other and takes in one after the other. With ``waiting``
-    each is held up and on its way as long as SANA-FE says; else it is never held up, and on its
-    way for the latency of its hops.
-    """
-    hop_ns = np.array([w.chip.hop_ew_s, w.chip.hop_ns_s, w.chip.hop_chip_s]) * 1e9
-    clock, sent, free = {}, [], {}
-    for message in sorted(found["messages"][step], key=lambda m: m["send_timestamp"]):
-        source, target = ends(message, w.mesh)
-        made = clock.get(source, 0.0) + message["generation_delay"] * 1e9
-        clock[source] = made + (message["blocking_delay"] * 1e9 if waiting else 0.0)
-        if message["placeholder"]:
-            continue
-        hops = np.stack(w.mesh.hops(np.array(source), np.array(target)))
-        way = message["network_delay"] * 1e9 if waiting else float(hops @ hop_ns)
-        there = clock[source] + way
+        return cls(
+            core("src"), core("dest"), ~column("placeholder"), column("generation_delay") * 1e9,
+            column("blocking_delay") * 1e9, column("network_delay") * 1e9,
+            column("processing_delay") * 1e9, column("processed_timestamp"),
+        )  # fmt: skip
+
+    def stages(self, cores):
+        """What each core takes to send and to receive, in nanoseconds."""
+        place = {int(core): k for k, core in enumerate(cores)}
+        sending, receiving = np.zeros(len(cores)), np.zeros(len(cores))
+        np.add.at(sending, [place[c] for c in self.source.tolist()], self.made)
+        target = [place[c] for c in self.target[self.goes].tolist()]
+        np.add.at(receiving, target, self.work[self.goes])
+        return sending, receiving
+
+    def step_ns(self, w, waiting):
+        """The time of the step, put together again.
+
+        A core makes one message after the other and takes in one after the other. With ``waiting``
+        each is held up and on its way as long as SANA-FE says; else it is never held up, and on
+        its way for the latency of its hops.
+        """
+        hop_ns = np.array([w.chip.hop_ew_s, w.chip.hop_ns_s, w.chip.hop_chip_s]) * 1e9
+        hops = np.stack(w.mesh.hops(self.source, np.where(self.goes, self.target, self.source)), 1)
+        way = self.on_the_way if waiting else hops @ hop_ns
+        held_up = self.held_up if waiting else np.zeros_like(way)
+        there, ends = np.empty_like(way), []
+        for core in np.unique(self.source):
+            (mine,) = np.nonzero(self.source == core)
+            sent = (self.made[mine] + held_up[mine]).cumsum()
+            there[mine] = sent + way[mine]
+            ends.append(sent[-1])
         # Its cores take messages in as they were made, ours as they come.
-        turn = message["processed_timestamp"] if waiting else there
-        sent.append((turn, there, target, message["processing_delay"] * 1e9))
-    for _, there, target, work in sorted(sent, key=itemgetter(0)):
-        free[target] = max(free.get(target, 0.0), there) + work
-    return max([*free.values(), *clock.values()]) + w.barrier_s * 1e9
+        turn = self.turn if waiting else there
+        free = {}
+        for k in np.lexsort((there, turn)).tolist():
+            if self.goes[k]:
+                core = int(self.target[k])
+                free[core] = max(free.get(core, 0.0), there[k]) + self.work[k]
+        return max([*free.values(), *ends]) + w.barrier_s * 1e9
 
 
 def test_counts_and_energy_are_equal_and_where_the_times_part(case):
@@ -285,11 +307,12 @@ def test_counts_and_energy_are_equal_and_where_the_times_part(case):
     endless = replace(case.chip, buffer_spikes=4096, link_spikes_s=1e15)
     free = measure(wire(case.network, case.mapping, endless), [case.spikes])
     for t in range(steps):
-        sending, receiving = stages(found, t, w.mesh, w.cores)
+        messages = Messages.of(found, t, w.mesh)
+        sending, receiving = messages.stages(w.cores)
         np.testing.assert_allclose(timing.sending_ns[t], sending, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(timing.receiving_ns[t], receiving, rtol=1e-6, atol=1e-6)
-        assert again(found, t, w, waiting=True) == pytest.approx(case.theirs[t], rel=0.005)
-        assert again(found, t, w, waiting=False) == pytest.approx(free.step_ns[t], rel=0.01)
+        assert messages.step_ns(w, waiting=True) == pytest.approx(case.theirs[t], rel=0.005)
+        assert messages.step_ns(w, waiting=False) == pytest.approx(free.step_ns[t], rel=0.01)
         assert timing.step_ns[t] > free.step_ns[t] - 1e-3
     apart = abs(timing.step_ns[:steps] / case.theirs - 1) > 0.05
     assert apart.sum() == PART.get(case.name, 0), "docs/timing.md says so"
@@ -298,11 +321,8 @@ def test_counts_and_energy_are_equal_and_where_the_times_part(case):
 @pytest.mark.parametrize("case", JUDGED, indirect=True)
 def test_its_model_of_every_cycle_is_nearer_to_ours(case):
     """SANA-FE's ``cycle`` model (Booksim 2: flits, routers, virtual channels) as the judge."""
-    (source,), steps = case.network.sources, JUDGED[case.name]
-    inputs = {source.name: case.inputs[:steps]}
-    judge = sanafe.run(case.network, case.mapping, case.chip, inputs, model="cycle", traces=False)
-    judged = np.array(judge["perf"]["sim_time"]) * 1e9
-    ours, detailed = case.timing.step_ns[:steps], case.theirs[:steps]
+    judged = np.array(case.found["judged"]) * 1e9
+    ours, detailed = case.timing.step_ns[: len(judged)], case.theirs[: len(judged)]
     assert abs(ours - judged).sum() < abs(detailed - judged).sum()
 
 
@@ -339,13 +359,11 @@ def test_a_network_with_relays_on_its_mapped_cores(tmp_path):
         levels={"in": 0, "stage.1/sn": 1, "stage.1/sn@+1": 2, "stage_1_sn": 2, "gate": 3,
                 "late": 4, "y": 5},
     )  # fmt: skip
-    chip = replace(small.CHIP, name="small", neurons=40)
-    text = chip_text(chip)
+    hops = {f"hop_{way}_{unit}": 20e-9 for way in ("ew", "ns", "chip") for unit in "sj"}
     path = tmp_path / "small.toml"
-    path.write_text(text)
-    assert load_chip(path).neurons == chip.neurons
+    path.write_text(chip_text(replace(small.CHIP, name="small", neurons=40, **hops)))
     form = Route(str(path))(Place(str(path))(Partition(str(path))(network).form).form).form
-    assert len(form.mapping.cores) > 8
+    assert form.mapping.chips == 2
     inputs = (rng.random((8, 2, 6, 6)) < 0.4).astype(float)
     timing, found, spikes = compared(network, form.mapping, load_chip(path), inputs)
     assert_counts_equal(timing, found, spikes)
@@ -391,7 +409,7 @@ def test_the_files_of_the_command_line(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     Path("wholenet.py").write_text(NET)
     Path("small.toml").write_text(
-        chip_text(replace(small.CHIP, name="small", neurons=60, largest_delay=0))
+        chip_text(replace(small.CHIP, name="small", tile_rows=4, neurons=60, largest_delay=0))
     )
     inputs = np.random.default_rng(4).random((6, 1, 2, 8, 8)) < 0.4
     np.savez("data.npz", inputs=inputs)

@@ -2,9 +2,10 @@
 
     python run.py JOB.json RESULT.json
 
-A job names the ``folder`` with an architecture and a network, the number of ``steps``, the timing
-``model`` and whether ``traces`` are wanted; the result has SANA-FE's own counts, energies and times
-of every step, and the seconds it took to build and to run.
+A job names the ``folder`` with an architecture and a network, the number of ``steps`` and whether
+``traces`` are wanted; the result has SANA-FE's own counts, energies and times of every step by its
+``detailed`` model, and the seconds it took to build and to run. ``judged`` are the times of the
+first steps, as many as the job says, by its ``cycle`` model.
 """
 
 import json
@@ -26,12 +27,13 @@ def main(job_path, result_path):
         job = json.load(file)
     start = time.perf_counter()
     architecture = sanafe.load_arch(job["folder"] + "/architecture.yaml")
+    network = sanafe.load_net(job["folder"] + "/network.yaml", architecture)
     chip = sanafe.SpikingChip(architecture)
-    chip.load(sanafe.load_net(job["folder"] + "/network.yaml", architecture))
+    chip.load(network)
     traces = job["traces"] or None
     begun, begun_busy = time.perf_counter(), time.process_time()
     found = chip.sim(
-        job["steps"], timing_model=job["model"], processing_threads=1,
+        job["steps"], timing_model="detailed", processing_threads=1,
         perf_trace=True, spike_trace=traces, message_trace=traces,
     )  # fmt: skip
     ended, ended_busy = time.perf_counter(), time.process_time()
@@ -43,6 +45,13 @@ def main(job_path, result_path):
         "busy_s": ended_busy - begun_busy,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
+    if job["judged"]:
+        judge = sanafe.SpikingChip(architecture)
+        judge.load(network)
+        said = judge.sim(
+            job["judged"], timing_model="cycle", processing_threads=1, perf_trace=True
+        )  # fmt: skip
+        result["judged"] = said["perf_trace"]["sim_time"]
     if traces:
         result["spikes"] = [
             [[at.group_name, at.neuron_offset] for at in step] for step in found["spike_trace"]
