@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from snncc import floorplan
+from snncc import floorplan, overview
 from snncc.backends.fused import Simulator
 from snncc.backends.reference import joined, simulate
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
@@ -262,6 +262,7 @@ class Program:
         processes = None
         if emits := machine.emits:
             processes = emit(emits, self, folder / emits)
+        (folder / "report.html").write_text(overview.page(self, processes), encoding="utf-8")
         manifest = {
             "format": FORMAT,
             "version": VERSION,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from snncc.cli.compile import count, keep_aap_option
+from snncc.cli.compile import keep_aap_option
 from snncc.cli.errors import Command
 from snncc.cli.model import Options, data_for, model_options, open_model
 from snncc.cli.progress import adding, bars
@@ -161,6 +161,7 @@ def command(
 def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str]:
     """Answers and work, a line a fact."""
     from snncc.ir.work import CMOS_45NM, WHOLE_45NM
+    from snncc.overview import count
 
     samples = simulation.before.samples
     rows = [f"{what} on {samples} sample{'s' if samples > 1 else ''}, {simulation.backend}"]
@@ -237,6 +238,7 @@ def _on_chip(timing: Timing) -> list[str]:
     import numpy as np
 
     from snncc.backends.cycle.report import quantity
+    from snncc.overview import count
 
     w, samples = timing.wiring, timing.samples
     steps = max(len(timing.step_ns), 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from html.parser import HTMLParser
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +47,43 @@ def refused(run, tmp_path):
         return result
 
     return call
+
+
+class Page(HTMLParser):
+    """Tags that stay open, and what a page would fetch."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.fetched, self.said = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag != "meta":
+            self.open.append(tag)
+        self.fetched += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+
+    def handle_startendtag(self, tag, attributes):
+        self.fetched += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.said.append(data)
+
+
+@pytest.fixture
+def read_page():
+    """See that a page is whole, fetches nothing and runs nothing; its words."""
+
+    def read(text):
+        page = Page(text)
+        assert page.open == page.fetched == []
+        assert "<script" not in text
+        assert not re.search(r"url\((?!#)", text)
+        return " ".join(" ".join(page.said).split())
+
+    return read
 
 
 def small_network():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import xml.etree.ElementTree as ET
 from importlib.resources import files
 from pathlib import Path
 
@@ -41,8 +40,8 @@ def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
         assert np.array_equal(core, mapping.core_of[name])
     with open("out/mapping.txt") as file:
         assert f"chips of {target}; at least" in file.read()
-    squares = ET.parse("out/mapping.svg").getroot()
-    assert len(squares) == 1 + len(mapping.cores)
+    with open("out/mapping.svg") as file:
+        assert file.read().count("<title>core ") == len(mapping.cores)
     result = run("simulate", "out", "--input", data, "--backend", "cycle")
     assert result.exit_code == 0, result.output
     assert "energy a sample" in result.stdout
@@ -51,6 +50,37 @@ def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
 def test_without_calibration_every_neuron_counts_alike(run, model):
     assert run("compile", model, "--target", "loihi1", "-o", "out").exit_code == 0
     assert not snncc.load("out").scheduled.mapping.activity
+
+
+def test_the_report_of_a_chip_has_limits_bounds_and_the_mesh(run, model, tmp_path, read_page):
+    path = chip(tmp_path / "mine.toml", neurons=100, tile_columns=2, tile_rows=1)
+    result = run("compile", model, "--target", path, "-o", "out")
+    with open("out/report.html", encoding="utf-8") as file:
+        text = file.read()
+    said, program = read_page(text), snncc.load("out")
+    cut = program.about["reports"]["partition"]
+    cores, least = cut["cores"], max(cut["cores at least"].values())
+    chips = -(-cores // 8)
+    assert chips > 1
+    assert f"{cores} cores on {chips} chips of mine. No mapping needs fewer than {least}:" in said
+    mean = cut["utilisation"]["neurons"]["mean"]
+    assert f"neurons 100 {100 * mean:.1f} %" in said
+    for words in ("words of synapse memory 16,384", "if placed at random", "on the mean link"):
+        assert words in said
+    assert text.count("<title>core ") == cores
+    for place in program.scheduled.places.values():
+        assert place.name in said
+    for line in result.stdout.splitlines()[1:-1]:
+        assert line.split(maxsplit=1)[1].strip()[-30:] in said
+
+
+def test_the_report_of_what_lies_on_no_cores(run, model, read_page):
+    assert run("compile", model, "--target", "loihi", "-o", "out").exit_code == 0
+    with open("out/report.html", encoding="utf-8") as file:
+        said = read_page(file.read())
+    for words in ("SNN404 note", "pass --keep-aap", "Layers", "stem_sn neuron"):
+        assert words in said
+    assert "mesh" not in said
 
 
 def test_a_chip_of_ones_own_goes_into_the_program(run, model, data, tmp_path):

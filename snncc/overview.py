@@ -1,0 +1,211 @@
+"""What a compiled program is: its facts, and ``report.html``, the page of its folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from snncc.diagnostics import Finding
+from snncc.ir.work import GraphMeter
+from snncc.targets import target as find_target
+
+if TYPE_CHECKING:
+    from snncc.program import Program
+
+Fact = tuple[str, str]
+
+
+def facts(program: Program, processes: Mapping[str, Any] | None = None) -> list[Fact]:
+    """What was made, each fact with its name.
+
+    ``processes``: how many of each kind the emitted package has, where there is one.
+    """
+    about, network = program.about, program.network
+    rows = [("head", f"{program.head} of {', '.join(program.graph.heads)}")]
+    if reset := about["options"].get("reset"):
+        rows.append(("reset", f"{reset} in every neuron, whatever it was trained with"))
+    gone = about["stripped"]
+    work = (
+        f"{gone['nodes']} ops, {gone['parameters']:,} parameters; a sample, "
+        f"{count(gone['mac'])} MAC and at most {count(gone['ac_at_most'])} AC"
+    )
+    if not gone["nodes"]:
+        work = "nothing: the network has no auxiliary path"
+    rows.append(("kept on host" if program.keep_aap else "stripped", work))
+    if network.encoders:
+        steps = program.graph.time_steps or 1
+        macs = sum(GraphMeter(e.graph)({}, 1, steps).total.mac for e in network.encoders)
+        names = ", ".join(encoder.name for encoder in network.encoders)
+        rows.append(("encoders", f"{names}: {count(macs)} MAC a sample on the host"))
+    rows.append(("network", _populations(program)))
+    if rounded := about["reports"].get("quantize"):
+        rows.append(("fixed point", _rounded(rounded, about["options"]["weight_bits"])))
+    if schedule := about["reports"].get("balance-delays"):
+        rows += _schedule(schedule)
+    if processes:
+        named = {
+            whose: ", ".join(f"{number} {name}" for name, number in kinds.items()) or "none"
+            for whose, kinds in processes.items()
+        }
+        rows.append(("processes", f"of Lava's {named['stock']}; of our own {named['own']}"))
+    machine = find_target(program.target)
+    if machine.chip:
+        rows += _mapped(about["reports"])
+        assumed, of = len(machine.chip.assumed), len(machine.chip.sources)
+        rows.append(("constants", f"{assumed} of {of} are assumed (snncc targets {machine.name})"))
+    elif machine.constants:
+        rows.append(("size", _cores(program)))
+    if verified := about["verification"]:
+        rows.append(
+            (
+                "verified",
+                f"{verified['spikes']:,} spikes over {verified['passes']} passes, none differs "
+                f"but for {verified['ties']:,} ties",
+            )
+        )
+    else:
+        rows.append(("verified", "no"))
+    return rows
+
+
+def page(program: Program, processes: Mapping[str, Any] | None = None) -> str:
+    """The facts, the findings, the layers and, on a chip, how full its cores are and where on the
+    mesh they lie, as one HTML file that fetches nothing. Everything is escaped."""
+    import jinja2
+
+    from snncc import floorplan
+    from snncc.passes.demands import LIMITS
+    from snncc.passes.fitting import ASKED
+
+    network, chip = program.scheduled or program.network, find_target(program.target).chip
+    reports, mapped = program.about["reports"], None
+    if chip is not None and network.mapping is not None:
+        cut = reports["partition"]
+        mapped = {
+            "cut": cut, "placed": reports["place"], "routed": reports["route"],
+            "limits": [
+                {"name": ASKED[what], "limit": getattr(chip, LIMITS[what]),
+                 "least": cut["cores at least"].get(what), **used}
+                for what, used in cut["utilisation"].items()
+            ],
+            "least": max(cut["cores at least"].values(), default=0),
+            "picture": floorplan.picture(network.mapping, chip),
+        }  # fmt: skip
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("snncc", "."),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals["count"] = count
+    return environment.get_template("overview.html.j2").render(
+        title=f"{program.about['source'].get('name', network.name)} for {program.target}",
+        facts=facts(program, processes), findings=[_said(each) for each in program.findings],
+        layers=list(_layers(program)), mapped=mapped,
+    )  # fmt: skip
+
+
+def _said(finding: Finding) -> dict[str, str]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "where": str(finding.location) or finding.node,
+        "message": finding.message,
+        "help": finding.help,
+    }
+
+
+def _layers(program: Program) -> Iterator[dict[str, Any]]:
+    """Every place in the order of computation, with what it hears and, on a chip, its cores."""
+    network = program.scheduled or program.network
+    cores = program.about["reports"].get("partition", {}).get("places", {})
+    for name, place in network.places.items():
+        heard = [p.source for p in network.incoming[name]]
+        yield {
+            "name": name,
+            "kind": getattr(place, "role", type(place).__name__.lower()),
+            "shape": " × ".join(map(str, place.shape)) or "1",
+            "neurons": math.prod(place.shape),
+            "level": None if network.levels is None else network.levels[name],
+            "heard": ", ".join(dict.fromkeys(heard)),
+            "cores": cores.get(name, {}).get("cores"),
+        }
+
+
+def _rounded(report: dict[str, Any], bits: int) -> str:
+    """How the whole numbers were chosen, and what they change."""
+    weights = f"{bits}-bit weights, scales from "
+    if "neuron-steps" not in report:
+        return f"{weights}the weights alone; what they flip was not measured"
+    forced, free = (f"{report[how]['part']:.3%}" for how in ("teacher-forced", "propagated"))
+    overflow = sum(row.get("saturations", 0) + row.get("wraps", 0) for row in report["populations"])
+    alike = report.get("same class")
+    classes = f"; {alike['samples']} of {alike['of']} keep their class" if alike else ""
+    return (
+        f"{weights}{report['calibration']}; of their spikes {forced} flip where they arise, {free} "
+        f"with what follows; {overflow:,} overflows{classes}"
+    )
+
+
+def _schedule(report: dict[str, Any]) -> Iterator[Fact]:
+    """Latency, throughput, and what it costs that spikes wait."""
+    yield "latency", f"{report['latency']} steps"
+    if "steps a sample" in report:
+        idle = report["idle steps"]
+        more = f", {idle} of them idle" if idle else ""
+        yield "throughput", f"a sample every {report['steps a sample']} steps{more}"
+    longest = report["neuron-steps held back by the longest path"]
+    yield (
+        "waiting",
+        f"{report['neuron-steps held back']:,} neuron-steps ({longest:,} by the longest path), "
+        f"{report['relay neurons']:,} relay neurons",
+    )
+
+
+def _populations(program: Program) -> str:
+    whole = program.scheduled or program.network
+    parts = []
+    for role in ("neuron", "gate", "relay"):
+        members = [p for p in whole.populations if p.role == role]
+        neurons = sum(math.prod(p.shape) for p in members)
+        plural = "" if len(members) == 1 else "s"
+        what = "population" if role == "neuron" else f"{role} population"
+        if members or role == "neuron":
+            parts.append(f"{len(members)} {what}{plural} ({neurons:,} neurons)")
+    return ", ".join(parts)
+
+
+def _cores(program: Program) -> str:
+    machine, whole = find_target(program.target), program.scheduled or program.network
+    neurons = sum(math.prod(p.shape) for p in whole.populations)
+    cores = math.ceil(neurons / machine["neurons"])
+    chips = math.ceil(cores / machine["cores"])
+    return f"by neurons alone, at least {_many(cores, 'core')}, {_many(chips, 'chip')}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _mapped(reports: Mapping[str, Any]) -> list[Fact]:
+    cut, placed = reports["partition"], reports["place"]
+    full = ", ".join(f"{what} {used['mean']:.0%}" for what, used in cut["utilisation"].items())
+    fewer = placed["times fewer"]
+    times = f", {fewer:.1f} times fewer than at random" if fewer else ""
+    return [
+        (
+            "cores",
+            f"{cut['cores']:,} on {_many(cut['chips'], 'chip')}; at "
+            f"least {max(cut['cores at least'].values(), default=0):,} whatever the mapping",
+        ),
+        ("full", f"{full} on the average"),
+        ("work", f"{cut['largest work over mean']:.2f} times the mean on the busiest core"),
+        ("hops", f"{count(placed['hops'])} a step{times}"),
+    ]
+
+
+def count(number: float) -> str:
+    """1,234 and 1.23 M and 1.23 G."""
+    for limit, unit in ((1e9, "G"), (1e6, "M")):
+        if number >= limit:
+            return f"{number / limit:.2f} {unit}"
+    return f"{number:,.0f}"
