@@ -88,20 +88,28 @@ def _conv(op: Conv, shape: Shape, tensors: Tensors) -> csr_matrix:
 
 
 def _correlation(op: Conv, shape: Shape, after: Shape, tensors: Tensors) -> csr_matrix:
+    """An entry for each weight and each pair of positions it joins, all put together once."""
     weight = tensors[op.weight]
-    taps_last = weight.reshape(*weight.shape[:2], -1)
-    total: csr_matrix = 0
+    many, each = weight.shape[:2]
+    taps_last = weight.reshape(many * each, -1)
+    target = np.repeat(np.arange(many), each)
+    source = np.tile(np.arange(each), many) + target // (many // op.groups) * each
+    rows, columns, values = [], [], []
     for i, at in enumerate(itertools.product(*map(range, weight.shape[2:]))):
-        taps = [
-            _tap(n, m, k * d - p, s)
-            for n, m, k, d, p, s in zip(
-                shape[1:], after[1:], at, op.dilation, op.padding, op.stride, strict=True
-            )
+        reads = [
+            k * d - p + np.arange(m) * s
+            for m, k, d, p, s in zip(after[1:], at, op.dilation, op.padding, op.stride, strict=True)
         ]
-        blocks = np.split(taps_last[:, :, i], op.groups)
-        channels = sparse.block_diag(blocks, format="csr")
-        total += _by_axis(shape, {0: channels, **dict(enumerate(taps, 1))})
-    return total
+        inside = [(read >= 0) & (read < n) for read, n in zip(reads, shape[1:], strict=True)]
+        there = np.ix_(*map(np.flatnonzero, inside))
+        here = np.ix_(*(read[kept] for read, kept in zip(reads, inside, strict=True)))
+        to = np.ravel_multi_index(there, after[1:]).ravel()
+        by = np.ravel_multi_index(here, shape[1:]).ravel()
+        rows.append((target[:, None] * math.prod(after[1:]) + to).ravel())
+        columns.append((source[:, None] * math.prod(shape[1:]) + by).ravel())
+        values.append(np.repeat(taps_last[:, i], len(to)))
+    entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+    return csr_matrix(entries, shape=(math.prod(after), math.prod(shape)))
 
 
 def _conv_transpose(op: ConvTranspose, shape: Shape, tensors: Tensors) -> csr_matrix:
