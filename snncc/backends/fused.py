@@ -6,7 +6,8 @@
 2. A tile is as many samples as keep the currents of the widest layer in the cache.
 3. What an encoder says at every step is computed once.
 4. In float32 features lie with their channels last, as convolutions of the processor want them,
-   and a convolution of few spikes adds up only what fired (`snncc.backends.events`).
+   and few spikes are listed and only what fired is added up (`snncc.backends.events`).
+5. What a tile needs and nobody sees stays for the next one (`snncc.backends.workspace`).
 
 In float64 every map is the interpreter's own operation on the same frames. Sums over synapses may
 be added in another order than there, in float32 also in one of another layout: exact sums (whole
@@ -16,16 +17,20 @@ or dyadic weights that fit the dtype) give equal spikes, others part at most at 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snncc.backends import events
+from snncc.backends.events import Additions, Events, Windows, additions, listed, windows
+from snncc.backends.images import filter_of
 from snncc.backends.membranes import BLOCK, recurrence
+from snncc.backends.workspace import Workspace
 from snncc.ir.graph import Graph, Tensors
 from snncc.ir.interpreter import (
     Cell,
@@ -39,7 +44,16 @@ from snncc.ir.interpreter import (
     run_graph,
     steps_of,
 )
-from snncc.ir.network import Encoder, Network, Neuron, Population, Projection, Readout, Source
+from snncc.ir.network import (
+    Encoder,
+    Network,
+    Neuron,
+    Population,
+    Projection,
+    Readout,
+    Shape,
+    Source,
+)
 from snncc.ir.ops import (
     Conv,
     Delay,
@@ -52,10 +66,14 @@ from snncc.ir.ops import (
     Repeat,
     Scale,
 )  # fmt: skip
-from snncc.ir.shapes import output_shape
+
+Array = NDArray[Any]
 
 TILE = 4 << 20
 """Bytes of the currents of the widest layer in one tile."""
+
+KEPT = 64 << 20
+"""Bytes of a workspace that a Simulator keeps between runs."""
 
 
 class _Weights(TensorStore):
@@ -78,19 +96,60 @@ class _Layer:
     """A population's numbers in the order of memory; see `snncc.backends.membranes.recurrence`."""
 
     neuron: Neuron
-    numbers: NDArray[np.floating]
+    numbers: Array
     block: int
 
-    def fire(self, x: Value, spikes: Value) -> None:
-        """Fill ``spikes`` (N, T, neurons) from the input ``x`` (N, T or 1, neurons)."""
-        recurrence(self.neuron)(x.numpy(), self.numbers, self.block, spikes.numpy())
+    @cached_property
+    def fire(self) -> Callable[..., None]:
+        return recurrence(self.neuron)
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What a place says in a tile.
+
+    ``values`` (N, T, neurons) in the order of memory, or (N, 1, neurons) where all steps are the
+    same; ``events`` the same where they are few.
+    """
+
+    values: Array
+    events: Events | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    """Some samples on their way through the network.
+
+    ``kept`` (N, T, neurons) and ``outputs`` (T, N, *shape) are to be filled.
+    """
+
+    inputs: Mapping[str, Value]
+    steps: int
+    samples: int
+    kept: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    work: Workspace
+    said: dict[str, _Said] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """A projection made ready: the ops of its map, and what does the first of them faster."""
+
+    source: str
+    shape: Shape
+    delay: int
+    ops: tuple[Op, ...]
+    adding: Additions | None
+    pool: Windows | None
 
 
 class Simulator:
     """A Network ready to run in ``dtype``; makes its tables once.
 
     ``keep`` names the places whose spikes a run holds, by default all; what is not kept never
-    leaves the cache. Raises ValueError for a fixed Network, which runs in whole numbers.
+    leaves the cache. Threads may share one. Raises ValueError for a fixed Network, which runs in
+    whole numbers.
     """
 
     def __init__(
@@ -102,13 +161,19 @@ class Simulator:
         if network.is_fixed:
             raise ValueError("a fixed Network runs in whole numbers")
         self._network, self._dtype = network, dtype
+        self._number = np.dtype(str(dtype).removeprefix("torch."))
         self._channels_last = dtype == torch.float32
         self._tensors = dict(network.tensors)
+        self._axes = sample_axes(network)
         self._maps = {p: tuple(_folded(p.map, self._tensors)) for p in network.projections}
         self._store = _Weights(self._tensors, dtype, self._channels_last)
-        self._by_row: dict[str, Value] = {}
         self._encoders = {place.name: _once(place.graph) for place in network.encoders}
         self._chains = {name: _chain(graph) for name, graph in self._encoders.items()}
+        self._filters = {
+            name: filter_of(ops, graph.inputs[0].signal.shape, graph.tensors)
+            for name, graph in self._encoders.items()
+            if self._channels_last and (ops := self._chains[name])
+        }
         self._constants = {
             name: _Weights(graph.tensors, dtype, self._channels_last)
             for name, graph in self._encoders.items()
@@ -122,6 +187,30 @@ class Simulator:
             for place in network.populations
             if place.name not in self._looped and isinstance(place.neuron, Neuron)
         }
+        self._ways = {
+            name: [self._way(p) for p in projections]
+            for name, projections in network.incoming.items()
+        }
+        self._read: dict[str, list[Additions]] = {name: [] for name in network.places}
+        for way in chain.from_iterable(self._ways.values()):
+            if way.adding is not None:
+                self._read[way.source].append(way.adding)
+        self._scales = {
+            place.name: tuple(self._store.number(n).numpy() for n in (place.unit, place.bias))
+            for place in network.readouts
+        }
+        self._idle: list[Workspace] = []
+
+    def _way(self, projection: Projection) -> _Way:
+        source = self._network.places[projection.source]
+        ops = self._maps[projection]
+        binary = isinstance(source, Population) or (
+            isinstance(source, Source) and source.kind == "spike"
+        )
+        last = self._channels_last
+        adding = additions(ops, source.shape, self._tensors) if last and binary else None
+        pool = windows(ops, source.shape, self._tensors) if last else None
+        return _Way(source.name, source.shape, projection.delay, ops, adding, pool)
 
     def __call__(self, inputs: Mapping[str, Value], steps: int | None = None) -> Run:
         """Run on ``inputs`` as `snncc.ir.interpreter.run_network` takes them; the same Run.
@@ -130,24 +219,35 @@ class Simulator:
         """
         network = self._network
         steps = steps or steps_of(network, inputs)
-        axes = sample_axes(network)
-        samples = next(inputs[name].shape[axis] for name, axis in axes.items())
-        kept = {p.name: self._empty(samples, steps, p.shape) for p in self._kept}
+        samples = next(inputs[name].shape[axis] for name, axis in self._axes.items())
+        kept = {
+            place.name: np.empty((samples, steps, math.prod(place.shape)), self._number)
+            for place in self._kept
+        }
         outputs = {
             place.name: torch.empty(steps, samples, *place.shape, dtype=self._dtype)
             for place in network.readouts
         }
+        try:
+            work = self._idle.pop()
+        except IndexError:
+            work = Workspace()
         start = 0
-        for tile in chunks(inputs, axes, self._tile(steps)):
-            (count,) = {tile[name].shape[axis] for name, axis in axes.items()}
-            self._run(
-                tile, steps, count,
-                {name: spikes[start : start + count] for name, spikes in kept.items()},
-                {name: sums[:, start : start + count] for name, sums in outputs.items()},
-            )  # fmt: skip
-            start += count
+        for part in chunks(inputs, self._axes, self._at_once(steps)):
+            (count,) = {part[name].shape[axis] for name, axis in self._axes.items()}
+            end = start + count
+            self._run(_Tile(
+                part, steps, count,
+                {name: spikes[start:end] for name, spikes in kept.items()},
+                {name: sums[:, start:end].numpy() for name, sums in outputs.items()}, work,
+            ))  # fmt: skip
+            start = end
+        if work.bytes <= KEPT:
+            self._idle.append(work)
         spikes = {
-            place.name: self._as_features(kept[place.name], place.shape).transpose(0, 1)
+            place.name: torch.from_numpy(
+                self._as_features(kept[place.name], place.shape).swapaxes(0, 1)
+            )
             for place in self._kept
         }
         logits = {
@@ -156,161 +256,166 @@ class Simulator:
         }
         return Run(spikes, outputs, logits)
 
-    def _run(
-        self,
-        inputs: Mapping[str, Value],
-        steps: int,
-        samples: int,
-        kept: Mapping[str, Value],
-        outputs: Mapping[str, Value],
-    ) -> None:
-        """One tile; fills ``kept`` (N, T, neurons) and ``outputs`` (T, N, *shape)."""
-        said: dict[str, Value] = {}
-        """(N, T, *shape) of every place, or (N, 1, *shape) where all steps are the same."""
+    def _run(self, tile: _Tile) -> None:
+        """One tile; fills what it keeps and its outputs."""
         for group in self._groups:
             if group[0] in self._looped:
-                for name, spikes in self._loop(group, said, steps, samples).items():
-                    said[name] = spikes
-                    if name in kept:
-                        kept[name].copy_(self._as_memory(spikes))
+                for name, fired in self._loop(group, tile).items():
+                    self._say(name, self._as_memory(fired), tile)
                 continue
             place = self._network.places[group[0]]
-            shape = place.shape
             match place:
                 case Source():
-                    flat = self._as_memory(inputs[place.name].to(self._dtype).transpose(0, 1))
-                    if place.name in kept:
-                        flat = kept[place.name].copy_(flat)
-                    said[place.name] = self._as_features(flat, shape)
+                    given = tile.inputs[place.name].to(self._dtype).transpose(0, 1)
+                    self._say(place.name, self._as_memory(given), tile)
                 case Encoder():
-                    said[place.name] = self._encode(place, inputs)
+                    tile.said[place.name] = _Said(self._encode(place, tile))
                 case Population():
-                    x = self._as_memory(self._gather(place.name, said, steps, samples))
-                    keeps = place.name in kept
-                    flat = kept[place.name] if keeps else self._empty(samples, steps, shape)
-                    self._layers[place.name].fire(x, flat)
-                    said[place.name] = self._as_features(flat, shape)
+                    layer = self._layers[place.name]
+                    x = self._gather(place.name, tile)
+                    spikes = self._spikes(place, tile)
+                    layer.fire(x, layer.numbers, layer.block, spikes)
+                    self._say(place.name, spikes, tile)
                 case Readout():
-                    sums = self._gather(place.name, said, steps, samples).transpose(0, 1)
-                    unit, bias = (self._store.number(n) for n in (place.unit, place.bias))
-                    outputs[place.name].copy_(sums * unit + bias)
+                    sums = self._as_features(self._gather(place.name, tile), place.shape)
+                    unit, bias = self._scales[place.name]
+                    y = np.multiply(sums.swapaxes(0, 1), unit, out=tile.outputs[place.name])
+                    y += bias
 
-    def _encode(self, encoder: Encoder, inputs: Mapping[str, Value]) -> Value:
-        graph = self._encoders[encoder.name]
-        given = {node.name: inputs[node.name] for node in graph.inputs}
-        if self._channels_last:
-            last = torch.channels_last
-            given = {
-                name: x.contiguous(memory_format=last) if x.dim() == 4 else x
-                for name, x in given.items()
-            }
-        head = graph.heads["current"]
-        chain = self._chains[encoder.name]
-        if chain:
-            (current,) = (x.to(self._dtype) for x in given.values())
-            for op in chain:
+    def _spikes(self, place: Population, tile: _Tile) -> Array:
+        """Where the spikes (N, T, neurons) of a population are to be written.
+
+        What is not kept is bytes in float32, where most of it is only listed.
+        """
+        if place.name in tile.kept:
+            return tile.kept[place.name]
+        shape = (tile.samples, tile.steps, math.prod(place.shape))
+        number = np.uint8 if self._channels_last else self._number
+        return tile.work.array(f"spikes of {place.name}", shape, number)
+
+    def _say(self, name: str, spikes: Array, tile: _Tile) -> None:
+        """Note spikes (N, T, neurons), and list them where few go somewhere faster."""
+        kept = tile.kept.get(name, spikes)
+        if kept is not spikes:
+            kept[...] = spikes
+        events = None
+        if ways := self._read[name]:
+            frames = tile.samples * tile.steps
+            most = max(way.most(frames) for way in ways)
+            events = listed(spikes.reshape(-1), frames, ways[0].shape, most, tile.work, name)
+        tile.said[name] = _Said(spikes, events)
+
+    def _encode(self, encoder: Encoder, tile: _Tile) -> Array:
+        """The currents (N, T or 1, neurons) of an encoder."""
+        graph, ops = self._encoders[encoder.name], self._chains[encoder.name]
+        given = {node.name: tile.inputs[node.name] for node in graph.inputs}
+        if ops:
+            (images,) = given.values()
+            if (filter := self._filters.get(encoder.name)) is not None:
+                return filter(images.numpy(), tile.work).reshape(tile.samples, 1, -1)
+            current = images.to(self._dtype)
+            if self._channels_last and current.dim() == 4:
+                current = current.contiguous(memory_format=torch.channels_last)
+            for op in ops:
                 current = apply(op, [current], self._constants[encoder.name])
-            return current[:, None]
+            return self._as_memory(current[:, None])
+        head = graph.heads["current"]
         current = run_graph(graph, given, dtype=self._dtype)[head]
         stepwise = graph.nodes[head].signal.rate == "step"
-        return current.transpose(0, 1) if stepwise else current[:, None]
+        return self._as_memory(current.transpose(0, 1) if stepwise else current[:, None])
 
-    def _gather(
-        self,
-        target: str,
-        said: Mapping[str, Value],
-        steps: int,
-        samples: int,
-        apart_from: Collection[str] = (),
-    ) -> Value:
-        """The sum (N, T or 1, *shape) of all projections into ``target``."""
-        total: Value | None = None
-        for projection in self._network.incoming[target]:
-            if projection.source in apart_from:
+    def _gather(self, target: str, tile: _Tile, apart_from: Collection[str] = ()) -> Array:
+        """The sum (N, T or 1, neurons) of all projections into ``target``.
+
+        It is that of the next call too, where it lies in the workspace.
+        """
+        total: Array | None = None
+        for index, way in enumerate(self._ways[target]):
+            if way.source in apart_from:
                 continue
-            x = said[projection.source]
-            y = self._through(projection, x.flatten(0, 1)).unflatten(0, x.shape[:2])
-            if late := projection.delay:
-                y = y.expand(samples, steps, *y.shape[2:])
-                y = torch.cat([torch.zeros_like(y[:, :late]), y[:, :-late]], 1)
+            y = self._brought(way, tile, f"sum {index}")
+            if late := way.delay:
+                now = np.zeros((tile.samples, tile.steps, y.shape[2]), y.dtype)
+                now[:, late:] = y[:, :-late] if y.shape[1] > 1 else y
+                y = now
             total = y if total is None else total + y
         if total is None:
-            return torch.zeros(samples, 1, *self._network.places[target].shape, dtype=self._dtype)
+            neurons = math.prod(self._network.places[target].shape)
+            return np.zeros((tile.samples, 1, neurons), self._number)
         return total
+
+    def _brought(self, way: _Way, tile: _Tile, name: str) -> Array:
+        """What a place says through the map of a projection, (N, T or 1, neurons)."""
+        said = tile.said[way.source]
+        values, shape, ops = said.values, way.shape, way.ops
+        lead = values.shape[:2]
+        added = None
+        if way.adding is not None and said.events is not None:
+            added = way.adding(said.events, tile.work, name)
+        if way.adding is not None and added is not None:
+            values, shape, ops = added, way.adding.yields, way.adding.rest
+        elif way.pool is not None:
+            frames = values.reshape(-1, *way.pool.shape)
+            values, shape, ops = way.pool(frames, tile.work, name), way.pool.yields, ops[1:]
+        values = values.reshape(*lead, -1)
+        if values.dtype != self._number:
+            values = values.astype(self._number)
+        if not ops:
+            return values
+        y = torch.from_numpy(self._as_features(values, shape)).flatten(0, 1)
+        for op in ops:
+            y = apply(op, [y], self._store)
+        return self._as_memory(y.unflatten(0, lead))
 
     def _through(self, projection: Projection, y: Value) -> Value:
         """Values (B, *source) through the map of a projection."""
         for op in self._maps[projection]:
-            few = self._few(op, y) if self._channels_last and isinstance(op, Conv) else None
-            y = apply(op, [y], self._store) if few is None else few
+            y = apply(op, [y], self._store)
         return y
 
-    def _few(self, op: Conv, x: Value) -> Value | None:
-        """The 2-D convolution of few spikes; None where they are many or it is another."""
-        weight = self._store[op.weight]
-        if weight.dim() != 4:
-            return None
-        most = events.few(op, weight.shape[1], len(weight), x.numel())
-        if not most:
-            return None
-        if op.weight not in self._by_row:
-            self._by_row[op.weight] = weight.permute(2, 3, 1, 0).contiguous()
-        flat = x.permute(0, 2, 3, 1).contiguous()
-        shape = output_shape(op, (tuple(x.shape[1:]),), self._tensors)
-        y = torch.empty(len(x), *shape[1:], shape[0], dtype=x.dtype)
-        fits = events.convolve(
-            flat.numpy(), flat.view(torch.int64).numpy(), self._by_row[op.weight].numpy(),
-            op.stride, op.padding, op.dilation, most, y.numpy(),
-        )  # fmt: skip
-        if not fits:
-            return None
-        return y.permute(0, 3, 1, 2)
-
-    def _loop(
-        self, names: Sequence[str], said: Mapping[str, Value], steps: int, samples: int
-    ) -> dict[str, Value]:
+    def _loop(self, names: Sequence[str], tile: _Tile) -> dict[str, Value]:
         """The spikes (N, T, *shape) of populations that feed back."""
         given, cells = {}, {}
         for name in names:
             place = self._network.places[name]
             assert isinstance(place, Population)
             assert isinstance(place.neuron, Neuron)
-            heard = self._gather(name, said, steps, samples, names)
-            given[name] = heard.expand(samples, steps, *place.shape).transpose(0, 1)
-            cells[name] = Cell(place.neuron, (samples, *place.shape), self._store)
-        bring = self._through
-        fired = fire_loop(self._network, names, given, bring, cells, {})
+            heard = self._as_features(self._gather(name, tile, names).copy(), place.shape)
+            every = torch.from_numpy(heard).expand(tile.samples, tile.steps, *place.shape)
+            given[name] = every.transpose(0, 1)
+            cells[name] = Cell(place.neuron, (tile.samples, *place.shape), self._store)
+        fired = fire_loop(self._network, names, given, self._through, cells, {})
         return {name: spikes.transpose(0, 1) for name, (spikes, _) in fired.items()}
 
     # -- memory --------------------------------------------------------------------------------
 
-    def _tile(self, steps: int) -> int:
-        """Samples at a time."""
-        widest = max(math.prod(place.shape) for place in self._network.places.values())
-        return max(1, TILE // (widest * steps * self._dtype.itemsize))
+    def _at_once(self, steps: int) -> int:
+        """Samples in a tile."""
+        return max(1, TILE // (self._widest * steps * self._dtype.itemsize))
 
-    def _empty(self, samples: int, steps: int, shape: Sequence[int]) -> Value:
-        return torch.empty(samples, steps, math.prod(shape), dtype=self._dtype)
+    @cached_property
+    def _widest(self) -> int:
+        return max(math.prod(place.shape) for place in self._network.places.values())
 
-    def _as_memory(self, x: Value) -> Value:
+    def _as_memory(self, x: Value) -> Array:
         """(N, T, *shape) as (N, T, neurons) in the order of memory, without a copy if it is."""
         if self._channels_last and x.dim() == 5:
             x = x.permute(0, 1, 3, 4, 2)
-        return x.contiguous().flatten(2)
+        return x.contiguous().flatten(2).numpy()
 
-    def _as_features(self, flat: Value, shape: Sequence[int]) -> Value:
+    def _as_features(self, flat: Array, shape: Sequence[int]) -> Array:
         """(N, T, neurons) in the order of memory as a view (N, T, *shape)."""
         if self._channels_last and len(shape) == 3:
             channels, height, width = shape
-            last: Value = flat.unflatten(2, (height, width, channels))
-            return last.permute(0, 1, 4, 2, 3)
-        return flat.unflatten(2, shape) if shape else flat[..., 0]
+            last = flat.reshape(*flat.shape[:2], height, width, channels)
+            return last.transpose(0, 1, 4, 2, 3)
+        return flat.reshape(*flat.shape[:2], *shape)
 
     def _layer(self, shape: Sequence[int], neuron: Neuron) -> _Layer:
         numbers = (neuron.decay, neuron.threshold, neuron.bias, neuron.initial,
                    neuron.current_decay)  # fmt: skip
         whole = torch.stack([self._store.number(n).expand(*shape) for n in numbers])
-        rows = self._as_memory(whole[:, None])[:, 0].numpy()
+        rows = self._as_memory(whole[:, None])[:, 0]
         neurons = rows.shape[1]
         innermost = shape[0] if self._channels_last and len(shape) == 3 else neurons
         for period in (1, innermost):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from agreement import WAYS, through
 from random_networks import draw
 
 from snncc.backends import fused
+from snncc.backends.events import Additions
 from snncc.backends.fused import Simulator
 from snncc.backends.membranes import recurrence
 from snncc.frontends.torch import arrange, trace
 from snncc.ir.interpreter import TensorStore, fire, run_network
 from snncc.ir.network import Network, Neuron, Population, Projection, Readout, Source
-from snncc.ir.ops import Conv, Dense, Pool, Ref, Reshape, Scale
+from snncc.ir.ops import Conv, Dense, Pool, Ref, Reshape, Scale, Slice
+from snncc.ir.text import parse_network
 from snncc.passes.drop_identity import DropIdentity
 from snncc.passes.lower import Lower
 from snncc.passes.select_head import SelectHead
@@ -147,62 +150,106 @@ def test_signs_and_powers_of_two_join_the_kernel_and_nothing_else_does():
         assert tuple(fused._folded(map, tensors)) == map
 
 
-def wide(rng) -> Network:
+def wide(rng, delay: int = 0) -> Network:
     """Whole weights, so that every sum is exact, and enough channels to add spikes one by one."""
-    tensors = {"a": rng.integers(-4, 6, (64, 3, 3, 3)), "b": rng.integers(-4, 6, (64, 64, 3, 2))}
+    tensors = {
+        "a": rng.integers(-4, 6, (64, 3, 3, 3)), "b": rng.integers(-4, 6, (48, 64, 3, 2)),
+        "c": rng.integers(-4, 6, (48, 64, 1, 1)), "d": rng.integers(-4, 6, (10, 48 * 2 * 4)),
+    }  # fmt: skip
     tensors = {name: weight.astype(float) for name, weight in tensors.items()}
     places = [
         Source("in", (3, 9, 8)), Population("p", (64, 9, 8), Neuron(threshold=24.0)),
-        Population("q", (64, 4, 9), Neuron(threshold=12.0)),
+        Population("low", (64, 9, 8), Neuron(0.5, 12.0, reset="soft")),
+        Population("q", (48, 4, 9), Neuron(threshold=12.0)),
+        Population("any", (48, 2, 4), Neuron(0.0, 1.0)), Readout("out", (10,), unit=0.5, bias=1.0),
     ]  # fmt: skip
     second = Conv(Ref("b"), stride=(2, 1), padding=(1, 1), dilation=(2, 1))
+    pools = [Pool(kind, (2, 2), (2, 2)) for kind in ("sum", "average")]
+    both = Conv(Ref("c"), padding=(0, 1))
+    crop = Pool("average", (2, 1), (2, 1), (0, 0))
     projections = [
-        Projection("in", "p", (Conv(Ref("a"), padding=(1, 1)),)), Projection("p", "q", (second,)),
-    ]  # fmt: skip
+        Projection("in", "p", (Conv(Ref("a"), padding=(1, 1)),)),
+        Projection("in", "low", (Conv(Ref("a"), padding=(1, 1)),)),
+        Projection("p", "q", (second,)),
+        Projection("low", "q", (second, Scale(3.0)), delay),
+        Projection("p", "q", (crop, both, Slice(2, 0, 9, 1)), delay),
+        Projection("q", "any", (pools[0],)),
+        Projection("any", "out", (Reshape((384,)), Dense(Ref("d")))),
+        Projection("q", "out", (pools[1], Reshape((384,)), Dense(Ref("d")))),
+    ]
     return Network.build(places, projections, tensors)
 
 
+@pytest.fixture
+def added(monkeypatch):
+    """Whether each try to add up spikes came to something."""
+    seen = []
+    add = Additions.__call__
+
+    def watched(self, *given):
+        seen.append(add(self, *given) is not None)
+        return add(self, *given)
+
+    monkeypatch.setattr(Additions, "__call__", watched)
+    return seen
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.9])
-def test_few_spikes_add_up_to_what_a_dense_convolution_gives(monkeypatch, rate):
-    network = wide(np.random.default_rng(1))
-    inputs = {"in": events(rate, 4, 3, 3, 9, 8)}
-    counted = []
-    convolve = fused.events.convolve
-    monkeypatch.setattr(
-        fused.events, "convolve", lambda *args: (counted.append(convolve(*args)), counted[-1])[1]
-    )
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("delay", [0, 1, 7])
+def test_few_spikes_add_up_to_what_a_dense_convolution_gives(added, rate, samples, delay):
+    network = wide(np.random.default_rng(1), delay)
+    inputs = {"in": events(rate, 4, samples, 3, 9, 8)}
     exact = same(network, inputs)
-    assert not counted
+    assert not added
     few = same(network, inputs, torch.float32)
     for name, spikes in exact.spikes.items():
         assert torch.equal(few.spikes[name].double(), spikes)
-    assert counted.count(True) == {0.0: 1, 0.05: 1, 0.9: 0}[rate]
-    assert rate == 0 or exact.spikes["q"].any()
+    assert torch.equal(few.outputs["out"].double(), exact.outputs["out"])
+    assert any(added) == (rate < 0.9)
+    assert rate == 0 or exact.spikes["p"].any()
+    assert rate == 0 or delay == 7 or exact.spikes["q"].any()
 
 
-def test_few_is_a_share_that_grows_with_the_channels():
-    conv, few = Conv(Ref("w")), fused.events.few
-    for targets, share in fused.events.DENSITY.items():
-        assert few(conv, 2, targets, 1000) == int(1000 * share)
-    assert few(conv, 2, min(fused.events.DENSITY) - 1, 1000) == 0
-    assert few(conv, 3, 128, 1000) == 0
-    assert few(Conv(Ref("w"), groups=2), 2, 128, 1000) == 0
+def test_a_run_leaves_what_the_one_before_it_gave():
+    simulator = Simulator(wide(np.random.default_rng(1)), torch.float32)
+    inputs = [{"in": events(rate, 4, 3, 3, 9, 8)} for rate in (0.05, 0.4, 0.1)]
+    alone = [Simulator(simulator._network, torch.float32)(given) for given in inputs]
+    together = [simulator(given) for given in inputs]
+    with ThreadPoolExecutor(3) as pool:
+        at_once = list(pool.map(simulator, inputs * 5))
+    for index, run in enumerate(together + at_once):
+        expected = alone[index % 3]
+        for name, spikes in expected.spikes.items():
+            assert torch.equal(run.spikes[name], spikes), name
+        assert torch.equal(run.outputs["out"], expected.outputs["out"])
 
 
-@pytest.mark.parametrize("spare", [0, -1])
-def test_a_spike_more_than_few_is_too_many(spare):
-    x = torch.zeros(2, 4, 4, 6)
-    x[:, 1, 2, ::2] = x[:, 3, 3, 1] = 0.5
-    weight, y = torch.rand(3, 3, 6, 8), torch.full((2, 4, 4, 8), torch.nan)
-    count = int(x.count_nonzero())
-    fits = fused.events.convolve(
-        x.numpy(), x.view(torch.int64).numpy(), weight.numpy(), (1, 1), (1, 1), (1, 1),
-        count + spare, y.numpy(),
-    )  # fmt: skip
-    assert fits == (spare == 0)
-    if fits:
-        dense = torch.conv2d(x.permute(0, 3, 1, 2), weight.permute(3, 2, 0, 1), padding=1)
-        torch.testing.assert_close(y, dense.permute(0, 2, 3, 1))
+@pytest.mark.parametrize("static", [True, False])
+def test_currents_from_the_host_that_stay_or_change(static):
+    rate = "static" if static else "step"
+    text = f"""
+network n steps=4 {{
+  encoder %e [16,4,4] {rate}
+    graph g {{
+      %image = input{{kind='analog'}} : {rate} [3,4,4] real
+      %conv = conv{{weight=@w, padding=(1, 1)}} %image : {rate} [16,4,4] real
+      head current = %conv
+      tensor @w float64 [16,3,3,3]
+    }}
+  neuron %a [16,4,4] {{decay=0.5, threshold=2.0}}
+    %e -> %a
+  readout %out [5] {{}}
+    %a -> %out > reshape{{shape=(256,)}} > dense{{weight=@d}}
+  tensor @d float64 [5,256]
+}}
+"""
+    rng = np.random.default_rng(0)
+    tensors = {"w": rng.integers(-4, 5, (16, 3, 3, 3)) / 8, "d": rng.integers(-4, 5, (5, 256)) / 8}
+    network = parse_network(text, tensors)
+    shape = (2, 3, 4, 4) if static else (4, 2, 3, 4, 4)
+    run = same(network, {"image": torch.from_numpy(rng.integers(0, 8, shape) / 4)}, torch.float32)
+    assert 0.05 < run.spikes["a"].mean() < 0.5
 
 
 def generated(seed: int, way: str):
