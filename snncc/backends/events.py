@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from snncc.backends.vectors import BLOCKS, bits, in_rows, lowest, summing
 from snncc.backends.workspace import Workspace
 from snncc.ir.graph import Tensors
-from snncc.ir.network import Shape
 from snncc.ir.ops import Conv, Dense, Op, Pool, Reshape
-from snncc.ir.shapes import output_shape
+from snncc.ir.shapes import Shape, output_shape
 
 DENSITY = 0.3
 """The share of spikes below which adding them one by one takes less time than a dense convolution.

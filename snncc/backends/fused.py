@@ -66,6 +66,7 @@ from snncc.ir.ops import (
     Repeat,
     Scale,
 )  # fmt: skip
+from snncc.ir.shapes import Shape
 
 Array = NDArray[Any]
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from snncc.backends.vectors import BLOCKS, in_rows, summing
 from snncc.backends.workspace import Workspace
 from snncc.ir.graph import Tensors
-from snncc.ir.network import Shape
 from snncc.ir.ops import Conv, Norm, Op
-from snncc.ir.shapes import output_shape
+from snncc.ir.shapes import Shape, output_shape
 
 TAPS = 160
 """Weights of a target beyond which a convolution made for many channels takes less time."""
