@@ -51,7 +51,6 @@ from snncc.ir.network import (
     Population,
     Projection,
     Readout,
-    Shape,
     Source,
 )
 from snncc.ir.ops import (
