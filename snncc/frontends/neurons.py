@@ -104,9 +104,12 @@ def converter(module: nn.Module) -> Convert | None:
 
 
 def refuse_unknown(module: nn.Module, path: str) -> None:
-    """Raise SnnccError (SNN110) when the module is a known library's neuron without a reading."""
-    if any(map(_is_neuron, type(module).__mro__)):
-        name = qualified_name(type(module))
+    """Raise SnnccError (SNN110) when the module is a known library's neuron without a reading.
+
+    So is a synapse whose current decays by other laws when spikes come.
+    """
+    name = qualified_name(type(module))
+    if any(map(_is_neuron, type(module).__mro__)) or name.endswith(".SynapseFilter"):
         raise refuse("SNN110", f"{name} has no exact form here", Location(path))
 
 

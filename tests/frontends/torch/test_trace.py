@@ -375,6 +375,12 @@ def test_multi_step_neurons_without_a_reading(spikingjelly):
         refused(Net(lambda m, x: m.one(m.over(m.conv, x)), one=node).eval(), X, "SNN110")
 
 
+def test_a_synapse_that_decays_by_other_laws_when_spikes_come(spikingjelly):
+    synapse = spikingjelly.module("layer").SynapseFilter(step_mode="m")
+    module = Net(lambda m, x: m.sn2(m.over(m.norm, m.one(m.sn(m.over(m.conv, x))))), one=synapse)
+    refused(module.eval(), X, "SNN110")
+
+
 def test_a_single_step_neuron_in_a_network_of_all_steps(spikingjelly):
     node = spikingjelly.module("neuron").IFNode()
     refused(Net(lambda m, x: m.one(m.over(m.conv, x)), one=node).eval(), X, "SNN306")
