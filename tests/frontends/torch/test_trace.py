@@ -376,7 +376,8 @@ def test_multi_step_neurons_without_a_reading(spikingjelly):
 
 
 def test_a_synapse_that_decays_by_other_laws_when_spikes_come(spikingjelly):
-    synapse = spikingjelly.module("layer").SynapseFilter(step_mode="m")
+    synapse = spikingjelly.module("layer").SynapseFilter()
+    synapse.step_mode = "m"
     module = Net(lambda m, x: m.sn2(m.over(m.norm, m.one(m.sn(m.over(m.conv, x))))), one=synapse)
     refused(module.eval(), X, "SNN110")
 
