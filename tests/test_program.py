@@ -135,6 +135,18 @@ def test_a_static_image_is_encoded_on_the_host():
         snncc.compile(module, images[:2], target="reference", strict=True)
 
 
+def test_finite_numbers_whose_sum_is_not_are_inputs():
+    module = network(in_channels=3, time_steps=5)
+    images = torch.randn(2, 3, 8, 8).double()
+    program = snncc.compile(module, images.float(), target="reference")
+    images[:, :, 0, 0] = torch.finfo(torch.float64).max
+    assert not images.sum().isfinite()
+    program.run(images)
+    images[1, 2, 3, 4] = torch.inf
+    with pytest.raises(SnnccError, match="SNN312"):
+        program.run(images)
+
+
 class SamplesFirst(torch.nn.Module):
     """Takes (N, T, …)."""
 

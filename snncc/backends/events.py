@@ -81,9 +81,13 @@ class Additions:
     def kernel(self) -> NDArray[np.float32]:
         return in_rows(self.weight)
 
+    @cached_property
+    def _inputs(self) -> int:
+        return math.prod(self.pooled)
+
     def most(self, frames: int) -> int:
         """How many spikes in so many frames are few."""
-        return int(DENSITY * frames * math.prod(self.pooled))
+        return int(DENSITY * frames * self._inputs)
 
     def __call__(self, events: Events, work: Workspace, name: str) -> NDArray[np.float32] | None:
         """The sums (B, H, W, D) in an array of the workspace; None where spikes are too many."""

@@ -225,7 +225,7 @@ class Simulator:
             for place in self._kept
         }
         outputs = {
-            place.name: torch.empty(steps, samples, *place.shape, dtype=self._dtype)
+            place.name: np.empty((steps, samples, *place.shape), self._number)
             for place in network.readouts
         }
         try:
@@ -239,7 +239,7 @@ class Simulator:
             self._run(_Tile(
                 part, steps, count,
                 {name: spikes[start:end] for name, spikes in kept.items()},
-                {name: sums[:, start:end].numpy() for name, sums in outputs.items()}, work,
+                {name: sums[:, start:end] for name, sums in outputs.items()}, work,
             ))  # fmt: skip
             start = end
         if work.bytes <= KEPT:
@@ -250,11 +250,9 @@ class Simulator:
             )
             for place in self._kept
         }
-        logits = {
-            place.name: read_out(place, outputs[place.name], self._store)
-            for place in network.readouts
-        }
-        return Run(spikes, outputs, logits)
+        sums = {name: torch.from_numpy(y) for name, y in outputs.items()}
+        logits = {p.name: read_out(p, sums[p.name], self._store) for p in network.readouts}
+        return Run(spikes, sums, logits)
 
     def _run(self, tile: _Tile) -> None:
         """One tile; fills what it keeps and its outputs."""
@@ -312,7 +310,8 @@ class Simulator:
         if ops:
             (images,) = given.values()
             if (filter := self._filters.get(encoder.name)) is not None:
-                return filter(images.numpy(), tile.work).reshape(tile.samples, 1, -1)
+                y = filter(images.numpy(), tile.work, f"currents of {encoder.name}")
+                return y.reshape(tile.samples, 1, -1)
             current = images.to(self._dtype)
             if self._channels_last and current.dim() == 4:
                 current = current.contiguous(memory_format=torch.channels_last)
@@ -490,6 +489,9 @@ def chunks(
 ) -> Iterator[dict[str, Value]]:
     """The inputs, ``size`` samples at a time."""
     samples = next(inputs[name].shape[axis] for name, axis in axes.items())
+    if samples <= size:
+        yield {name: inputs[name] for name in axes}
+        return
     for start in range(0, samples, size):
         count = min(size, samples - start)
         yield {name: inputs[name].narrow(axis, start, count) for name, axis in axes.items()}

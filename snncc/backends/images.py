@@ -33,7 +33,9 @@ class Filter:
     yields: Shape
     window: tuple[int, int, int, int]
 
-    def __call__(self, images: NDArray[np.float32], work: Workspace) -> NDArray[np.float32]:
+    def __call__(
+        self, images: NDArray[np.floating], work: Workspace, name: str
+    ) -> NDArray[np.float32]:
         """The currents (N, H', W', D) of images (N, C, H, W), in an array of the workspace."""
         height, width, channels = self.shape
         _, _, top, left = self.window
@@ -42,7 +44,7 @@ class Filter:
         padded = work.array("padded images", shape, np.float32)
         padded[...] = 0
         padded[:, top : top + height, left : left + width] = images.transpose(0, 2, 3, 1)
-        y = work.array("currents of images", (count, *self.yields), np.float32)
+        y = work.array(name, (count, *self.yields), np.float32)
         _filter(padded, self.kernel, self.window[:2], self.numbers, y)
         return y
 

@@ -56,6 +56,8 @@ def simulate(
 
 def joined(network: Network, runs: Sequence[Run]) -> Run:
     """The runs of all chunks as one."""
+    if len(runs) == 1:
+        return runs[0]
     stepwise = {readout.name for readout in network.readouts if readout.over_time == "none"}
 
     def join(parts: Sequence[Mapping[str, Value]]) -> dict[str, Value]:

@@ -15,6 +15,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}
+        self.bytes = 0
 
     def array(self, name: str, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
         """An array with anything in it. A name has one dtype and, until it is asked for again,
@@ -22,9 +23,7 @@ class Workspace:
         size = math.prod(shape)
         flat = self._arrays.get(name)
         if flat is None or len(flat) < size:
+            self.bytes -= 0 if flat is None else flat.nbytes
             flat = self._arrays[name] = np.empty(size, dtype)
+            self.bytes += flat.nbytes
         return flat[:size].reshape(shape)
-
-    @property
-    def bytes(self) -> int:
-        return sum(array.nbytes for array in self._arrays.values())

@@ -140,7 +140,7 @@ class Graph:
     def of_type(self, *types: type[Op]) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes.values() if isinstance(node.op, types))
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Node, ...]:
         return self.of_type(Input)
 

@@ -224,19 +224,19 @@ class Network:
             self.name, self.time_steps, self.levels if levels is None else levels,
         )  # fmt: skip
 
-    @property
+    @cached_property
     def sources(self) -> tuple[Source, ...]:
         return tuple(p for p in self.places.values() if isinstance(p, Source))
 
-    @property
+    @cached_property
     def encoders(self) -> tuple[Encoder, ...]:
         return tuple(p for p in self.places.values() if isinstance(p, Encoder))
 
-    @property
+    @cached_property
     def populations(self) -> tuple[Population, ...]:
         return tuple(p for p in self.places.values() if isinstance(p, Population))
 
-    @property
+    @cached_property
     def readouts(self) -> tuple[Readout, ...]:
         return tuple(p for p in self.places.values() if isinstance(p, Readout))
 
@@ -245,7 +245,7 @@ class Network:
         """The shapes of the places that need cores: all but the encoders, which are on the host."""
         return {p.name: p.shape for p in self.places.values() if not isinstance(p, Encoder)}
 
-    @property
+    @cached_property
     def is_fixed(self) -> bool:
         """Whether neurons and weights are whole numbers."""
         return any(isinstance(place.neuron, FixedNeuron) for place in self.populations)

@@ -228,27 +228,35 @@ def test_a_run_leaves_what_the_one_before_it_gave():
 @pytest.mark.parametrize("static", [True, False])
 def test_currents_from_the_host_that_stay_or_change(static):
     rate = "static" if static else "step"
+    encoders = [
+        f"""
+  encoder %{name} [16,4,4] {rate}
+    graph g {{
+      %{image} = input{{kind='analog'}} : {rate} [3,4,4] real
+      %conv = conv{{weight=@{weight}, padding=(1, 1)}} %{image} : {rate} [16,4,4] real
+      head current = %conv
+      tensor @{weight} float64 [16,3,3,3]
+    }}"""
+        for name, image, weight in (("e", "image", "w"), ("f", "other", "v"))
+    ]
     text = f"""
 network n steps=4 {{
-  encoder %e [16,4,4] {rate}
-    graph g {{
-      %image = input{{kind='analog'}} : {rate} [3,4,4] real
-      %conv = conv{{weight=@w, padding=(1, 1)}} %image : {rate} [16,4,4] real
-      head current = %conv
-      tensor @w float64 [16,3,3,3]
-    }}
+{"".join(encoders)}
   neuron %a [16,4,4] {{decay=0.5, threshold=2.0}}
     %e -> %a
+    %f -> %a > scale{{factor=0.5}}
   readout %out [5] {{}}
     %a -> %out > reshape{{shape=(256,)}} > dense{{weight=@d}}
   tensor @d float64 [5,256]
 }}
 """
     rng = np.random.default_rng(0)
-    tensors = {"w": rng.integers(-4, 5, (16, 3, 3, 3)) / 8, "d": rng.integers(-4, 5, (5, 256)) / 8}
+    shapes = {"w": (16, 3, 3, 3), "v": (16, 3, 3, 3), "d": (5, 256)}
+    tensors = {name: rng.integers(-4, 5, shape) / 8 for name, shape in shapes.items()}
     network = parse_network(text, tensors)
     shape = (2, 3, 4, 4) if static else (4, 2, 3, 4, 4)
-    run = same(network, {"image": torch.from_numpy(rng.integers(0, 8, shape) / 4)}, torch.float32)
+    inputs = {name: torch.from_numpy(rng.integers(0, 8, shape) / 4) for name in ("image", "other")}
+    run = same(network, inputs, torch.float32)
     assert 0.05 < run.spikes["a"].mean() < 0.5
 
 

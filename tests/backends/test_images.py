@@ -44,7 +44,7 @@ def test_a_filter(targets, channels, samples, settings, norms):
     shape = (channels, 7, 9)
     ops = (Conv(Ref("w"), **settings), *norms)
     images = RNG.integers(-8, 9, (samples, *shape)) / 4
-    found = filter_of(ops, shape, values)(images, Workspace())
+    found = filter_of(ops, shape, values)(images, Workspace(), "y")
     y = torch.from_numpy(images)
     for op in ops:
         y = apply(op, [y], TensorStore(values, torch.float64))
@@ -60,7 +60,7 @@ def test_the_deviation_of_a_norm_with_epsilon_outside():
     y = torch.from_numpy(images)
     for op in ops:
         y = apply(op, [y], TensorStore(values, torch.float64))
-    found = filter_of(ops, (1, 2, 2), values)(images, Workspace())
+    found = filter_of(ops, (1, 2, 2), values)(images, Workspace(), "y")
     assert torch.equal(torch.from_numpy(found).permute(0, 3, 1, 2).double(), y)
 
 

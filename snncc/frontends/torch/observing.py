@@ -67,6 +67,8 @@ def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.
 def _batch_first(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
     """Axes to (T, N, features) or (N, features)."""
     lead = [axes.index(role) for role in ("T", "N") if role in axes]
+    if lead == [*range(len(lead))]:
+        return tensor
     return tensor.permute(*lead, *(d for d in range(len(axes)) if d not in lead))
 
 
