@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from snncc.passes.demands import Demands
+from snncc.passes.searching import nearest_with_room
 
 
 @dataclass
@@ -52,14 +53,14 @@ class Packing:
                     self._put(brick, int(core))
                     break
             else:
-                fits = (need <= self._free[: self.cores]).all(1)
-                fits &= self._kinds[: self.cores] == self.kind[brick]
-                (cores,) = np.nonzero(fits)
-                if not len(cores):
+                near = int(friends[0]) if len(friends) else 0
+                core = nearest_with_room(
+                    self._free, self._kinds, self.cores, need, self.kind[brick], near
+                )
+                if core < 0:
                     self._open(brick)
-                    continue
-                near = friends[0] if len(friends) else 0
-                self._put(brick, int(cores[np.abs(cores - near).argmin()]))
+                else:
+                    self._put(brick, core)
 
     def _put(self, brick: int, core: int) -> None:
         self.core[brick] = core

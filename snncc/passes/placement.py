@@ -3,9 +3,8 @@
 1. A first order from the spectrum of the traffic: the second eigenvectors of its normalised matrix
    are the coordinates that keep apart what does not talk (Hall, 1970); cores are dealt to the
    mesh column by column along one of them and within a column along another.
-2. Then cores move towards the middle of those they talk to, each changing places with the core
-   that is there, whenever that makes the sum smaller; many at a time, every gain computed exactly
-   while the others stand still, and a round that does not gain as a whole is taken back.
+2. Then cores move towards the middle of those they talk to, one after the other, each changing
+   places with the core that is there whenever that makes the sum smaller.
 
 Deterministic: the same traffic and seed give the same places.
 """
@@ -20,6 +19,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
+from snncc.passes.searching import change_places
 from snncc.targets.mesh import Mesh
 
 _VECTORS = 4
@@ -29,8 +29,10 @@ _SHARE = 16
 
 def hops(spikes: Any, mesh: Mesh, slots: np.ndarray) -> float:
     """Σ spikes · hops, if core i of the matrix ``spikes`` is at physical core ``slots[i]``."""
-    flow = sparse.coo_array(spikes)
-    return float(sum(flow.data @ kind for kind in mesh.hops(slots[flow.row], slots[flow.col])))
+    flow, (x, y) = sparse.coo_array(spikes), mesh.position(slots)
+    apart = np.abs(x[flow.row] - x[flow.col])
+    apart += np.abs(y[flow.row] - y[flow.col])
+    return float(flow.data @ apart)
 
 
 def at_random(cores: int, mesh: Mesh, seed: int) -> np.ndarray:
@@ -98,49 +100,35 @@ class _Board:
             (size, size),
         )  # fmt: skip
         self.weight = np.maximum(np.asarray(self.flow.sum(1)).ravel(), 1e-12)
+        self.holder = np.empty(size, np.int64)
+        self.holder[self.slots] = np.arange(size)
+        self.x, self.y = self.mesh.position(self.slots)
 
     def improved(self, rounds: int) -> np.ndarray:
         """Rule 2."""
         random = np.random.default_rng(self.seed)
-        self._locate()
-        now = self._cost()
+        now = hops(self.flow, self.mesh, self.slots)
         reach = float(self.mesh.columns + self.mesh.rows) / 8
         idle = 0
         for _ in range(rounds if self.cores > 1 and now else 0):
-            first, second = self._proposed(random, reach)
-            gain = self._gain(first, second)
-            first, second = first[gain > 0], second[gain > 0]
-            before = self.slots.copy()
-            self._swap(first, second)
-            after = self._cost()
-            if after < now:
-                idle = 0 if after < now * (1 - 1e-5) else idle + 1
-                now = after
-            else:
-                idle += 1
-                self.slots = before
-                self._locate()
+            saved = self._change(*self._proposed(random, reach))
+            idle = 0 if saved > 1e-5 * now else idle + 1
+            now -= saved
             reach = max(reach * 0.99, 1.0)
             if idle > 20 and reach == 1.0:
                 break
         return self.slots[: self.cores]
 
-    def _locate(self) -> None:
-        self.holder = np.empty(self.mesh.cores, np.int64)
-        self.holder[self.slots] = np.arange(self.mesh.cores)
-        self.x, self.y = self.mesh.position(self.slots)
-
-    def _swap(self, first: np.ndarray, second: np.ndarray) -> None:
+    def _change(self, first: np.ndarray, second: np.ndarray) -> float:
+        """Let those pairs change places that gain by it; by how much Σ spikes · hops shrinks."""
+        flow, changed = self.flow, np.zeros(len(first), bool)
+        saved = change_places(
+            flow.indptr, flow.indices, flow.data, self.x, self.y, first, second, changed
+        )
+        first, second = first[changed], second[changed]
         self.slots[first], self.slots[second] = self.slots[second], self.slots[first]
-        self._locate()
-
-    def _cost(self) -> float:
-        rows = np.repeat(np.arange(len(self.slots)), np.diff(self.flow.indptr))
-        return float(self.flow.data @ self._distance(rows, self.flow.indices))
-
-    def _distance(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        across, down = self.x[one] - self.x[other], self.y[one] - self.y[other]
-        return np.asarray(np.abs(across) + np.abs(down))
+        self.holder[self.slots[first]], self.holder[self.slots[second]] = first, second
+        return float(saved)
 
     def _proposed(self, random: Any, reach: float) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of cores to swap, no core in two pairs."""
@@ -163,17 +151,3 @@ class _Board:
         alone[once] = True
         pairs = alone[count:] & (second >= 0)
         return first[pairs], second[pairs]
-
-    def _gain(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """What each swap would save if it were the only one."""
-        total = np.zeros(len(first))
-        for here, there in ((first, second), (second, first)):
-            rows = self.flow[here]
-            row = np.repeat(np.arange(len(here)), np.diff(rows.indptr))
-            other = rows.indices
-            apart = other != there[row]  # the two of a swap stay as far from each other
-            before = self._distance(here[row], other)
-            after = self._distance(there[row], other)
-            saved = rows.data * (before - after) * apart
-            total += np.bincount(row, saved, len(here))
-        return total
