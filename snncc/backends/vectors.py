@@ -15,6 +15,8 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from snncc.backends.workspace import aligned
+
 LANES = 16
 """Numbers in a vector; LLVM takes as many registers as that needs."""
 
@@ -34,8 +36,9 @@ def in_rows(weight: NDArray[np.floating]) -> NDArray[np.float32]:
     blocks = -(-targets // block)
     whole = np.zeros((height, width * channels, blocks * block), np.float32)
     whole[..., :targets] = weight.transpose(2, 3, 1, 0).reshape(height, -1, targets)
-    parts = whole.reshape(height, -1, blocks, block)
-    return np.ascontiguousarray(parts.transpose(2, 0, 1, 3))
+    rows = aligned((blocks, height, width * channels, block), np.float32)
+    rows[...] = whole.reshape(height, -1, blocks, block).transpose(2, 0, 1, 3)
+    return rows
 
 
 def _address(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
