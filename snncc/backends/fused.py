@@ -5,13 +5,15 @@
    go step by step, as `snncc.ir.interpreter` does it.
 2. A tile is as many samples as keep the currents of the widest layer in the cache.
 3. What an encoder says at every step is computed once.
-4. In float32 features lie with their channels last, as convolutions of the processor want them,
-   and few spikes are listed and only what fired is added up (`snncc.backends.events`).
+4. In float32 features lie with their channels last, as convolutions of the processor want them.
+   Few spikes are listed and only what fired is added up (`snncc.backends.events`); the convolution
+   of an image is one compiled pass with its norms (`snncc.backends.images`).
 5. What a tile needs and nobody sees stays for the next one (`snncc.backends.workspace`).
 
 In float64 every map is the interpreter's own operation on the same frames. Sums over synapses may
-be added in another order than there, in float32 also in one of another layout: exact sums (whole
-or dyadic weights that fit the dtype) give equal spikes, others part at most at a tie (design, 3).
+be added in another order than there, in float32 also in one of another layout, and an average pool
+before them divides the weights: exact sums (whole or dyadic weights that fit the dtype) give equal
+spikes, others part at most at a tie (design, 3).
 """
 
 from __future__ import annotations
@@ -283,7 +285,7 @@ class Simulator:
     def _spikes(self, place: Population, tile: _Tile) -> Array:
         """Where the spikes (N, T, neurons) of a population are to be written.
 
-        What is not kept is bytes in float32, where most of it is only listed.
+        In float32, where most are only listed, those that are not kept are bytes.
         """
         if place.name in tile.kept:
             return tile.kept[place.name]
@@ -326,7 +328,7 @@ class Simulator:
     def _gather(self, target: str, tile: _Tile, apart_from: Collection[str] = ()) -> Array:
         """The sum (N, T or 1, neurons) of all projections into ``target``.
 
-        It is that of the next call too, where it lies in the workspace.
+        It may lie where the next call writes.
         """
         total: Array | None = None
         for index, way in enumerate(self._ways[target]):
