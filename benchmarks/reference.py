@@ -24,9 +24,11 @@ below 3 or one to the convolutions above 2.
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -37,8 +39,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1] / ".cache" / "spikingjelly" / "2.0.0"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "stand_ins"))
 
-CACHE = tempfile.TemporaryDirectory()
-os.environ["NUMBA_CACHE_DIR"] = CACHE.name
+os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()
 
 import torch
 from spikingjelly.activation_based import functional, layer, neuron
@@ -196,6 +197,7 @@ def main() -> int:
     parser.add_argument("--network", choices=list(NETWORKS), action="append")
     parser.add_argument("--record", type=Path, help="write the result to this file")
     options = parser.parse_args()
+    atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"])
     torch.set_num_threads(1)
     dtype = getattr(torch, options.dtype)
     generator = torch.Generator().manual_seed(1)
