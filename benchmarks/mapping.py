@@ -18,6 +18,7 @@ import torch
 from trace_lower_fold import DEPTHS, PASSES, peak
 
 from snncc import floorplan
+from snncc.diagnostics import SnnccError
 from snncc.frontends.torch import trace
 from snncc.nn import DualStreamResNet
 from snncc.passes.balance_delays import BalanceDelays
@@ -38,7 +39,10 @@ def scheduled(depth: int, size: int) -> Form:
     ).eval()  # fmt: skip
     form: Form = trace(module, torch.rand(1, 3, size, size))
     for each in (*PASSES, RealiseProjections(), BalanceDelays()):
-        form = each(form).form
+        outcome = each(form)
+        if not outcome.ok:
+            raise SnnccError(outcome.findings)
+        form = outcome.form
     return form
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from snncc.diagnostics import Finding, SnnccError, refuse
+from snncc.diagnostics import Finding, refuse
 from snncc.frontends.data import InputKind, Layout
 from snncc.frontends.torch import arrange, as_example, read, trace
 from snncc.ir.graph import Graph, Node
@@ -22,6 +22,7 @@ from snncc.pipeline import (
     Observer,
     Reset,
     Result,
+    collected,
     frontend_passes,
     ordered,
     run,
@@ -86,10 +87,7 @@ def check(
     reading = read(module, example_input, time_steps=time_steps, layout=layout, input=input)
     findings = list(reading.findings)
     if reading.graph is not None:
-        try:
-            said = run(reading.graph, passes).findings
-        except SnnccError as error:
-            said = error.findings
+        said = collected(reading.graph, passes)
         unread = {(n.name, n.op.code) for n in reading.graph.nodes.values()
                   if isinstance(n.op, Unread)}  # fmt: skip
         behind = [f for f in said if f.is_error and (f.node, f.code) not in unread]

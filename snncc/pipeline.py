@@ -152,6 +152,45 @@ def run(
     return Result(form, tuple(stages))
 
 
+OF_A_WHOLE = frozenset({"SNN208", "SNN212"})
+"""Errors with numbers of the whole network."""
+
+
+def collected(form: Form, passes: Iterable[Pass]) -> tuple[Finding, ...]:
+    """All that ``passes`` have to say, also behind an error, on the rest that it leaves.
+
+    Behind an error only other errors count, and not those `OF_A_WHOLE`: notes, warnings and sums
+    would be of a network with holes. A pass that holes make fail has nothing to say. Raises
+    PassError as `run` does, for a pass that fails before any error.
+    """
+    findings: dict[Finding, None] = {}
+    done: list[Pass] = []
+    whole = True
+    for each in passes:
+        if whole:
+            try:
+                outcome = _applied(each, form, tuple(done))
+            except SnnccError as error:
+                return (*findings, *error.findings)
+            findings |= dict.fromkeys(outcome.findings)
+        elif isinstance(form, each.reads):
+            try:
+                outcome = each(form)
+            except Exception:
+                continue
+            said = (f for f in outcome.findings if f.is_error and f.code not in OF_A_WHOLE)
+            findings |= dict.fromkeys(said)
+        else:
+            break
+        done.append(each)
+        whole &= outcome.ok
+        rest = outcome.form if outcome.ok else outcome.rest
+        if rest is None:
+            break
+        form = rest
+    return tuple(findings)
+
+
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Each once, errors first, then warnings, then notes; otherwise as they came."""
     unique = dict.fromkeys(findings)
@@ -197,19 +236,30 @@ def _pass(name: str, **options: object) -> Pass:
 
 
 def _step(each: Pass, form: Form, done: tuple[Pass, ...], said: list[Finding]) -> Stage:
-    if not isinstance(form, each.reads):
-        reason = f"reads a {each.reads.__name__} and was given a {type(form).__name__}"
-        raise PassError(each, done, reason)
     begin = time.perf_counter()
     try:
-        outcome = each(form)
+        outcome = _applied(each, form, done)
     except SnnccError as error:
         raise SnnccError(ordered([*said, *error.findings])) from error
-    except Exception as error:
-        raise PassError(each, done, f"failed: {type(error).__name__}: {error}") from error
     seconds = time.perf_counter() - begin
     if not outcome.ok:
         raise SnnccError(ordered([*said, *outcome.findings]))
+    return Stage(each, form, outcome, seconds, done)
+
+
+def _applied(each: Pass, form: Form, done: tuple[Pass, ...]) -> Outcome:
+    """What a pass makes of a form, whole unless it has errors. Raises PassError."""
+    if not isinstance(form, each.reads):
+        reason = f"reads a {each.reads.__name__} and was given a {type(form).__name__}"
+        raise PassError(each, done, reason)
+    try:
+        outcome = each(form)
+    except SnnccError:
+        raise
+    except Exception as error:
+        raise PassError(each, done, f"failed: {type(error).__name__}: {error}") from error
+    if not outcome.ok:
+        return outcome
     if not isinstance(outcome.form, each.writes):
         reason = f"promises a {each.writes.__name__} and made a {type(outcome.form).__name__}"
         raise PassError(each, done, reason)
@@ -217,7 +267,7 @@ def _step(each: Pass, form: Form, done: tuple[Pass, ...], said: list[Finding]) -
         _check(outcome.form)
     except ValueError as error:
         raise PassError(each, done, f"left a broken network: {error}") from error
-    return Stage(each, form, outcome, seconds, done)
+    return outcome
 
 
 def _said(stages: Iterable[Stage]) -> list[Finding]:

@@ -67,12 +67,12 @@ class BalanceDelays(Pass):
     def __call__(self, form: Form) -> Outcome:
         assert isinstance(form, Network)
         if loop := long_loop(form):
-            return Outcome(form, (_too_long(form, loop),))
+            return Outcome(form, (_too_long(form, loop),), rest=form)
         levels = cheapest(form)  # rules 1 and 2
         wait, stride = waiting(form, levels), 1 + self.delays
         count = {name: steps // stride for name, steps in wait.items()}
         if problem := self._too_many(form, count, wait):
-            return Outcome(form, (problem,))
+            return Outcome(form, (problem,), rest=form)
         places: list[Place] = []
         projections: list[Projection] = []
         relays: list[Population] = []

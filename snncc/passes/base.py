@@ -22,12 +22,14 @@ class Outcome:
     """What a pass made of its input.
 
     ``findings`` holds all it has to say; with an error among them ``form`` is not to be used.
-    ``report`` holds plain values (numbers, names, lists) for the manifest.
+    ``report`` holds plain values (numbers, names, lists) for the manifest. ``rest``: with an error
+    among the findings, what of the form is still as it should be, so that a check goes on with it.
     """
 
     form: Form
     findings: tuple[Finding, ...] = ()
     report: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    rest: Form | None = None
 
     @property
     def ok(self) -> bool:

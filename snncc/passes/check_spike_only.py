@@ -29,4 +29,4 @@ class CheckSpikeOnly(Pass):
 
     def __call__(self, form: Form) -> Outcome:
         assert isinstance(form, Graph)
-        return Outcome(form, Lowering(form, self.strict).findings)
+        return Outcome(form, Lowering(form, self.strict).findings, rest=form)

@@ -153,10 +153,12 @@ class Wire:
         classes, lists = np.divmod(
             np.unique(self.reach.sources.astype(np.int64) * size + self.lists), size
         )
+        known, reached = self.reach.between.shape[1], self.reached(parts, count)
+        if len(np.unique(lists)) == len(lists):  # no list is of two classes
+            return np.asarray(reached.T @ np.bincount(classes, minlength=known), np.int64)
         ones = np.ones(len(lists), np.int64)
-        of_class = sparse.csr_array((ones, (classes, lists)), (self.reach.between.shape[1], size))
-        needed = sparse.csr_array(self.reached(parts, count).T @ of_class)
-        return np.asarray(np.diff(needed.indptr), np.int64)
+        of_class = sparse.csr_array((ones, (classes, lists)), (known, size))
+        return np.asarray(np.diff(sparse.csr_array(reached.T @ of_class).indptr), np.int64)
 
     def reached(self, parts: np.ndarray, count: int) -> Any:
         """Which parts each class of sources reaches: 0-1 CSR (source classes, parts)."""

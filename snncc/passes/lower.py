@@ -38,7 +38,7 @@ class Lower(Pass):
         assert isinstance(form, Graph)
         lowering = Lowering(form, self.strict)
         if lowering.network is None:
-            return Outcome(form, lowering.findings)
+            return Outcome(form, lowering.findings, rest=lowering.lowered)
         network = lowering.network
         roles = [population.role for population in network.populations]
         report: dict[str, object] = {

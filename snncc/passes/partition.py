@@ -70,7 +70,7 @@ class Partition(Pass):
         cores = Cores.found(structure, self.balance)
         problems += [*cores.problems, *too_many_cores(structure, cores.of, cores.least)]
         if problems:
-            return Outcome(form, tuple(problems))
+            return Outcome(form, tuple(problems), rest=form)
         mapping = CoreMapping(-(-cores.count // chip.cores), cores.of, activity or {})
         mapping.verify(form.on_chip, chip.cores)
         findings = tuple(_imbalance(cores, self.balance))

@@ -96,9 +96,9 @@ class RealiseProjections(Pass):
                 "synapses after": _count(realised.map, source.shape, work.tensors),
                 "map": " > ".join(type(op).__name__.lower() for op in realised.map) or "identity",
             })  # fmt: skip
-        if findings:
-            return Outcome(form, tuple(findings))
         network = form.with_changes(projections=projections, tensors=work.tensors)
+        if findings:
+            return Outcome(form, tuple(findings), rest=network)
         return Outcome(network, report={"projections": rows})
 
 

@@ -139,13 +139,18 @@ class Lowering:
         """Nodes whose value is not linear in spikes because of some finding."""
         return frozenset(name for name, region in self._regions.items() if region.broken)
 
-    def _network(self) -> Network | None:
-        if any(f.is_error for f in self._found.values()):
-            return None
-        graph = self._graph
+    @property
+    def lowered(self) -> Network:
+        """All that lowers: neurons whose input was refused send spikes from outside."""
+        graph, places = self._graph, dict(self._places)
+        for name in {p.source for p in self._projections} - places.keys():
+            places[name] = Source(name, graph.nodes[name].signal.shape)
         return Network.build(
-            self._places.values(), self._projections, self._tensors, graph.name, graph.time_steps
+            places.values(), self._projections, self._tensors, graph.name, graph.time_steps
         )
+
+    def _network(self) -> Network | None:
+        return None if any(f.is_error for f in self._found.values()) else self.lowered
 
     def _find(self, code: str, node: Node, message: str) -> Region:
         self._found.setdefault((code, node.name), Finding(code, message, node.origin, node.name))

@@ -54,6 +54,28 @@ def branching():
     return Net(Branching())
 
 
+class Wide(nn.Module):
+    # Too much for a core before and behind what is no spike op, and a reset Lava has not.
+    def __init__(self, activation):
+        super().__init__()
+        self.wide, self.fc = nn.Linear(5000, 4), nn.Linear(4, 5000)
+        self.back, self.activation = nn.Linear(5000, 4), activation
+        self.sn1, self.sn2, self.sn3 = snncc.nn.IF(), snncc.nn.IF(), snncc.nn.IF(reset="soft")
+
+    def forward(self, x):
+        x = self.sn1(self.wide(x))
+        x = self.sn2(self.fc(self.activation(x)))
+        return self.sn3(self.back(x))
+
+
+def wide():
+    return Wide(nn.Softmax(-1))
+
+
+def wide_branching():
+    return Wide(Branching())
+
+
 def unicode():
     return Net(nn.Sequential(OrderedDict(größe=Half())))
 """
@@ -79,6 +101,23 @@ def test_what_is_wrong_and_where(run, nets):
     assert result.exit_code == 1
     assert "SNN103 error" in result.stdout
     assert "ci_nets.py:21" in result.stdout
+
+
+def test_what_does_not_fit_is_said_behind_what_is_no_spike(run, nets):
+    given = ("--input-shape", 5000, *SHAPE[2:], "--format", "json", "--target", "loihi1")
+
+    def found(*arguments, code=1):
+        result = run("check", *arguments)
+        assert result.exit_code == code, result.output
+        return {(f["code"], f["node"]) for f in json.loads(result.stdout)["findings"]}
+
+    limits = {("SNN205", "sn1"), ("SNN205", "sn3")}
+    assert found(f"{nets}:wide", *given) == {("SNN107", "activation"), *limits}
+    assert found(f"{nets}:wide", *given, "--stock-only") == {
+        ("SNN107", "activation"), ("SNN213", "sn3"), *limits
+    }  # fmt: skip
+    branching = found(f"{nets}:wide_branching", *given, code=2)
+    assert {code for code, _ in branching} == {"SNN302", "SNN205"}
 
 
 def test_an_encoder_is_a_note_and_strictly_an_error(run, nets):

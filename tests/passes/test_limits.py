@@ -3,7 +3,7 @@ by how much, and what would fit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,9 +14,11 @@ from snncc.ir.mapping import Mapping
 from snncc.ir.registers import RANGES
 from snncc.ir.text import parse_network
 from snncc.passes.balance_delays import BalanceDelays
+from snncc.passes.check_stock import CheckStock
 from snncc.passes.fitting import overfull
 from snncc.passes.partition import Partition
 from snncc.passes.realise_projections import RealiseProjections
+from snncc.pipeline import collected
 from snncc.targets.chip import CONSTANTS
 
 COSTS = {"J", "s", "W", "spikes/s"}
@@ -265,6 +267,22 @@ def test_synapses_written_out(limit, codes):
         assert finding.node == "a"
         assert "162" in finding.message
         assert "161" in finding.message
+
+
+def test_a_check_says_what_is_beyond_the_limits_of_several_passes(tmp_path):
+    more = "".join(DENSE.replace("%in", "%in2").replace("%a", "%b").splitlines(True)[2:])
+    network = parse_network(CHAIN.rstrip().removesuffix("}") + more)
+    own = network.places["b"]
+    network = network.with_changes([
+        *(place for place in network.places.values() if place is not own),
+        replace(own, neuron=replace(own.neuron, reset="soft")),
+    ])  # fmt: skip
+    passes = [
+        RealiseProjections(limit=161), BalanceDelays(limit=0),
+        Partition(chip_file(tmp_path, synapse_words=39)), CheckStock(),
+    ]  # fmt: skip
+    found = [(f.code, f.node) for f in collected(network, passes)]
+    assert found == [("SNN203", "a"), ("SNN204", "b"), ("SNN213", "b")]
 
 
 @pytest.mark.parametrize(("balance", "codes"), [(2.01, set()), (1.99, {"SNN210"})])
