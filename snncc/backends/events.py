@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from snncc.backends.vectors import BLOCKS, bits, in_rows, lowest, summing
 from snncc.backends.workspace import Workspace
+from snncc.compiled import compiled
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import Conv, Dense, Op, Pool, Reshape
 from snncc.ir.shapes import Shape, output_shape
@@ -29,7 +29,7 @@ Measured on one AVX-512 core, with 16 to 256 channels: it is even at 0.35 to 0.6
 NARROWEST = 16
 """Fewer channels than these take longer to list than to compute with."""
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
+_jit = compiled(nogil=True, error_model="numpy")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from snncc.backends.vectors import BLOCKS, in_rows, summing
 from snncc.backends.workspace import Workspace
+from snncc.compiled import compiled
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import Conv, Norm, Op
 from snncc.ir.shapes import Shape, output_shape
@@ -84,7 +84,7 @@ def filter_of(ops: Sequence[Op], shape: Shape, tensors: Tensors) -> Filter | Non
 _add_four, _add_two, _add_one = (summing(block, chosen=False) for block in BLOCKS)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@compiled(nogil=True, error_model="numpy", fastmath={"contract"})
 def _filter(images, kernel, stride, numbers, y):
     """Fill ``y`` (N, H', W', D) from padded ``images`` (N, H, W, C)."""
     count, height, width, channels = images.shape

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from snncc.compiled import compiled
 from snncc.ir.network import Neuron
 
 BLOCK = 1024
@@ -42,7 +42,7 @@ def _recurrence(
     hard, soft = reset == "hard", reset == "soft"
     now, both = when == "now", when == "both"
 
-    @njit(cache=True, nogil=True, error_model="numpy")
+    @compiled(nogil=True, error_model="numpy")
     def run(x, numbers, block, spikes):
         samples, steps, neurons = spikes.shape
         given, period = x.shape[1], numbers.shape[1]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from snncc.compiled import compiled
 
 
-@njit(cache=True)
+@compiled()
 def nearest_with_room(free, kinds, cores, need, kind, near):
     """The core of ``kind`` numbered nearest to ``near`` that has room for ``need``; −1 for none.
 
@@ -25,7 +25,7 @@ def nearest_with_room(free, kinds, cores, need, kind, near):
     return -1
 
 
-@njit(cache=True)
+@compiled()
 def change_places(start, other, spikes, x, y, first, second, changed):
     """Let each pair of cores change places if that saves hops × spikes; the sum that is saved.
 

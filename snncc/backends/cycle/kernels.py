@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_jit = njit(cache=True, nogil=True, error_model="numpy")
+from snncc.compiled import compiled
+
+_jit = compiled(nogil=True, error_model="numpy")
 
 
 @_jit
