@@ -13,8 +13,9 @@ ROOT = Path(snncc.__file__).parent
 BACK = {
     ("snncc.frontends.torch.loops", "snncc.frontends.torch.recorder"),
     ("snncc.frontends.torch.neurons", "snncc.frontends.torch.recorder"),
+    ("snncc.overview", "snncc.program"),
 }
-"""The parts of a recorder know the type of the whole."""
+"""Parts know the type of the whole: those of a recorder, and the page in a program's folder."""
 ROOMS = ("snncc.cli", "snncc.pipeline", "snncc.passes", "snncc.ir", "snncc.diagnostics")
 
 
