@@ -4,11 +4,13 @@ import importlib.util
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+import snncc
 from snncc.compiled import Kept
 
 SOURCE = """
@@ -77,3 +79,8 @@ def test_two_processes_that_compile_at_once(tmp_path, monkeypatch, cache):
     right = third(EVERY_OTHER) == 10 and third(WHOLE) == 5
     assert right == (cache is Kept)
     assert cache is FunctionCache or sum(third.stats.cache_hits.values()) == 2
+
+
+def test_nothing_else_is_kept_by_numba():
+    sources = Path(snncc.__file__).parent.rglob("*.py")
+    assert not [path for path in sources if "cache=True" in path.read_text(encoding="utf-8")]
