@@ -128,47 +128,82 @@ def tally(
 
 
 @njit(inline="always")
-def _push(heap, count, item):
-    """Add ``item`` to a heap, from index 1 on, of ``count``."""
-    node = count + 1
-    while node > 1 and heap[node >> 1] > item:
-        heap[node] = heap[node >> 1]
+def _tell(tree, event, key):
+    """Set the ``key`` of an event, a leaf of ``tree``; above, each is the least of the two below.
+
+    Always the whole way up: that costs less than a heap, whose branches nobody foresees.
+    """
+    node = np.int64(event) + (len(tree) >> 1)
+    tree[node] = key
+    while node > 1:
+        other = tree[node ^ 1]
+        key = other if other < key else key
         node >>= 1
-    heap[node] = item
+        tree[node] = key
 
 
 @njit(inline="always")
-def _drop(heap, count):
-    """Take the first item away; ``count`` are left."""
-    node, down = 1, 2
-    while down < count:
-        down += heap[down + 1] < heap[down]
-        heap[node] = heap[down]
-        node = down
-        down = 2 * node
-    if down == count:
-        heap[node] = heap[down]
-        node = down
-    item = heap[count + 1]
-    while node > 1 and heap[node >> 1] > item:
-        heap[node] = heap[node >> 1]
-        node >>= 1
-    heap[node] = item
+def _plan(tree, when, bits, event, time):
+    """Let an event happen at ``time``.
+
+    A key is the time as its bits, in order because no time is negative, with the number of the
+    event in place of the last of them.
+    """
+    when[event] = time
+    mask = (len(tree) >> 1) - 1
+    _tell(tree, event, bits[event] & ~mask | np.int64(event))
 
 
+_NEVER = np.int64(2**63 - 1)
 _NONE = np.uint32(2**32 - 1)
-_HOP, _STOP, _ENTRY = 0, 1, 2  # of a packet, as uint32
-_READY, _THERE = 2, 3  # as float64
+END = 2**32 - 1
+"""What ends a way in the table of ways."""
+
+_NODE = np.dtype(
+    [
+        ("held", np.uint32),  # packets in its ring
+        ("first", np.uint32),  # where in its ring the queue begins
+        ("waits", np.uint32),  # the first node that waits for this one
+        ("last", np.uint32),  # and the last
+        ("after", np.uint32),  # the node that waits behind this one
+        ("listed", np.bool_),  # among those to be served
+        ("busy", np.bool_),  # its core works off a packet; of a link, that it is free will be told
+        ("free", np.float64),  # from when on it takes a packet in
+    ],
+    align=True,
+)
+_PACKET = np.dtype(
+    [
+        ("hop", np.uint32),  # in the table of ways
+        ("inbox", np.uint32),
+        ("work", np.float64),
+        ("ready", np.float64),
+        ("there", np.float64),
+    ],
+    align=True,
+)
+
+
+@njit(inline="always")
+def _list(node, number, serve, listing):
+    """Put a node for which others wait into the ring of those to be served, once."""
+    opens = (node[number].waits != _NONE) & (node[number].listed == False)  # noqa: E712
+    node[number].listed |= opens
+    serve[listing & (len(serve) - 1)] = number
+    return listing + opens
 
 
 @_jit
 def deliver(
     flags, begin, lag, updates, order, run_start, run_place, core_start, row, group, row_start,
-    entry_core, entry_ns, path_of_group, path, path_start, links, link_ns, slot_ns,
+    entry_core, entry_ns, way_of_group, way, ways, link_ns, slot_ns,
     active_ns, inactive_ns, out_ns, depth, most,
     ends, finish, waited, link_waited, latency,
 ):  # fmt: skip
     """Time every packet of one run of steps; no step has more than ``most`` spikes.
+
+    The packets of group g take, in the order of the row's entries, the ways ``way[way_of_group[g]
+    + …]``: where in ``ways`` the links begin that end with `END`.
 
     Fills (S, K) ends, when a core has updated its last neuron and sent its last packet, finish,
     when it has worked off its last packet, and waited, how long its packets stood ready before a
@@ -176,44 +211,34 @@ def deliver(
     (2,) latency, the sum and the longest time from ready to worked off.
 
     Event by event. A node is a link, the inbox of a core or its sender, in this order. Links and
-    inboxes are queues with room for ``depth`` packets; the first packet of a link and the packet
-    of a sender ask for the node that is next on their way, and wait there in the order in which
-    they asked. An event is the number of its node: the first packet of a link has come, a core has
-    worked off a packet, a sender has made one; or of a link behind the senders: it is free again.
-    Of events at the same time the lower number is first, and what follows from one is done before
-    the next.
+    inboxes are queues with room for ``depth`` packets, a sender holds the one it has made; the
+    first packet of a link and that of a sender ask for the node that is next on their way, and
+    wait there in the order in which they asked. An event is the number of its node: the first
+    packet of a link has come, a core has worked off a packet, a sender has made one; or of a link
+    behind the senders: it is free again. Of events at the same time the lower number is first, and
+    what follows from one is done before the next.
     """
     steps, cores = ends.shape
     inboxes = len(link_ns)
     senders = inboxes + cores
     frees = senders + cores
-    # The heap holds times as their bits, in order because none is negative, with the number of the
-    # event in place of the last of them.
     when = np.empty(frees + inboxes, np.float64)
     bits = when.view(np.int64)
-    heap = np.empty(len(when) + 2, np.int64)
-    mask = 1
-    while mask < len(when):
-        mask *= 2
-    mask -= 1
-    held = np.empty(senders, np.int64)
-    first = np.empty(senders, np.int64)  # where in its ring the queue begins
-    waits = np.empty((senders, 2), np.uint32)  # the first node that waits for this, and the last
-    after = np.empty(frees, np.uint32)  # the node that waits behind this one
-    listed = np.empty(senders, np.bool_)
-    serve = np.empty(mask + 1, np.uint32)  # nodes that may take a packet in now, a ring
-    busy = np.empty(cores, np.bool_)
-    free = np.empty(inboxes, np.float64)
-    armed = np.empty(inboxes, np.bool_)  # whether the event that it is free is on its way
-    packet = np.empty((senders, depth, 4), np.float64)
-    part = packet.view(np.uint32)
+    leaves = 2
+    while leaves < len(when):
+        leaves *= 2
+    mask = leaves - 1
+    tree = np.empty(2 * leaves, np.int64)
+    node = np.empty(frees, _NODE)
+    packet = np.empty((frees, depth), _PACKET)
+    room = np.uint32(depth)
+    serve = np.empty(leaves, np.uint32)  # nodes that may take a packet in now, a ring
+    stood = np.empty(frees, np.float64)  # how long packets waited behind each node
     gap = np.empty(most, np.float64)
-    sender = np.empty(most, np.uint32)
+    spike = np.empty((most, 3), np.int64)  # its first entry, the one behind its last, its ways
     at = np.empty(cores + 1, np.int64)
     send = np.empty(cores, np.int64)
-    entry = np.empty(cores, np.uint32)
-    stop = np.empty(cores, np.uint32)
-    way_of = np.empty(cores, np.int64)
+    entry = np.empty(cores, np.int64)
     tail = np.empty(cores, np.float64)
     total = 0.0
     longest = 0.0
@@ -238,170 +263,152 @@ def deliver(
                     if flag > np.uint8(1) and row[i] >= 0:
                         for _ in range(flag >> np.uint8(1)):
                             gap[many] = passed
-                            sender[many] = i
+                            spike[many, 0] = row_start[row[i]]
+                            spike[many, 1] = row_start[row[i] + 1]
+                            spike[many, 2] = way_of_group[group[i]] - row_start[row[i]]
                             many += 1
                             passed = 0.0
             tail[c] = passed
         at[cores] = many
-        held[:] = 0
-        first[:] = 0
-        waits[:] = _NONE
-        listed[:] = False
-        busy[:] = False
-        free[:] = 0.0
-        armed[:] = False
-        count = 0
+        for k in range(frees):
+            node[k].held = 0
+            node[k].first = 0
+            node[k].waits = _NONE
+            node[k].listed = False
+            node[k].busy = False
+            node[k].free = 0.0
+        stood[:] = 0.0
+        tree[:] = _NEVER
         for c in range(cores):
             ends[s, c] = tail[c]
             if at[c] < at[c + 1]:
                 send[c] = at[c]
-                i = sender[at[c]]
-                entry[c] = row_start[row[i]]
-                stop[c] = row_start[row[i] + 1]
-                way_of[c] = path_of_group[group[i]] - entry[c]
-                node = senders + c
-                when[node] = gap[at[c]] + out_ns
-                _push(heap, count, bits[node] & ~mask | node)
-                count += 1
-        while count > 0:
-            event = np.uint32(heap[1] & mask)
+                entry[c] = spike[at[c], 0]
+                _plan(tree, when, bits, senders + c, gap[at[c]] + out_ns)
+        while tree[1] != _NEVER:
+            event = np.uint32(tree[1] & mask)
             now = when[event]
-            count -= 1
-            _drop(heap, count)
+            again = False  # whether the same event will happen again
             begins = _NONE  # an inbox whose core begins with the next packet
             asks = _NONE  # a node whose first packet asks for the next
             done = 0
             listing = 0
-            if event >= frees:
-                armed[event - frees] = False
-                listed[event - frees] = True
-                serve[0] = event - frees
-                listing = 1
-            elif event >= senders or event < inboxes:
+            if event < inboxes:
                 asks = event
-            else:
+            elif event < senders:
                 finish[s, event - inboxes] = now
-                if held[event] > 0:
+                if node[event].held > 0:
                     begins = event
                 else:
-                    busy[event - inboxes] = False
+                    node[event].busy = False
+            elif event < frees:
+                c = event - senders
+                e = entry[c]
+                made = packet[event, 0]
+                made.hop = way[spike[send[c], 2] + e]
+                made.inbox = inboxes + entry_core[e]
+                made.work = entry_ns[e]
+                made.ready = now
+                made.there = now
+                asks = event
+            else:
+                node[event - frees].busy = False
+                node[event - frees].listed = True
+                serve[0] = event - frees
+                listing = 1
             while True:
                 if begins != _NONE:
-                    p = first[begins]
-                    first[begins] = p + 1 if p + 1 < depth else 0
-                    held[begins] -= 1
-                    busy[begins - inboxes] = True
-                    over = now + entry_ns[part[begins, p, _ENTRY]]
-                    total += over - packet[begins, p, _READY]
-                    longest = max(longest, over - packet[begins, p, _READY])
-                    when[begins] = over
-                    _push(heap, count, bits[begins] & ~mask | np.int64(begins))
-                    count += 1
-                    if waits[begins, 0] != _NONE and not listed[begins]:
-                        listed[begins] = True
-                        serve[listing & mask] = begins
-                        listing += 1
+                    here = node[begins]
+                    starts = packet[begins, here.first]
+                    here.first = here.first + 1 if here.first + 1 < depth else 0
+                    here.held -= 1
+                    here.busy = True
+                    over = now + starts.work
+                    total += over - starts.ready
+                    if over - starts.ready > longest:
+                        longest = over - starts.ready
+                    _plan(tree, when, bits, begins, over)
+                    again |= begins == event
+                    listing = _list(node, begins, serve, listing)
                     begins = _NONE
                 if asks != _NONE:
-                    if asks < inboxes:
-                        p = first[asks]
-                        e, k = part[asks, p, _ENTRY], part[asks, p, _HOP]
-                        k_stop = part[asks, p, _STOP]
+                    asking = packet[asks, node[asks].first]
+                    to = ways[asking.hop]
+                    to = asking.inbox if to == END else to
+                    there = node[to]
+                    node[asks].after = _NONE
+                    if there.waits == _NONE:
+                        there.waits = asks
+                        if there.held < depth:
+                            listing = _list(node, to, serve, listing)
                     else:
-                        e = entry[asks - senders]
-                        way = path[way_of[asks - senders] + e]
-                        k, k_stop = path_start[way], path_start[way + 1]
-                    to = links[k] if k < k_stop else np.uint32(inboxes + entry_core[e])
-                    after[asks] = _NONE
-                    if waits[to, 0] != _NONE:
-                        after[waits[to, 1]] = asks
-                    else:
-                        waits[to, 0] = asks
-                        if held[to] < depth and not listed[to]:
-                            listed[to] = True
-                            serve[listing & mask] = to
-                            listing += 1
-                    waits[to, 1] = asks
+                        node[there.last].after = asks
+                    there.last = asks
                     asks = _NONE
                 if done == listing:
                     break
                 to = serve[done & mask]
-                node = waits[to, 0]
-                blocked = node == _NONE or held[to] >= depth
-                if not blocked and to < inboxes and free[to] > now:
-                    blocked = True
-                    again = frees + to
-                    if not armed[to]:
-                        armed[to] = True
-                        when[again] = free[to]
-                        _push(heap, count, bits[again] & ~mask | again)
-                        count += 1
-                if blocked:
-                    listed[to] = False
+                there = node[to]
+                if there.waits == _NONE or there.held >= depth or there.free > now:
+                    if there.waits != _NONE and there.held < depth and not there.busy:
+                        there.busy = True
+                        _plan(tree, when, bits, frees + to, there.free)
+                        again |= frees + to == event
+                    there.listed = False
                     done += 1
                     continue
-                # The first packet of ``node`` goes to ``to``, to the place ``q`` of its ring.
-                waits[to, 0] = after[node]
-                q = first[to] + held[to]
-                q -= depth if q >= depth else 0
-                if node < inboxes:
-                    p = first[node]
-                    behind = p + 1 if p + 1 < depth else 0
-                    first[node] = behind
-                    held[node] -= 1
-                    for field in range(3):
-                        part[to, q, field] = part[node, p, field]
-                    packet[to, q, _READY] = packet[node, p, _READY]
-                    link_waited[to if to < inboxes else node] += now - packet[node, p, _THERE]
-                    if held[node] > 0:
-                        if packet[node, behind, _THERE] <= now:
-                            asks = node
+                # The first packet of the node that waits first goes behind the last one here.
+                giver = there.waits
+                here = node[giver]
+                there.waits = here.after
+                goes = packet[giver, here.first]
+                behind = there.first + there.held
+                comes = packet[to, behind - room if behind >= room else behind]
+                comes.hop = goes.hop + 1
+                comes.inbox = goes.inbox
+                comes.work = goes.work
+                comes.ready = goes.ready
+                stands = now - goes.there
+                stood[giver] += stands
+                if giver < inboxes:
+                    link_waited[to if to < inboxes else giver] += stands
+                    here.first = here.first + 1 if here.first + 1 < depth else 0
+                    here.held -= 1
+                    if here.held > 0:
+                        comes_on = packet[giver, here.first].there
+                        if comes_on <= now:
+                            asks = giver
                         else:
-                            when[node] = packet[node, behind, _THERE]
-                            _push(heap, count, bits[node] & ~mask | np.int64(node))
-                            count += 1
-                    if waits[node, 0] != _NONE and not listed[node]:
-                        listed[node] = True
-                        serve[listing & mask] = node
-                        listing += 1
+                            _plan(tree, when, bits, giver, comes_on)
+                            again |= giver == event
+                    listing = _list(node, giver, serve, listing)
                 else:
-                    c = node - senders
-                    e = entry[c]
-                    way = path[way_of[c] + e]
-                    part[to, q, _ENTRY] = e
-                    part[to, q, _HOP] = path_start[way]
-                    part[to, q, _STOP] = path_start[way + 1]
-                    packet[to, q, _READY] = when[node]
-                    waited[s, c] += now - when[node]
                     if to < inboxes:
-                        link_waited[to] += now - when[node]
-                    when[node] = now + out_ns
-                    more = True
-                    if e + 1 < stop[c]:
-                        entry[c] = e + 1
+                        link_waited[to] += stands
+                    c = giver - senders
+                    entry[c] += 1
+                    if entry[c] < spike[send[c], 1]:
+                        _plan(tree, when, bits, giver, now + out_ns)
+                        again |= giver == event
                     elif send[c] + 1 < at[c + 1]:
                         send[c] += 1
-                        i = sender[send[c]]
-                        entry[c] = row_start[row[i]]
-                        stop[c] = row_start[row[i] + 1]
-                        way_of[c] = path_of_group[group[i]] - entry[c]
-                        when[node] += gap[send[c]]
+                        entry[c] = spike[send[c], 0]
+                        _plan(tree, when, bits, giver, now + out_ns + gap[send[c]])
+                        again |= giver == event
                     else:
                         ends[s, c] = now + tail[c]
-                        more = False
-                    if more:
-                        _push(heap, count, bits[node] & ~mask | np.int64(node))
-                        count += 1
-                held[to] += 1
+                there.held += 1
                 if to < inboxes:
-                    free[to] = now + slot_ns
-                    part[to, q, _HOP] += np.uint32(1)
-                    packet[to, q, _THERE] = now + link_ns[to]
-                    if held[to] == 1:
-                        when[to] = now + link_ns[to]
-                        _push(heap, count, bits[to] & ~mask | np.int64(to))
-                        count += 1
-                elif not busy[to - inboxes]:
+                    there.free = now + slot_ns
+                    comes.there = now + link_ns[to]
+                    if there.held == 1:
+                        _plan(tree, when, bits, to, comes.there)
+                        again |= to == event
+                elif not there.busy:
                     begins = to
+            if not again:
+                _tell(tree, event, _NEVER)
+        for c in range(cores):
+            waited[s, c] = stood[senders + c]
     latency[0] += total
     latency[1] = max(latency[1], longest)

@@ -190,12 +190,13 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
         used, links = np.unique(wiring.links, return_inverse=True)
         used_waited = np.zeros(len(used))
         packets = int(counts["packets_out"].sum(1).max(initial=1))
+        way, ways = _ways(wiring, links)
         kernels.deliver(
             rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
             wiring.core_start, wiring.row, wiring.group, wiring.row_start, wiring.entry_core,
-            entry_ns(wiring), wiring.path_of_group, wiring.path, wiring.path_start,
-            links.astype(np.uint32), link_ns(wiring)[used], *sending_ns(chip),
-            min(chip.buffer_spikes, packets), int(counts["layer_spikes"].sum(1).max(initial=0)),
+            entry_ns(wiring), wiring.path_of_group, way, ways, link_ns(wiring)[used],
+            *sending_ns(chip), min(chip.buffer_spikes, packets),
+            int(counts["layer_spikes"].sum(1).max(initial=0)),
             *times.values(), used_waited, latency,
         )  # fmt: skip
         link_waited[used] = used_waited
@@ -206,6 +207,13 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
         link_waited=link_waited,
         latency=latency,
     )
+
+
+def _ways(wiring: Wiring, links: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The paths, each with an end behind it; where the path of each packet of a group begins."""
+    ways = np.insert(links.astype(np.uint32), wiring.path_start[1:], kernels.END)
+    begins = wiring.path_start[:-1] + np.arange(len(wiring.path_start) - 1)
+    return begins[wiring.path].astype(np.uint32), ways
 
 
 def nanoseconds(seconds: np.ndarray) -> np.ndarray:
