@@ -24,21 +24,24 @@ def interpreter() -> Path:
 
 def run(
     network: Network, mapping: Mapping, chip: Chip, inputs: dict[str, np.ndarray],
-    timeout: float = 300, judged: int = 0, traces: bool = True,
+    timeout: float = 300, judged: int = 0, traces: bool = True, threads: int = 1,
 ) -> dict:  # fmt: skip
     """What SANA-FE says (see run.py); ``inputs`` (T, *shape) by source, T steps."""
     steps = len(next(iter(inputs.values())))
     with tempfile.TemporaryDirectory() as folder:
         export(network, mapping, chip, Path(folder), inputs)
-        return run_files(network, Path(folder), steps, timeout, judged, traces)
+        return run_files(network, Path(folder), steps, timeout, judged, traces, threads)
 
 
 def run_files(
     network: Network, folder: Path, steps: int,
-    timeout: float = 300, judged: int = 0, traces: bool = True,
+    timeout: float = 300, judged: int = 0, traces: bool = True, threads: int = 1,
 ) -> dict:  # fmt: skip
     """The same of files that are written; spikes by the names of ``network``."""
-    job = {"folder": str(folder), "steps": steps, "judged": judged, "traces": traces}
+    job = {
+        "folder": str(folder), "steps": steps, "judged": judged, "traces": traces,
+        "threads": threads,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         given, said = Path(scratch, "job.json"), Path(scratch, "result.json")
         given.write_text(json.dumps(job))

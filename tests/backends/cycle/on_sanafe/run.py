@@ -2,10 +2,10 @@
 
     python run.py JOB.json RESULT.json
 
-A job names the ``folder`` with an architecture and a network, the number of ``steps`` and whether
-``traces`` are wanted; the result has SANA-FE's own counts, energies and times of every step by its
-``detailed`` model, and the seconds it took to build and to run. ``judged`` are the times of the
-first steps, as many as the job says, by its ``cycle`` model.
+A job names the ``folder`` with an architecture and a network, the number of ``steps`` and of
+``threads`` and whether ``traces`` are wanted; the result has SANA-FE's own counts, energies and
+times of every step by its ``detailed`` model, and the seconds it took to build and to run.
+``judged`` are the times of the first steps, as many as the job says, by its ``cycle`` model.
 """
 
 import json
@@ -33,7 +33,7 @@ def main(job_path, result_path):
     traces = job["traces"] or None
     begun, begun_busy = time.perf_counter(), time.process_time()
     found = chip.sim(
-        job["steps"], timing_model="detailed", processing_threads=1,
+        job["steps"], timing_model="detailed", processing_threads=job["threads"],
         perf_trace=True, spike_trace=traces, message_trace=traces,
     )  # fmt: skip
     ended, ended_busy = time.perf_counter(), time.process_time()
