@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.backends.vectors import BLOCKS, bits, in_rows, lowest, summing
+from snncc.backends.vectors import BLOCKS, LANES, bits, fetch, in_rows, lowest, summing
 from snncc.backends.workspace import Workspace
 from snncc.compiled import compiled
 from snncc.ir.graph import Tensors
@@ -281,8 +281,8 @@ _add_four, _add_two, _add_one = (summing(block, chosen=True) for block in BLOCKS
 def _convolve(first, fired, shape, kernel, window, y):
     """Fill ``y`` (B, H', W', D) with the convolution of lists in frames of ``shape`` (H, W, C).
 
-    A block of targets and a row of the kernel at a time, which stay in the nearest cache: what the
-    positions under a row of the kernel have fired lies in one piece.
+    A block of targets and a row of the kernel at a time, which are fetched in order and stay near:
+    what the positions under a row of the kernel have fired lies in one piece.
     """
     height, width, channels = shape
     frames, out_height, out_width, targets = y.shape
@@ -295,6 +295,9 @@ def _convolve(first, fired, shape, kernel, window, y):
     for part in range(blocks):
         for di in range(kernel_height):
             slab = (part * kernel_height + di) * span
+            if out_height * out_width > 1:
+                for k in range(slab * block, (slab + span) * block, LANES):
+                    fetch(rows, k)
             at = part * block
             for b in range(frames):
                 for i in range(out_height):

@@ -70,6 +70,22 @@ def lowest(typing: Any, word: Any) -> Any:
     return types.int64(types.uint64), code
 
 
+@intrinsic
+def fetch(typing: Any, values: Any, at: Any) -> Any:
+    """Ask for the line of the cache that holds ``values[at]``, which will be read soon."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address = _address(context, builder, signature.args[0], *args)
+        line, number = builder.bitcast(address, ir.IntType(8).as_pointer()), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [line.type, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [line.type], kind)
+        to_read, nearest, data = number(0), number(3), number(1)
+        builder.call(prefetch, [line, to_read, nearest, data])
+        return context.get_dummy_value()
+
+    return types.void(values, types.intp), code
+
+
 def summing(block: int, chosen: bool) -> Callable[..., None]:
     """The sums of a block of targets over some rows.
 
