@@ -229,6 +229,7 @@ class Structure:
 
     def demands(self, parts: Parts) -> Demands:
         """Everything at once; part numbers run from 0 to the largest that is used."""
+        parts = {name: part.astype(np.int64) for name, part in parts.items()}  # products of them
         count = 1 + max((int(p.max(initial=-1)) for p in parts.values()), default=-1)
         neurons, words, lists, axons = np.zeros((4, count), np.int64)
         work = np.zeros(count)

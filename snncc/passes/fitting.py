@@ -81,7 +81,7 @@ def too_many_cores(
             f"{len(np.unique(core)):,}"
         )
         help = (
-            f"{most / count:.0%} of the network would fit; the tightest limit is that on "
+            f"{100 * most // count}% of the network would fit; the tightest limit is that on "
             f"{limit}, which needs {least[limit]:,} cores at least"
         )
         yield Finding("SNN208", message, origin(structure.network, name), name, help)

@@ -30,6 +30,8 @@ class Packing:
         self.core = np.full(len(self.need), -1, np.int64)
         self._free = np.empty((256, len(self.room)))
         self._kinds = np.full(256, -1, np.int64)
+        self._below, self._above = np.arange(256), np.arange(256)
+        self._least = self.need.min(0, initial=np.inf)
         talk = self.demands.spikes
         self._talk = (talk + talk.T).tocsr()
 
@@ -38,6 +40,9 @@ class Packing:
         if self.cores == len(self._free):
             self._free = np.concatenate([self._free, np.empty_like(self._free)])
             self._kinds = np.concatenate([self._kinds, np.full_like(self._kinds, -1)])
+            more = np.arange(self.cores, 2 * self.cores)
+            self._below = np.concatenate([self._below, more])
+            self._above = np.concatenate([self._above, more])
         self._free[self.cores] = self.room
         self._kinds[self.cores] = self.kind[brick]
         self.cores += 1
@@ -55,8 +60,9 @@ class Packing:
             else:
                 near = int(friends[0]) if len(friends) else 0
                 core = nearest_with_room(
-                    self._free, self._kinds, self.cores, need, self.kind[brick], near
-                )
+                    self._free, self._kinds, self.cores, self._below, self._above,
+                    need, self.kind[brick], near,
+                )  # fmt: skip
                 if core < 0:
                     self._open(brick)
                 else:
@@ -65,6 +71,8 @@ class Packing:
     def _put(self, brick: int, core: int) -> None:
         self.core[brick] = core
         self._free[core] -= self.need[brick]
+        if (self._free[core] < self._least).any():  # closed: no brick fits any more
+            self._below[core], self._above[core] = core - 1, core + 1
 
     def _friends(self, brick: int) -> np.ndarray:
         """Cores of the bricks it talks to, those of most spikes first."""

@@ -6,23 +6,40 @@ from snncc.compiled import compiled
 
 
 @compiled()
-def nearest_with_room(free, kinds, cores, need, kind, near):
+def nearest_with_room(free, kinds, cores, below, above, need, kind, near):
     """The core of ``kind`` numbered nearest to ``near`` that has room for ``need``; −1 for none.
 
     ``free`` (·, resources) and ``kinds`` (·,) are those of the first ``cores``. Of two as near it
-    is the lower one.
+    is the lower one. ``below`` and ``above`` (·,) are a core's own number, or of one that is closed
+    lower and higher ones, on the way to the next that is not; they are shortened on the way.
     """
-    for away in range(max(near, cores - 1 - near) + 1):
-        for core in (near - away, near + away):
-            if 0 <= core < cores and kinds[core] == kind:
-                fits = True
-                for resource in range(len(need)):
-                    if need[resource] > free[core, resource]:
-                        fits = False
-                        break
-                if fits:
-                    return core
+    low, high = _next(below, cores, min(near, cores - 1)), _next(above, cores, near)
+    while low >= 0 or high < cores:
+        core = low if low >= 0 and (high >= cores or near - low <= high - near) else high
+        if kinds[core] == kind:
+            fits = True
+            for resource in range(len(need)):
+                if need[resource] > free[core, resource]:
+                    fits = False
+                    break
+            if fits:
+                return core
+        if core == low:
+            low = _next(below, cores, low - 1)
+        if core == high:
+            high = _next(above, cores, high + 1)
     return -1
+
+
+@compiled()
+def _next(ways, cores, core):
+    """The first core that is not closed, from ``core`` on."""
+    while 0 <= core < cores and ways[core] != core:
+        step = ways[core]
+        if 0 <= step < cores:
+            ways[core] = ways[step]
+        core = step
+    return core
 
 
 @compiled()

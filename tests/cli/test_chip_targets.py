@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import snncc
 from snncc.ir.mapping import Mapping
+from snncc.targets.chip import board, find_chip
 
 LOIHI1 = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
 
@@ -107,6 +109,33 @@ def test_a_chip_file_with_a_mistake_is_one_sentence(refused, model, tmp_path, gi
     refused("targets", path, said=said)
     path.unlink()
     refused(name, model, "--target", path, *more, said="cannot be read: No such file")
+
+
+def test_hops_between_chips_have_their_own_time_and_energy(run, model, data, tmp_path):
+    path = chip(tmp_path / "mine.toml", neurons=100, tile_columns=1, tile_rows=1, chips=16)
+    assert run("compile", model, "--target", path, "-o", "out").exit_code == 0
+    program, inputs = snncc.load("out"), np.load(data)["inputs"]
+    mine = find_chip(str(path))
+    assert program.scheduled.mapping.chips > 2
+
+    def simulated(**changes):
+        found = snncc.simulate(program, inputs, level="cycle", chip=replace(mine, **changes))
+        return found.timing
+
+    plain = simulated()
+    crossings = int(plain.steps.link_packets.sum())  # a chip is one tile here
+    assert crossings > 1000
+    dearer = simulated(hop_chip_j=mine.hop_chip_j + 1e-9)
+    assert dearer.energy_j - plain.energy_j == pytest.approx(crossings * 1e-9)
+    assert dearer.time_ns == plain.time_ns
+    assert simulated(hop_chip_s=1e-6).time_ns > plain.time_ns + 900 * len(plain.step_ns) / 2
+    other = simulated(hop_ew_s=1e-6, hop_ns_s=1e-6, hop_ew_j=1.0, hop_ns_j=1.0)
+    assert (other.time_ns, other.energy_j) == (plain.time_ns, plain.energy_j)
+    columns, rows = board(program.scheduled.mapping.chips)
+    later = simulated(barrier_next_s=mine.barrier_next_s + 1e-6)
+    assert later.time_ns - plain.time_ns == pytest.approx(
+        1000 * (columns + rows - 2) * len(plain.step_ns)
+    )
 
 
 def test_what_is_assumed_of_a_chip_is_said(run, model, tmp_path):

@@ -18,10 +18,15 @@ def test_the_nearest_core_with_room(seed, cores):
     random = np.random.default_rng(seed)
     free = random.integers(0, 4, (16, 3)).astype(float)
     kinds, need = random.integers(0, 2, 16), random.integers(0, 4, 3).astype(float)
-    near = int(random.integers(0, 12))
-    fits = np.flatnonzero((need <= free[:cores]).all(1) & (kinds[:cores] == 1))
-    expected = int(fits[np.abs(fits - near).argmin()]) if len(fits) else -1
-    assert nearest_with_room(free, kinds, cores, need, 1, near) == expected
+    below, above = np.arange(16), np.arange(16)
+    for core in random.permutation(16)[: random.integers(0, 16)]:
+        free[core] = -1
+        below[core], above[core] = core - 1, core + 1
+    for near in random.integers(0, max(cores, 1), 4).tolist():
+        fits = np.flatnonzero((need <= free[:cores]).all(1) & (kinds[:cores] == 1))
+        expected = int(fits[np.abs(fits - near).argmin()]) if len(fits) else -1
+        found = nearest_with_room(free, kinds, cores, below, above, need, 1, near)
+        assert found == expected
 
 
 @given(SEEDS)
