@@ -1,6 +1,7 @@
 """Mapping of a dual-stream ResNet at 224×224, T = 4, on Loihi 1 and Loihi 2: time and quality.
 
     python benchmarks/mapping.py [--depth 18|50] [--size 224] [--chip loihi1 --chip my_chip.toml]
+        [--record FILE.json]
 
 The bounds for 18 layers: partition, place and route under 5 minutes; the busiest core has at most
 1.3 times the mean synaptic work; at least 2 times fewer spikes × hops than placed at random. Every
@@ -10,8 +11,13 @@ neuron counts as one that fires at every step, relays too. Exits with 1 when a b
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import os
+import platform
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +26,8 @@ from trace_lower_fold import DEPTHS, PASSES, peak
 from snncc import floorplan
 from snncc.diagnostics import SnnccError
 from snncc.frontends.torch import trace
+from snncc.ir.network import Network
+from snncc.ir.synapses import synapses
 from snncc.nn import DualStreamResNet
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.base import Form, Pass
@@ -31,7 +39,8 @@ from snncc.passes.route import Route
 SECONDS, BALANCE, FEWER = 300.0, 1.3, 2.0
 
 
-def scheduled(depth: int, size: int) -> Form:
+def scheduled(depth: int, size: int) -> Network:
+    torch.manual_seed(0)
     block, blocks = DEPTHS[depth]
     module = DualStreamResNet(
         3, 1000, (64, 128, 256, 512), blocks, "iand", block, time_steps=4, stem_kernel=7,
@@ -43,23 +52,26 @@ def scheduled(depth: int, size: int) -> Form:
         if not outcome.ok:
             raise SnnccError(outcome.findings)
         form = outcome.form
+    assert isinstance(form, Network)
     return form
 
 
-def mapped(form: Form, chip: str) -> bool:
-    """Map and print; whether every bound holds."""
+def mapped(form: Form, chip: str) -> dict[str, Any]:
+    """Map and print; what was found, and whether every bound ``holds``."""
     passes: tuple[Pass, ...] = (Partition(chip, balance=BALANCE), Place(chip), Route(chip))
     reports: dict[str, Any] = {}
+    taken: dict[str, float] = {}
     start = time.perf_counter()
     for each in passes:
         begin = time.perf_counter()
         outcome = each(form)
         form, reports[each.name] = outcome.form, outcome.report
-        print(f"{each!s:<28}{time.perf_counter() - begin:8.1f} s {peak():6.2f} GB")
+        taken[each.name] = round(time.perf_counter() - begin, 1)
+        print(f"{each!s:<28}{taken[each.name]:8.1f} s {peak():6.2f} GB")
         for finding in outcome.findings:
             print(finding)
         if not outcome.ok:
-            return False
+            return {"holds": False, "findings": [str(finding) for finding in outcome.findings]}
     seconds = time.perf_counter() - start
     print("\n".join(floorplan.table(reports)))
     balance = reports["partition"]["largest work over mean"]
@@ -68,7 +80,12 @@ def mapped(form: Form, chip: str) -> bool:
         f"\n{chip}: {seconds:.0f} s (bound {SECONDS:g}), largest work {balance:.3f} of the mean "
         f"(bound {BALANCE}), {fewer:.2f} times fewer hops than at random (bound {FEWER:g})\n"
     )
-    return bool(seconds < SECONDS and balance <= BALANCE and fewer >= FEWER)
+    return {
+        "holds": bool(seconds < SECONDS and balance <= BALANCE and fewer >= FEWER),
+        "seconds": taken | {"all": round(seconds, 1)},
+        "memory so far, GB": round(peak(), 2),
+        "reports": reports,
+    }
 
 
 def main() -> int:
@@ -76,10 +93,29 @@ def main() -> int:
     parser.add_argument("--depth", type=int, choices=DEPTHS, default=18)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--chip", action="append")
+    parser.add_argument("--record", type=Path, help="write the result to this file")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     form = scheduled(options.depth, options.size)
-    held = [mapped(form, chip) for chip in options.chip or ("loihi1", "loihi2")]
-    return int(not all(held))
+    chips = {chip: mapped(form, chip) for chip in options.chip or ("loihi1", "loihi2")}
+    record = {
+        "layers": options.depth,
+        "input": [3, options.size, options.size],
+        "neurons, relays included": sum(math.prod(p.shape) for p in form.populations),
+        "synapses": sum(
+            synapses(p.map, form.places[p.source].shape, form.tensors) for p in form.projections
+        ),
+        "bounds": {
+            "seconds": SECONDS,
+            "largest work over mean": BALANCE,
+            "times fewer hops than at random": FEWER,
+        },
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "chips": chips,
+    }
+    if options.record:
+        options.record.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return int(not all(found["holds"] for found in chips.values()))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,16 @@ It replays the spikes of a functional run; it computes no membrane. What it assu
   order), one at a time: the update of the neuron, and if it fires axon-out for one packet to each
   core that holds a target, one after the other. A packet that finds no room holds its core up.
 - *Packets.* One for each spike and core it goes to, whatever the number of synapses and
-  projections; an event of count k is k of them. Delays are kept at the target.
+  projections. An event of count k is a spike that carries k, and k operations at each synapse.
+  Delays are kept at the target.
 - *Network.* XY routing, east-west first. A packet enters a link when it has arrived, the link has
   passed on the one before (1 / ``link_spikes_s``) and the buffer behind it has room
   (``buffer_spikes``); it is there ``hop_*_s`` later. It leaves that buffer when the next link or
   the target core takes it in, and a core has an inbox as deep. Links and cores serve first come,
   first served; a buffer is a queue, in which a packet waits for those before it, wherever they go.
 - *Core, receiving.* One packet at a time: ``tile_s`` through the port of the tile, ``axon_in_s``,
-  ``synapse_s`` for each of its synapses in that core. Sending and receiving go on side by side.
+  ``synapse_s`` for each operation at its synapses in that core. Sending and receiving go on side
+  by side.
 - *Barrier.* A step ends when the last core has sent and worked off all, and then takes
   ``barrier_s`` of the tiles in use, and no less than ``step_s`` in all.
 - *Neurons.* Every mapped neuron is updated in every step. It is *active* unless it is at rest:

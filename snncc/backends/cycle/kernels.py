@@ -1,7 +1,7 @@
 """The inner loops of the cycle backend, compiled by numba and kept in its cache.
 
 Tables are those of `snncc.backends.cycle.wiring.Wiring`. A flag is one byte a neuron and step:
-bit 0 whether the neuron is active, above it how many spikes it sends. Times are nanoseconds.
+bit 0 whether the neuron is active, above it the count it sends. Times are nanoseconds.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def tally(
     """
     steps = len(packets_out)
     rows = len(row_start) - 1
-    of_row = np.zeros(rows, np.int64)
+    of_row = np.zeros((rows, 2), np.int64)  # packets and what they carry
     used = np.empty(rows, np.int32)
     for s in range(steps):
         many = 0
@@ -101,27 +101,27 @@ def tally(
                 r_i = row[i]
                 if r_i < 0:
                     continue
-                if of_row[r_i] == 0:
+                if of_row[r_i, 0] == 0:
                     used[many] = r_i
                     many += 1
-                of_row[r_i] += count
+                of_row[r_i, 0] += 1
+                of_row[r_i, 1] += count
                 g = group[i]
-                group_spikes[g] += count
-                out = count * (row_start[r_i + 1] - row_start[r_i])
+                group_spikes[g] += 1
+                out = row_start[r_i + 1] - row_start[r_i]
                 packets_out[s, c] += out
                 layer_packets[s, p] += out
                 for k in range(3):
-                    hops = count * group_hops[g, k]
-                    core_hops[s, c, k] += hops
-                    layer_hops[s, p, k] += hops
+                    core_hops[s, c, k] += group_hops[g, k]
+                    layer_hops[s, p, k] += group_hops[g, k]
             layer_active[s, p] = alive if updates[p] else 0
             sent[s, p] = spikes
         for k in range(many):
             r_i = used[k]
-            count = of_row[r_i]
+            packets, count = of_row[r_i, 0], of_row[r_i, 1]
             of_row[r_i] = 0
             for e in range(row_start[r_i], row_start[r_i + 1]):
-                packets_in[s, entry_core[e]] += count
+                packets_in[s, entry_core[e]] += packets
                 events[s, entry_core[e]] += count * entry_events[e]
             for e in range(layer_start[r_i], layer_start[r_i + 1]):
                 layer_events_in[s, layer_place[e]] += count * layer_events[e]
@@ -197,13 +197,14 @@ def _list(node, number, serve, listing):
 def deliver(
     flags, begin, lag, updates, order, run_start, run_place, core_start, row, group, row_start,
     entry_core, entry_ns, way_of_group, way, ways, link_ns, slot_ns,
-    active_ns, inactive_ns, out_ns, depth, most,
+    active_ns, inactive_ns, out_ns, in_ns, depth, most,
     ends, finish, waited, link_waited, latency,
 ):  # fmt: skip
     """Time every packet of one run of steps; no step has more than ``most`` spikes.
 
-    The packets of group g take, in the order of the row's entries, the ways ``way[way_of_group[g]
-    + …]``: where in ``ways`` the links begin that end with `END`.
+    A packet keeps its core for ``in_ns`` and for as many times the ``entry_ns`` of its entry as it
+    carries. The packets of group g take, in the order of the row's entries, the ways
+    ``way[way_of_group[g] + …]``: where in ``ways`` the links begin that end with `END`.
 
     Fills (S, K) ends, when a core has updated its last neuron and sent its last packet, finish,
     when it has worked off its last packet, and waited, how long its packets stood ready before a
@@ -235,7 +236,8 @@ def deliver(
     serve = np.empty(leaves, np.uint32)  # nodes that may take a packet in now, a ring
     stood = np.empty(frees, np.float64)  # how long packets waited behind each node
     gap = np.empty(most, np.float64)
-    spike = np.empty((most, 3), np.int64)  # its first entry, the one behind its last, its ways
+    # Of a spike its first entry, the one behind its last, its ways, and its count.
+    spike = np.empty((most, 4), np.int64)
     at = np.empty(cores + 1, np.int64)
     send = np.empty(cores, np.int64)
     entry = np.empty(cores, np.int64)
@@ -261,13 +263,13 @@ def deliver(
                     flag = now_flags[i]
                     passed += on if flag & np.uint8(1) else off
                     if flag > np.uint8(1) and row[i] >= 0:
-                        for _ in range(flag >> np.uint8(1)):
-                            gap[many] = passed
-                            spike[many, 0] = row_start[row[i]]
-                            spike[many, 1] = row_start[row[i] + 1]
-                            spike[many, 2] = way_of_group[group[i]] - row_start[row[i]]
-                            many += 1
-                            passed = 0.0
+                        gap[many] = passed
+                        spike[many, 0] = row_start[row[i]]
+                        spike[many, 1] = row_start[row[i] + 1]
+                        spike[many, 2] = way_of_group[group[i]] - row_start[row[i]]
+                        spike[many, 3] = flag >> np.uint8(1)
+                        many += 1
+                        passed = 0.0
             tail[c] = passed
         at[cores] = many
         for k in range(frees):
@@ -307,7 +309,7 @@ def deliver(
                 made = packet[event, 0]
                 made.hop = way[spike[send[c], 2] + e]
                 made.inbox = inboxes + entry_core[e]
-                made.work = entry_ns[e]
+                made.work = in_ns + spike[send[c], 3] * entry_ns[e]
                 made.ready = now
                 made.there = now
                 asks = event

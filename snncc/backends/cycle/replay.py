@@ -136,7 +136,7 @@ def _beside(old: np.ndarray | None, new: np.ndarray | None) -> np.ndarray | None
 
 
 def flags(wiring: Wiring, spikes: list[np.ndarray | None]) -> np.ndarray:
-    """(N·T, n) uint8: bit 0 whether the neuron is active, above it how many spikes it sends.
+    """(N·T, n) uint8: bit 0 whether the neuron is active, above it the count it sends.
 
     A neuron is active unless it is at rest, nothing arrives and nothing drives it.
     """
@@ -195,7 +195,7 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
             rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
             wiring.core_start, wiring.row, wiring.group, wiring.row_start, wiring.entry_core,
             entry_ns(wiring), wiring.path_of_group, way, ways, link_ns(wiring)[used],
-            *sending_ns(chip), min(chip.buffer_spikes, packets),
+            *packet_ns(chip), min(chip.buffer_spikes, packets),
             int(counts["layer_spikes"].sum(1).max(initial=0)),
             *times.values(), used_waited, latency,
         )  # fmt: skip
@@ -221,16 +221,16 @@ def nanoseconds(seconds: np.ndarray) -> np.ndarray:
     return np.rint(np.asarray(seconds) * 1e9 * 2**30) / 2**30
 
 
-def sending_ns(chip: Chip) -> np.ndarray:
-    """What a link takes between two packets, an active and an inactive neuron, and axon-out."""
+def packet_ns(chip: Chip) -> np.ndarray:
+    """What a link takes between two packets, an active and an inactive neuron, and axon-out; and
+    how long a packet keeps its target but for its synapses: tile port and axon-in."""
     seconds = [chip.neuron_active_s, chip.neuron_inactive_s, chip.axon_out_s]
-    return nanoseconds(np.array([1 / chip.link_spikes_s, *seconds]))
+    return nanoseconds(np.array([1 / chip.link_spikes_s, *seconds, chip.tile_s + chip.axon_in_s]))
 
 
 def entry_ns(wiring: Wiring) -> np.ndarray:
-    """How long the packet of each entry keeps its target: tile port, axon-in and synapses."""
-    chip = wiring.chip
-    return nanoseconds(chip.tile_s + chip.axon_in_s + chip.synapse_s * wiring.entry_events)
+    """How long the synapses of each entry take for a spike."""
+    return nanoseconds(wiring.chip.synapse_s * wiring.entry_events)
 
 
 def link_kinds(wiring: Wiring) -> np.ndarray:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 
-from snncc.backends.cycle.replay import entry_ns, link_ns, sending_ns
+from snncc.backends.cycle.replay import entry_ns, link_ns, packet_ns
 
 
 def packets(w, rows, step):
     """By core: (gap since the last packet, resources on the way, work at the end) and the tail."""
-    work, (_, active, inactive, axon_out) = entry_ns(w), sending_ns(w.chip)
+    work, (_, active, inactive, axon_out, axon_in) = entry_ns(w), packet_ns(w.chip)
     for core in range(len(w.cores)):
         passed, mine = 0.0, deque()
         for run in range(w.core_start[core], w.core_start[core + 1]):
@@ -25,14 +25,14 @@ def packets(w, rows, step):
                     passed += active if flag & 1 else inactive
                 if w.row[i] < 0:
                     continue
+                count = flag >> 1
                 entries = range(w.row_start[w.row[i]], w.row_start[w.row[i] + 1])
-                for _ in range(flag >> 1):
-                    for at, entry in enumerate(entries, w.path_of_group[w.group[i]]):
-                        path = w.path[at]
-                        links = w.links[w.path_start[path] : w.path_start[path + 1]].tolist()
-                        way = [*(("link", k) for k in links), ("core", int(w.entry_core[entry]))]
-                        mine.append((passed + axon_out, way, work[entry]))
-                        passed = 0.0
+                for at, entry in enumerate(entries if count else (), w.path_of_group[w.group[i]]):
+                    path = w.path[at]
+                    links = w.links[w.path_start[path] : w.path_start[path + 1]].tolist()
+                    way = [*(("link", k) for k in links), ("core", int(w.entry_core[entry]))]
+                    mine.append((passed + axon_out, way, axon_in + count * work[entry]))
+                    passed = 0.0
         yield mine, passed
 
 
@@ -46,7 +46,7 @@ class Chip:
     KINDS = ("link", "core", "sender", "free")
 
     def __init__(self, w, rows, step):
-        self.depth, self.slot = w.chip.buffer_spikes, sending_ns(w.chip)[0]
+        self.depth, self.slot = w.chip.buffer_spikes, packet_ns(w.chip)[0]
         self.delay = link_ns(w)
         self.sends, self.tails = zip(*packets(w, rows, step), strict=True)
         self.queue, self.waiting = defaultdict(deque), defaultdict(deque)

@@ -25,8 +25,9 @@ CHIP = small.CHIP
 
 
 def spikes_of(network, rng, steps, samples):
-    shape = network.sources[0].shape
-    inputs = torch.tensor(rng.random((steps, samples, *shape)) < 0.3, dtype=torch.float64)
+    """Counts up to three from the source, spikes from all others."""
+    shape = (steps, samples, *network.sources[0].shape)
+    inputs = torch.tensor((rng.random(shape) < 0.3) * rng.integers(1, 4, shape)).double()
     run = run_network(network, {network.sources[0].name: inputs})
     return {name: s.numpy() for name, s in run.spikes.items()}
 
@@ -59,7 +60,8 @@ def by_hand(network, mapping, chip, spikes):
             for name, place in network.places.items():
                 now = n * steps + t + levels[name]
                 core_of = mapping.core_of[name].ravel()
-                fired = spikes[name][t, n].ravel() > 0 if name in spikes else alive[name] & False
+                carried = spikes[name][t, n].ravel() if name in spikes else alive[name] * 0
+                fired = carried > 0
                 for i in np.flatnonzero(fired):
                     to: dict[int, int] = {}
                     for p, matrix in matrices:
@@ -71,7 +73,7 @@ def by_hand(network, mapping, chip, spikes):
                     for core, synapses in to.items():
                         counts["packets_out"][now, k] += 1
                         counts["packets_in"][now, cores[core]] += 1
-                        counts["events"][now, cores[core]] += synapses
+                        counts["events"][now, cores[core]] += synapses * carried[i]
                         hops[now, k] += [int(h) for h in mesh.hops(core_of[i], core)]
                         links[mesh.route(int(core_of[i]), core)] += 1
                 if isinstance(place, Source):
@@ -229,11 +231,15 @@ def test_a_hop_between_chips():
     assert found.link_j.sum() == 1e7
 
 
-def test_an_event_of_count_three_is_three_packets():
-    network = straight(1)
-    found = timing(network, {"in": 0, "p": 1}, once(3))
-    assert found.steps.packets_in[0].tolist() == [0, 3]
-    assert found.steps.events[0].tolist() == [0, 3]
+def test_an_event_of_count_three_is_a_packet_and_three_operations_a_synapse():
+    network = straight(1, 2)
+    found = timing(network, {"in": 0, "p": 1}, once(3, targets=2))
+    assert found.steps.packets_in[0].tolist() == [0, 1]
+    assert found.steps.events[0].tolist() == [0, 6]
+    assert found.steps.layer_events[0].tolist() == [0, 6]
+    assert found.steps.layer_spikes[0].tolist() == [3, 0]
+    assert found.steps.finish[0].tolist() == [0, 3 + 2 + 7 + 6]
+    assert found.core_j[0].tolist() == [1e3, 2 * 5 + 1e4 + 100 + 6]
     with pytest.raises(SnnccError, match="SNN312.*count 128"):
         timing(network, {"in": 0, "p": 1}, once(128))
 
