@@ -72,6 +72,15 @@ def test_forced_spikes_are_compared_reset_and_passed_on():
     assert torch.equal(run.spikes["a"], taught)
 
 
+def test_a_population_that_hears_nothing_has_the_dtype_of_the_run():
+    text = "network t steps=2 {\n source %x [1] spike\n neuron %a [1] {threshold=0.5, bias=0.5}\n"
+    text += " neuron %b [1] {threshold=0.25}\n  %a -> %b > scale{factor=0.25}\n}"
+    x = torch.zeros(2, 1, 1)
+    run = run_network(parse_network(text), {"x": x}, dtype=torch.float32)
+    assert {s.dtype for s in run.spikes.values()} == {torch.float32}
+    assert run.spikes["b"].sum() == 2
+
+
 def test_a_membrane_on_its_threshold_is_a_tie():
     text = "network t steps=1 {\n source %x [1] spike\n neuron %a [1] {threshold=0.3}\n"
     text += "  %x -> %a > scale{factor=0.1}\n  %x -> %a > scale{factor=0.2}\n}"

@@ -104,8 +104,8 @@ def gather(
         y = project(projection, currents[projection.source] if x is None else x, store)
         total = y if total is None else total + y
     if total is None:
-        lead = next(iter([*spikes.values(), *currents.values()])).shape[:2]
-        return torch.zeros(*lead, *network.places[target].shape, dtype=torch.float64)
+        said = next(iter([*spikes.values(), *currents.values()]))
+        return said.new_zeros(*said.shape[:2], *network.places[target].shape)
     return total
 
 
