@@ -18,7 +18,7 @@ from snncc.passes.bricks import Bricks, cut
 from snncc.passes.demands import LIMITS, Activity, Demands, Structure, limits
 from snncc.passes.fitting import OWN_BIAS, alike, not_on_chip, origin, too_many_cores, too_much
 from snncc.passes.packing import Packing
-from snncc.targets.chip import Chip, find_chip
+from snncc.targets.chip import Chip, board_for, find_chip
 
 ROUNDS = 6
 """How often the number of cores is guessed anew."""
@@ -71,7 +71,7 @@ class Partition(Pass):
         problems += [*cores.problems, *too_many_cores(structure, cores.of, cores.least)]
         if problems:
             return Outcome(form, tuple(problems), rest=form)
-        mapping = CoreMapping(-(-cores.count // chip.cores), cores.of, activity or {})
+        mapping = CoreMapping(cores.chips, cores.of, activity or {})
         mapping.verify(form.on_chip, chip.cores)
         findings = tuple(_imbalance(cores, self.balance))
         return Outcome(replace(form, mapping=mapping), findings, cores.report)
@@ -134,6 +134,12 @@ class Cores:
         return best
 
     @property
+    def chips(self) -> int:
+        """Of the board; some may hold no neuron so that all its rows are full."""
+        chip = self.structure.chip
+        return board_for(max(-(-self.count // chip.cores), 1), chip.chips)
+
+    @property
     def imbalance(self) -> float:
         """The most synaptic work on a core, by the mean over all cores in use."""
         mean = self.demands.work.mean() if self.count else 0.0
@@ -145,7 +151,7 @@ class Cores:
         return {
             "chip": chip.name,
             "cores": self.count,
-            "chips": -(-self.count // chip.cores),
+            "chips": self.chips,
             "cores at least": dict(self.least),
             "largest work over mean": round(self.imbalance, 4),
             "mean work": float(self.demands.work.mean()) if self.count else 0.0,

@@ -144,10 +144,10 @@ class _Board:
         ]
         index = random.integers(0, self.mesh.chip.cores_per_tile, count)
         slot = self.mesh.core(target[0], target[1], index)
-        second = np.where(slot >= 0, self.holder[slot], -1)
+        second = self.holder[slot]
         taken = np.concatenate([first, second])
         _, once = np.unique(taken, return_index=True)
         alone = np.zeros(len(taken), bool)
         alone[once] = True
-        pairs = alone[count:] & (second >= 0)
+        pairs = alone[count:]
         return first[pairs], second[pairs]

@@ -182,9 +182,24 @@ _OWN = ("name", "title", "sources", "constants")
 
 
 def board(chips: int) -> tuple[int, int]:
-    """Columns and rows of chips of the squarest board that has ``chips``; the last row may end."""
-    columns = math.isqrt(chips - 1) + 1 if chips > 1 else 1
-    return columns, -(-chips // columns)
+    """Columns and rows of the squarest board of just so many chips.
+
+    Every row is full: a spike that goes along its row first finds a router in every place.
+    """
+    rows = next(rows for rows in range(math.isqrt(chips), 0, -1) if chips % rows == 0)
+    return chips // rows, rows
+
+
+def board_for(chips: int, most: int) -> int:
+    """The fewest chips, from ``chips`` to ``most``, of a board no more than twice as long as wide.
+
+    ``chips`` itself where ``most`` leaves no such board.
+    """
+    for size in range(chips, most + 1):
+        columns, rows = board(size)
+        if columns <= 2 * rows:
+            return size
+    return chips
 
 
 @cache

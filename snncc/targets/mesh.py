@@ -14,7 +14,7 @@ EAST, WEST, NORTH, SOUTH = range(4)
 
 @dataclass(frozen=True)
 class Mesh:
-    """The tiles of ``chips`` chips, on the squarest board that holds them.
+    """The tiles of ``chips`` chips, on the squarest board of just so many.
 
     Chip c is in column c mod columns and row c div columns of the board, tile t of a chip in
     column t mod ``tile_columns`` and row t div ``tile_columns`` of the chip. South is down: rows
@@ -55,13 +55,13 @@ class Mesh:
         return board_column * chip.tile_columns + column, board_row * chip.tile_rows + row
 
     def core(self, column: np.ndarray, row: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """The core at a position, the reverse of `position`; −1 where the board has no chip."""
+        """The core at a position, the reverse of `position`."""
         chip = self.chip
         board_column, inside_column = np.divmod(column, chip.tile_columns)
         board_row, inside_row = np.divmod(row, chip.tile_rows)
         which = board_row * board(self.chips)[0] + board_column
         tile = which * chip.tiles + inside_row * chip.tile_columns + inside_column
-        return np.where(which < self.chips, tile * chip.cores_per_tile + index, -1)
+        return np.asarray(tile * chip.cores_per_tile + index)
 
     def hops(
         self, source: np.ndarray, target: np.ndarray

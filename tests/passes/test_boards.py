@@ -61,6 +61,13 @@ def test_a_small_network_has_the_same_mapping_on_the_largest_board(tmp_path):
         assert np.array_equal(core, found[HALA.chips][name])
 
 
+@pytest.mark.parametrize(("most", "chips"), [(99, 15), (14, 13), (13, 13)])
+def test_a_board_of_thirteen_chips_gets_two_idle_ones(tmp_path, most, chips):
+    file = chip_file(tmp_path, neurons=8, tile_columns=2, tile_rows=1, cores_per_tile=1, chips=most)
+    mapping = mapped(pairs(104), file, Place, Route).mapping
+    assert (mapping.chips, len(mapping.cores)) == (chips, 26)
+
+
 def test_core_numbers_of_32_bits_are_enough_for_what_is_multiplied_with_them():
     count = 50_000  # its square is beyond 32 bits
     parts = {"in": np.zeros(count, np.int32), "a": np.arange(count, dtype=np.int32)}

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snncc.diagnostics import Finding, SnnccError
-from snncc.targets.chip import BUILT_IN, CONSTANTS, board, built_in, load_chip, parse_chip
+from snncc.targets.chip import (
+    BUILT_IN,
+    CONSTANTS,
+    board,
+    board_for,
+    built_in,
+    load_chip,
+    parse_chip,
+)
 
 OURS = pytest.mark.parametrize("name", BUILT_IN)
 LOIHI1 = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
@@ -44,10 +52,19 @@ def test_the_barrier_grows_with_the_tiles_and_the_board():
 
 
 @pytest.mark.parametrize(
-    ("chips", "size"), [(1, (1, 1)), (2, (2, 1)), (3, (2, 2)), (20, (5, 4)), (1152, (34, 34))]
+    ("chips", "size"), [(1, (1, 1)), (2, (2, 1)), (13, (13, 1)), (20, (5, 4)), (1152, (36, 32))]
 )
 def test_a_board_is_as_square_as_it_can_be(chips, size):
     assert board(chips) == size
+
+
+@pytest.mark.parametrize(
+    ("chips", "most", "size"),
+    [(1, 1, 1), (2, 9, 2), (3, 9, 4), (3, 3, 3), (13, 99, 15), (13, 14, 13), (78, 1152, 80),
+     (1152, 1152, 1152), (1151, 1152, 1152)],
+)  # fmt: skip
+def test_a_board_has_idle_chips_where_else_it_would_be_a_strip(chips, most, size):
+    assert board_for(chips, most) == size
 
 
 def test_a_file_of_ones_own(tmp_path):

@@ -17,13 +17,12 @@ MESHES = st.integers(1, 7).map(lambda chips: Mesh(SMALL, chips))
 
 
 def test_core_numbers_are_those_of_a_mapping():
-    mesh = Mesh(SMALL, 3)  # a board of 2 x 2 chips, the last one missing
-    assert (mesh.columns, mesh.rows, mesh.cores) == (6, 4, 36)
+    mesh = Mesh(SMALL, 4)  # a board of 2 x 2 chips
+    assert (mesh.columns, mesh.rows, mesh.cores) == (6, 4, 48)
     core = np.array([0, 1, 2, 6, 12, 24, 35])
     x, y = mesh.position(core)
     assert list(zip(x, y, strict=True)) == [(0, 0), (0, 0), (1, 0), (0, 1), (3, 0), (0, 2), (2, 3)]
     assert np.array_equal(mesh.core(x, y, core % 2), core)
-    assert mesh.core(np.array(3), np.array(2), np.array(0)) == -1
 
 
 def test_a_step_between_chips_is_no_hop_between_tiles():
@@ -32,6 +31,12 @@ def test_a_step_between_chips_is_no_hop_between_tiles():
     assert list(east_west) == [2, 4, 0]
     assert list(north_south) == [0, 2, 0]
     assert list(chips) == [1, 2, 0]
+
+
+@given(st.integers(1, 200))
+def test_there_is_a_chip_wherever_a_route_may_lead(chips):
+    mesh = Mesh(SMALL, chips)
+    assert mesh.columns * mesh.rows * SMALL.cores_per_tile == mesh.cores
 
 
 @given(MESHES, st.data())
