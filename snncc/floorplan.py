@@ -59,8 +59,9 @@ def picture(mapping: CoreMapping, chip: Chip) -> str:
     """
     mesh = Mesh(chip, mapping.chips)
     side = int(np.ceil(np.sqrt(chip.cores_per_tile))) if mesh.cores <= MANY else 1
-    cell = min(max((WIDTH / mesh.columns - 2) / side, 2.0), 18.0)
-    board = _Board(mapping, mesh, side, cell)
+    room = WIDTH / mesh.columns
+    gap = min(2.0, room / 6)
+    board = _Board(mapping, mesh, side, min((room - gap) / side, 18.0), gap)
     key = list(_key(mapping, board.height + 22))
     width = max(board.width, WIDTH) + 2
     height = board.height + 22 + 18 * -(-len(key) // _KEY_COLUMNS) + 4
@@ -73,17 +74,18 @@ def picture(mapping: CoreMapping, chip: Chip) -> str:
 
 @dataclass(frozen=True)
 class _Board:
-    """Where things go: ``side`` × ``side`` squares of ``cell`` a tile."""
+    """Where things go: ``side`` × ``side`` squares of ``cell`` a tile, and a ``gap``."""
 
     mapping: CoreMapping
     mesh: Mesh
     side: int
     cell: float
+    gap: float
 
     @property
     def pitch(self) -> float:
         """From tile to tile."""
-        return self.side * self.cell + 2
+        return self.side * self.cell + self.gap
 
     @property
     def width(self) -> float:
@@ -95,18 +97,18 @@ class _Board:
 
     def chips(self) -> Iterator[str]:
         """The tiles of each chip, and a line of text."""
-        chip, pitch = self.mesh.chip, self.pitch
+        chip, pitch, gap = self.mesh.chip, self.pitch, self.gap
         yield (
             f'<defs><pattern id="tile" width="{pitch:g}" height="{pitch:g}" '
-            f'patternUnits="userSpaceOnUse"><rect x="1" y="1" width="{pitch - 2:g}" '
-            f'height="{pitch - 2:g}" fill="#eef1f4"/></pattern></defs>'
+            f'patternUnits="userSpaceOnUse"><rect x="{gap / 2:g}" y="{gap / 2:g}" '
+            f'width="{pitch - gap:g}" height="{pitch - gap:g}" fill="#eef1f4"/></pattern></defs>'
         )
         corner = np.arange(self.mesh.chips) * chip.cores
         wide, high = chip.tile_columns * pitch, chip.tile_rows * pitch
         for x, y in zip(*self.mesh.position(corner), strict=True):
             yield (
                 f'<rect x="{x * pitch:g}" y="{y * pitch:g}" width="{wide:g}" height="{high:g}" '
-                'fill="url(#tile)" stroke="#57606a" stroke-width="2"/>'
+                f'fill="url(#tile)" stroke="#57606a" stroke-width="{gap:g}"/>'
             )
         yield (
             f'<text x="0" y="-4" fill="#57606a">{self.mesh.chips:,} × {escape(chip.name)}, '
@@ -131,8 +133,8 @@ class _Board:
         used = np.nonzero(total)[0]
         column, row = self.mesh.position(used * each)
         down, along = np.divmod(used * each % chip.cores_per_tile, self.side)
-        x = column * self.pitch + 1 + along * self.cell
-        y = row * self.pitch + 1 + down * self.cell
+        x = column * self.pitch + self.gap / 2 + along * self.cell
+        y = row * self.pitch + self.gap / 2 + down * self.cell
         size = self.cell - (1 if self.cell > 3 else 0)
         what = "tile" if by_tile and each > 1 else "core"
         for square, left, top in zip(used.tolist(), x.tolist(), y.tolist(), strict=True):

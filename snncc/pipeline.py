@@ -225,6 +225,9 @@ def _check_bits(machine: Target, weight_bits: int) -> None:
         help = "leave weight_bits out, or compile for a chip"
         raise refuse("SNN316", f"target {machine.name} computes in floating point", help=help)
     most = min(8, machine.chip.weight_bits) if machine.chip else 8
+    if most < 2:
+        said = f"a weight on {machine.name} has {most} bit, and whole numbers take 2 or more"
+        raise refuse("SNN316", said, help="leave weight_bits out")
     if weight_bits not in range(2, most + 1):
         said = f"weight_bits={weight_bits}: a weight on {machine.name} has 2 to {most} bits"
         raise refuse("SNN316", said, help="choose a number from there")

@@ -53,6 +53,15 @@ def test_a_chip_with_one_threshold_a_layer_and_few_bits(tmp_path):
         target_passes(chip, weight_bits=6)
 
 
+def test_a_chip_with_weights_of_one_bit_has_no_whole_numbers(tmp_path):
+    text = (files("snncc.targets") / "loihi1.toml").read_text()
+    (tmp_path / "chip.toml").write_text(
+        text.replace("weight_bits = { value = 8", "weight_bits = { value = 1")
+    )
+    with pytest.raises(SnnccError, match="has 1 bit, and whole numbers take 2 or more"):
+        target_passes(str(tmp_path / "chip.toml"), weight_bits=2)
+
+
 def test_a_target_that_is_not_there_lists_those_that_are():
     assert target("loihi").emits == "loihi"
     with pytest.raises(
