@@ -39,7 +39,7 @@ def report(timing: Timing, title: str, facts: dict[str, str]) -> str:
     }
     if timing.level == "packet":
         share = 1 - total["count_level_time_ns"] / max(timing.time_ns, 1e-300)
-        facts["of the time for the network"] = f"{share:.1%}"
+        facts["waiting for the network"] = f"{share:.1%} of the time"
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("snncc.backends.cycle", "."),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -70,10 +70,11 @@ def quantity(value: float, unit: str) -> str:
 
 @dataclass(frozen=True)
 class Plot:
-    """A line over the steps as points of an SVG of WIDTH × HEIGHT, and its highest value."""
+    """A line over the steps as points of an SVG of WIDTH × HEIGHT, and the values of its ticks."""
 
     points: str
-    top: str
+    ticks: tuple[tuple[float, str], ...]
+    """Height in the SVG and value, with its unit."""
     steps: int
 
 
@@ -84,7 +85,8 @@ def plot(values: np.ndarray, unit: str, top: float | None = None) -> Plot:
     x = np.linspace(0, WIDTH, len(binned)) if len(binned) > 1 else np.full(1, WIDTH / 2)
     y = HEIGHT - binned / (top or 1.0) * HEIGHT
     points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-    return Plot(points, quantity(top, unit), len(values))
+    ticks = tuple((HEIGHT * (1 - part), quantity(top * part, unit)) for part in (1.0, 0.5, 0.0))
+    return Plot(points, ticks, len(values))
 
 
 def critical(timing: Timing) -> dict[str, Any]:
@@ -134,23 +136,32 @@ def mesh(timing: Timing) -> dict[str, Any]:
             "x2": x0 + dx * (pitch - TILE / 2) + aside * abs(dy),
             "y2": y0 + dy * (pitch - TILE / 2) + aside * abs(dx),
             "width": f"{1 + 4 * loads[link] / fullest:.1f}",
-            "shade": shade(loads[link] / fullest),
+            "shade": shade(loads[link] / fullest, LINK),
             "says": f"link {timing.link_names[link]}: {loads[link]:,} packets, "
                     f"{timing.link_utilisation[link]:.2%} of its capacity",
         })  # fmt: skip
-    xs = [link[key] for link in links for key in ("x1", "x2")] + [c["x"] + TILE for c in cores]
-    ys = [link[key] for link in links for key in ("y1", "y2")] + [c["y"] + TILE for c in cores]
+    xs = [link[key] for link in links for key in ("x1", "x2")] + [c["x"] + cell for c in cores]
+    ys = [link[key] for link in links for key in ("y1", "y2")] + [c["y"] + cell for c in cores]
+    left, top, right, bottom = min([0.0, *xs]), min([0.0, *ys]), max(xs), max(ys)
+    every = max(1, int((right - left) / pitch / 30))
+    columns = range(round(left / pitch), int(right / pitch) + 1, every)
+    rows = range(round(top / pitch), int(bottom / pitch) + 1, every)
     return {
-        "cores": cores, "links": links, "busiest": busiest,
-        "left": min([0.0, *xs]) - 4, "top": min([0.0, *ys]) - 4,
-        "width": max(xs, default=1) - min([0.0, *xs]) + 8,
-        "height": max(ys, default=1) - min([0.0, *ys]) + 8,
+        "cores": cores, "links": links, "busiest": busiest, "fullest": fullest,
+        "columns": [(x * pitch + TILE / 2, west + x) for x in columns],
+        "rows": [(y * pitch + TILE / 2 + 4, north + y) for y in rows],
+        "left": left - 30, "top": top - 18, "right": right,
+        "width": right - left + 34, "height": bottom - top + 22,
     }  # fmt: skip
 
 
-def shade(share: float) -> str:
-    """From a pale to a dark blue."""
-    pale, dark = np.array([222, 235, 247]), np.array([8, 48, 107])
+CORE, LINK = ((222, 235, 247), (8, 48, 107)), ((253, 224, 197), (166, 54, 3))
+"""From a pale to a dark blue, and from a pale to a dark orange."""
+
+
+def shade(share: float, colours: tuple[tuple[int, ...], tuple[int, ...]] = CORE) -> str:
+    """The colour at ``share`` of the way."""
+    pale, dark = map(np.array, colours)
     return "#" + "".join(f"{int(c):02x}" for c in pale + (dark - pale) * min(share, 1.0) ** 0.6)
 
 
