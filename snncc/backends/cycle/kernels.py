@@ -235,9 +235,9 @@ def deliver(
     room = np.uint32(depth)
     serve = np.empty(leaves, np.uint32)  # nodes that may take a packet in now, a ring
     stood = np.empty(frees, np.float64)  # how long packets waited behind each node
-    gap = np.empty(most, np.float64)
+    gap = np.empty(most + 1, np.float64)
     # Of a spike its first entry, the one behind its last, its ways, and its count.
-    spike = np.empty((most, 4), np.int64)
+    spike = np.empty((most + 1, 4), np.int64)
     at = np.empty(cores + 1, np.int64)
     send = np.empty(cores, np.int64)
     entry = np.empty(cores, np.int64)
@@ -262,16 +262,20 @@ def deliver(
                     i = order[k]
                     flag = now_flags[i]
                     passed += on if flag & np.uint8(1) else off
-                    if flag > np.uint8(1) and row[i] >= 0:
-                        gap[many] = passed
-                        spike[many, 0] = row_start[row[i]]
-                        spike[many, 1] = row_start[row[i] + 1]
-                        spike[many, 2] = way_of_group[group[i]] - row_start[row[i]]
-                        spike[many, 3] = flag >> np.uint8(1)
-                        many += 1
-                        passed = 0.0
+                    # Written down in any case, and kept if it sends: no branch.
+                    sends = (flag > np.uint8(1)) & (row[i] >= 0)
+                    gap[many] = passed
+                    spike[many, 0] = i
+                    spike[many, 3] = flag >> np.uint8(1)
+                    many += sends
+                    passed = 0.0 if sends else passed
             tail[c] = passed
         at[cores] = many
+        for k in range(many):
+            i = spike[k, 0]
+            spike[k, 0] = row_start[row[i]]
+            spike[k, 1] = row_start[row[i] + 1]
+            spike[k, 2] = way_of_group[group[i]] - row_start[row[i]]
         for k in range(frees):
             node[k].held = 0
             node[k].first = 0
