@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "backends" / "cycle
 import job as sanafe
 
 from snncc.backends.cycle import Timing, Wiring, measure, wire
-from snncc.ir.interpreter import run_network
+from snncc.backends.fused import Simulator
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Network, Neuron, Population, Projection, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape
@@ -105,12 +105,6 @@ def mapped(network: Network, how: str) -> Mapping:
     return Mapping(1, cores)
 
 
-def functional(network: Network, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    given = torch.from_numpy(inputs[:, None])
-    run = run_network(network, {network.sources[0].name: given}, dtype=torch.float32)
-    return {name: spikes.numpy() for name, spikes in run.spikes.items()}
-
-
 def seconds(run: Callable[[], object], rounds: int) -> tuple[float, float, float]:
     """The first call, with what numba compiles or loads, the median of the next ones, and that of
     the time they have a processor."""
@@ -153,12 +147,17 @@ def compared(name: str, options: argparse.Namespace) -> tuple[dict, bool]:
     wiring: Wiring = wire(network, mapping, CHIP)
     wired = time.perf_counter() - start
     timings: dict[str, Timing] = {}
+    simulator = Simulator(network, torch.float32)
+    (source,) = network.sources
+
+    def functional() -> dict[str, np.ndarray]:
+        run = simulator({source.name: torch.from_numpy(inputs[:, None])})
+        return {name: spikes.numpy() for name, spikes in run.spikes.items()}
 
     def packet() -> None:
-        spikes = functional(network, inputs)
-        timings["packet"] = measure(wiring, [spikes], "packet", options.workers)
+        timings["packet"] = measure(wiring, [functional()], "packet", options.workers)
 
-    spikes = functional(network, inputs)
+    spikes = functional()
 
     def count() -> None:
         timings["count"] = measure(wiring, [spikes], "count", options.workers)
@@ -166,7 +165,7 @@ def compared(name: str, options: argparse.Namespace) -> tuple[dict, bool]:
     ours = {"packet": seconds(packet, options.rounds), "count": seconds(count, options.rounds)}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
-    given = {network.sources[0].name: inputs}
+    given = {source.name: inputs}
     runs = [
         sanafe.run(network, mapping, CHIP, given, timeout=1800, traces=False, threads=threads)
         for threads in sorted({1, options.workers})

@@ -62,7 +62,7 @@ def source_flags(spikes, flags):
 
 @_jit
 def tally(
-    flags, begin, first, lag, updates, core, row, group, row_start, entry_core, entry_events,
+    flags, begin, first, lag, updates, core, group, group_row, row_start, entry_core, entry_events,
     layer_start, layer_place, layer_events, group_hops,
     packets_out, packets_in, events, active, core_hops, sent, layer_events_in, layer_active,
     layer_packets, layer_hops, group_spikes,
@@ -74,9 +74,11 @@ def tally(
     group_spikes.
     """
     steps = len(packets_out)
-    rows = len(row_start) - 1
-    of_row = np.zeros((rows, 2), np.int64)  # packets and what they carry
-    used = np.empty(rows, np.int32)
+    groups = len(group_row)
+    said = np.zeros((groups, 2), np.int64)  # in this step: spikes and what they carry
+    used = np.empty(groups, np.int32)
+    of_core = np.empty(groups, np.int32)
+    of_place = np.empty(groups, np.int32)
     for s in range(steps):
         many = 0
         for p in range(len(lag)):
@@ -92,38 +94,38 @@ def tally(
                     continue
                 on = flag & np.uint8(1)
                 alive += on
-                c = core[i]
-                active[s, c] += on
+                active[s, core[i]] += on
                 count = flag >> np.uint8(1)
-                if count == 0:
-                    continue
                 spikes += count
-                r_i = row[i]
-                if r_i < 0:
-                    continue
-                if of_row[r_i, 0] == 0:
-                    used[many] = r_i
-                    many += 1
-                of_row[r_i, 0] += 1
-                of_row[r_i, 1] += count
                 g = group[i]
-                group_spikes[g] += 1
-                out = row_start[r_i + 1] - row_start[r_i]
-                packets_out[s, c] += out
-                layer_packets[s, p] += out
-                for k in range(3):
-                    core_hops[s, c, k] += group_hops[g, k]
-                    layer_hops[s, p, k] += group_hops[g, k]
+                if count == 0 or g < 0:
+                    continue
+                if said[g, 0] == 0:
+                    used[many] = g
+                    of_core[many] = core[i]
+                    of_place[many] = p
+                    many += 1
+                said[g, 0] += 1
+                said[g, 1] += count
             layer_active[s, p] = alive if updates[p] else 0
             sent[s, p] = spikes
         for k in range(many):
-            r_i = used[k]
-            packets, count = of_row[r_i, 0], of_row[r_i, 1]
-            of_row[r_i] = 0
-            for e in range(row_start[r_i], row_start[r_i + 1]):
+            g, c, p = used[k], of_core[k], of_place[k]
+            packets, count = said[g, 0], said[g, 1]
+            said[g, 0] = 0
+            said[g, 1] = 0
+            r_g = group_row[g]
+            out = packets * (row_start[r_g + 1] - row_start[r_g])
+            group_spikes[g] += packets
+            packets_out[s, c] += out
+            layer_packets[s, p] += out
+            for d in range(3):
+                core_hops[s, c, d] += packets * group_hops[g, d]
+                layer_hops[s, p, d] += packets * group_hops[g, d]
+            for e in range(row_start[r_g], row_start[r_g + 1]):
                 packets_in[s, entry_core[e]] += packets
                 events[s, entry_core[e]] += count * entry_events[e]
-            for e in range(layer_start[r_i], layer_start[r_i + 1]):
+            for e in range(layer_start[r_g], layer_start[r_g + 1]):
                 layer_events_in[s, layer_place[e]] += count * layer_events[e]
 
 
@@ -355,63 +357,67 @@ def deliver(
                     break
                 to = serve[done & mask]
                 there = node[to]
-                if there.waits == _NONE or there.held >= depth or there.free > now:
-                    if there.waits != _NONE and there.held < depth and not there.busy:
-                        there.busy = True
-                        _plan(tree, when, bits, frees + to, there.free)
-                        again |= frees + to == event
-                    there.listed = False
-                    done += 1
-                    continue
-                # The first packet of the node that waits first goes behind the last one here.
-                giver = there.waits
-                here = node[giver]
-                there.waits = here.after
-                goes = packet[giver, here.first]
-                behind = there.first + there.held
-                comes = packet[to, behind - room if behind >= room else behind]
-                comes.hop = goes.hop + 1
-                comes.inbox = goes.inbox
-                comes.work = goes.work
-                comes.ready = goes.ready
-                stands = now - goes.there
-                stood[giver] += stands
-                if giver < inboxes:
-                    link_waited[to if to < inboxes else giver] += stands
-                    here.first = here.first + 1 if here.first + 1 < depth else 0
-                    here.held -= 1
-                    if here.held > 0:
-                        comes_on = packet[giver, here.first].there
-                        if comes_on <= now:
-                            asks = giver
-                        else:
-                            _plan(tree, when, bits, giver, comes_on)
-                            again |= giver == event
-                    listing = _list(node, giver, serve, listing)
-                else:
-                    if to < inboxes:
-                        link_waited[to] += stands
-                    c = giver - senders
-                    entry[c] += 1
-                    if entry[c] < spike[send[c], 1]:
-                        _plan(tree, when, bits, giver, now + out_ns)
-                        again |= giver == event
-                    elif send[c] + 1 < at[c + 1]:
-                        send[c] += 1
-                        entry[c] = spike[send[c], 0]
-                        _plan(tree, when, bits, giver, now + out_ns + gap[send[c]])
-                        again |= giver == event
+                if (there.waits != _NONE) & (there.held < room) & (there.free <= now):
+                    # The first packet of the node that waits first goes behind the last one here.
+                    giver = there.waits
+                    here = node[giver]
+                    there.waits = here.after
+                    goes = packet[giver, here.first]
+                    behind = there.first + there.held
+                    comes = packet[to, behind - room if behind >= room else behind]
+                    comes.hop = goes.hop + 1
+                    comes.inbox = goes.inbox
+                    comes.work = goes.work
+                    comes.ready = goes.ready
+                    stands = now - goes.there
+                    stood[giver] += stands
+                    if giver < inboxes:
+                        link_waited[to if to < inboxes else giver] += stands
+                        here.first = here.first + 1 if here.first + 1 < depth else 0
+                        here.held -= 1
+                        if here.held > 0:
+                            comes_on = packet[giver, here.first].there
+                            if comes_on <= now:
+                                asks = giver
+                            else:
+                                _plan(tree, when, bits, giver, comes_on)
+                                again |= giver == event
+                        listing = _list(node, giver, serve, listing)
                     else:
-                        ends[s, c] = now + tail[c]
-                there.held += 1
-                if to < inboxes:
-                    there.free = now + slot_ns
-                    comes.there = now + link_ns[to]
-                    if there.held == 1:
-                        _plan(tree, when, bits, to, comes.there)
-                        again |= to == event
-                elif not there.busy:
-                    begins = to
+                        if to < inboxes:
+                            link_waited[to] += stands
+                        c = giver - senders
+                        entry[c] += 1
+                        if entry[c] < spike[send[c], 1]:
+                            _plan(tree, when, bits, giver, now + out_ns)
+                            again |= giver == event
+                        elif send[c] + 1 < at[c + 1]:
+                            send[c] += 1
+                            entry[c] = spike[send[c], 0]
+                            _plan(tree, when, bits, giver, now + out_ns + gap[send[c]])
+                            again |= giver == event
+                        else:
+                            ends[s, c] = now + tail[c]
+                    there.held += 1
+                    if to < inboxes:
+                        there.free = now + slot_ns
+                        comes.there = now + link_ns[to]
+                        if there.held == 1:
+                            _plan(tree, when, bits, to, comes.there)
+                            again |= to == event
+                    else:
+                        if not there.busy:
+                            begins = to
+                        if begins == to or there.held < room:
+                            continue
+                # No more now; a link with room takes the next when it is free.
+                more = (there.waits != _NONE) & (there.held < room) & (to < inboxes)
+                if more and not there.busy:
+                    there.busy = True
+                    _plan(tree, when, bits, frees + to, there.free)
+                    again |= frees + to == event
+                there.listed = False
+                done += 1
             if not again:
                 _tell(tree, event, _NEVER)
         for c in range(cores):

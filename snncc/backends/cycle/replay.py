@@ -179,7 +179,7 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
     }  # fmt: skip
     group_spikes = np.zeros(len(wiring.group_row), np.int64)
     kernels.tally(
-        rows, begin, wiring.first, lag, updates, wiring.core, wiring.row, wiring.group,
+        rows, begin, wiring.first, lag, updates, wiring.core, wiring.group, wiring.group_row,
         wiring.row_start, wiring.entry_core, wiring.entry_events, wiring.layer_start,
         wiring.layer_place, wiring.layer_events, wiring.group_hops, *counts.values(), group_spikes,
     )  # fmt: skip
