@@ -231,7 +231,7 @@ def deliver(
     while leaves < len(when):
         leaves *= 4
     mask = leaves - 1
-    tree = np.empty(2 * leaves, np.int64)
+    tree = np.full(2 * leaves, _NEVER)  # and so it is again when a step is over
     node = np.empty(frees, _NODE)
     packet = np.empty((frees, depth), _PACKET)
     room = np.uint32(depth)
@@ -286,7 +286,6 @@ def deliver(
             node[k].busy = False
             node[k].free = 0.0
         stood[:] = 0.0
-        tree[:] = _NEVER
         for c in range(cores):
             ends[s, c] = tail[c]
             if at[c] < at[c + 1]:
