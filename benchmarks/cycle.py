@@ -7,9 +7,9 @@
 ``conv`` has 57 thousand neurons and 8.7 million synapses (SANA-FE takes 8 GB for it), ``dense`` is
 784-256-10. Both sides run the same steps from the first on; building, loading and compiling are
 start-up, timed apart. The functional run, in float32 with whole weights, is part of our packet
-level, and the count level replays given spikes. We have ``workers`` threads, by default as many as
-there are cores, torch one of them; SANA-FE runs with one and with as many, and the faster run
-counts. A ratio is of times on the wall, ours the median of the rounds; that of the times the
+level, and the count level replays given spikes. Both sides run with one thread and with
+``workers``, by default as many as there are cores, and of each the faster run counts; torch has one
+thread. A ratio is of times on the wall, ours the median of the rounds; that of the times the
 threads have a processor stands beside it. Exits with 1 when the counts differ, a ratio is below
 what it is to be (conv: 100 at packet level, 1,000 at count level; dense: 10), or our process takes
 1 GB or more.
@@ -26,6 +26,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from statistics import median
@@ -154,21 +155,25 @@ def compared(name: str, options: argparse.Namespace) -> tuple[dict, bool]:
         run = simulator({source.name: torch.from_numpy(inputs[:, None])})
         return {name: spikes.numpy() for name, spikes in run.spikes.items()}
 
-    def packet() -> None:
-        timings["packet"] = measure(wiring, [functional()], "packet", options.workers)
+    def packet(workers: int) -> None:
+        timings["packet"] = measure(wiring, [functional()], "packet", workers)
 
     spikes = functional()
 
-    def count() -> None:
-        timings["count"] = measure(wiring, [spikes], "count", options.workers)
+    def count(workers: int) -> None:
+        timings["count"] = measure(wiring, [spikes], "count", workers)
 
-    ours = {"packet": seconds(packet, options.rounds), "count": seconds(count, options.rounds)}
+    threads = sorted({1, options.workers})
+    ours = {
+        level: {n: seconds(partial(run, n), options.rounds) for n in threads}
+        for level, run in (("packet", packet), ("count", count))
+    }
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
     given = {source.name: inputs}
     runs = [
-        sanafe.run(network, mapping, CHIP, given, timeout=1800, traces=False, threads=threads)
-        for threads in sorted({1, options.workers})
+        sanafe.run(network, mapping, CHIP, given, timeout=1800, traces=False, threads=n)
+        for n in threads
     ]
     found = min(runs, key=itemgetter("ran_s"))
     theirs, theirs_busy = found["ran_s"] / options.steps, found["busy_s"] / options.steps
@@ -177,15 +182,20 @@ def compared(name: str, options: argparse.Namespace) -> tuple[dict, bool]:
     low, high = agreement["energy of a step, least and largest"]
     good = all(agreement["equal"].values()) and low > 0.99 and high < 1.01 and memory < 1
     levels = {}
-    for level, (first, usual, busy) in ours.items():
+    for level, found_by in ours.items():
+        first, _, _ = found_by[threads[0]]
+        best = min(found_by, key=lambda n: found_by[n][1])
+        _, usual, busy = found_by[best]
         ratio = theirs / (usual / options.steps)
         good &= ratio >= WANTED[name][level]
         levels[level] = {
-            "steps a second": round(options.steps / usual, 1),
+            "steps a second by threads": {
+                n: round(options.steps / usual, 1) for n, (_, usual, _) in found_by.items()
+            },
             "times SANA-FE": round(ratio, 1),
             "to be": WANTED[name][level],
             "times SANA-FE by processor time": round(theirs_busy / (busy / options.steps), 1),
-            "start-up, seconds": round(max(first - usual, 0.0), 2),
+            "start-up, seconds": round(max(first - found_by[threads[0]][1], 0.0), 2),
         }
     return {
         "neurons": sum(math.prod(place.shape) for place in network.populations),
@@ -199,8 +209,8 @@ def compared(name: str, options: argparse.Namespace) -> tuple[dict, bool]:
         "ours over SANA-FE": agreement,
         "SANA-FE": {
             "steps a second by threads": {
-                threads: round(options.steps / run["ran_s"], 2)
-                for threads, run in zip(sorted({1, options.workers}), runs, strict=True)
+                n: round(options.steps / run["ran_s"], 2)
+                for n, run in zip(threads, runs, strict=True)
             },
             "processor seconds a step": round(theirs_busy, 4),
             "start-up, seconds": round(found["built_s"], 1),

@@ -239,7 +239,7 @@ def deliver(
     stood = np.empty(frees, np.float64)  # how long packets waited behind each node
     gap = np.empty(most + 1, np.float64)
     # Of a spike its first entry, the one behind its last, its ways, and its count.
-    spike = np.empty((most + 1, 4), np.int64)
+    spike = np.empty((most + 1, 4), np.int32)
     at = np.empty(cores + 1, np.int64)
     send = np.empty(cores, np.int64)
     entry = np.empty(cores, np.int64)

@@ -92,7 +92,9 @@ def _steps(
         rows = flags(wiring, spikes)
         begin = warm * next(s.shape[1] for s in spikes if s is not None)
         end = len(rows) + (wiring.lag if last else 0)
-        ends = np.linspace(begin, end, workers + 1).astype(int)
+        # Some parts for each worker, because steps are not alike.
+        parts = 1 if workers == 1 else max(1, min(4 * workers, end - begin))
+        ends = np.linspace(begin, end, parts + 1).astype(int)
         run = partial(_replayed, wiring, level, rows)
         yield from pool.map(run, ends[:-1], ends[1:])
 
@@ -187,10 +189,9 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
              for name in ("ends", "finish", "waited")}  # fmt: skip
     link_waited, latency = np.zeros(wiring.mesh.links), np.zeros(2)
     if level == "packet":
-        used, links = np.unique(wiring.links, return_inverse=True)
+        used, way, ways = wiring.ways
         used_waited = np.zeros(len(used))
         packets = int(counts["packets_out"].sum(1).max(initial=1))
-        way, ways = _ways(wiring, links)
         kernels.deliver(
             rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
             wiring.core_start, wiring.row, wiring.group, wiring.row_start, wiring.entry_core,
@@ -207,13 +208,6 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
         link_waited=link_waited,
         latency=latency,
     )
-
-
-def _ways(wiring: Wiring, links: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The paths, each with an end behind it; where the path of each packet of a group begins."""
-    ways = np.insert(links.astype(np.uint32), wiring.path_start[1:], kernels.END)
-    begins = wiring.path_start[:-1] + np.arange(len(wiring.path_start) - 1)
-    return begins[wiring.path].astype(np.uint32), ways
 
 
 def nanoseconds(seconds: np.ndarray) -> np.ndarray:
@@ -255,9 +249,7 @@ def link_ns(wiring: Wiring) -> np.ndarray:
 
 def _loads(wiring: Wiring, group_spikes: np.ndarray) -> np.ndarray:
     """(L,) packets over each link, from how often each group was sent."""
-    sizes = np.diff(wiring.path_of_group)
-    per_path = np.zeros(len(wiring.path_start) - 1, np.int64)
-    np.add.at(per_path, wiring.path, np.repeat(group_spikes, sizes))
-    loads = np.zeros(wiring.mesh.links, np.int64)
-    np.add.at(loads, wiring.links, np.repeat(per_path, np.diff(wiring.path_start)))
-    return loads
+    sent = np.repeat(group_spikes, np.diff(wiring.path_of_group))
+    per_path = np.bincount(wiring.path, sent, len(wiring.path_start) - 1)
+    on_link = np.repeat(per_path, np.diff(wiring.path_start))
+    return np.bincount(wiring.links, on_link, wiring.mesh.links).astype(np.int64)

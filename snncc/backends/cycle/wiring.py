@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from snncc.backends.cycle.kernels import END
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Encoder, Network, Neuron, Population, Readout, Source
 from snncc.ir.ops import Number, Ref
@@ -110,6 +112,16 @@ class Wiring:
     def updated(self) -> np.ndarray:
         """(n,) bool: the neurons that are updated every step."""
         return np.repeat([place.updates for place in self.places], np.diff(self.first))
+
+    @cached_property
+    def ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `snncc.backends.cycle.kernels.deliver` reads them: the links in use, where in the
+        paths below the path of each packet of a group begins, and the paths, of places in the list
+        of links in use, each with an end behind it."""
+        used, links = np.unique(self.links, return_inverse=True)
+        ways = np.insert(links.astype(np.uint32), self.path_start[1:], END)
+        begins = self.path_start[:-1] + np.arange(len(self.path_start) - 1)
+        return used, begins[self.path].astype(np.uint32), ways
 
     @property
     def tiles(self) -> int:
