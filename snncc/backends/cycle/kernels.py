@@ -161,6 +161,9 @@ _NONE = np.uint32(2**32 - 1)
 END = 2**32 - 1
 """What ends a way in the table of ways."""
 
+LEG = np.dtype([("hop", np.uint32), ("core", np.uint32), ("work", np.float64)], align=True)
+"""A packet of a group: where its way begins, its core, and what its synapses take for a spike."""
+
 _NODE = np.dtype(
     [
         ("held", np.uint32),  # packets in its ring
@@ -197,16 +200,15 @@ def _list(node, number, serve, listing):
 
 @_jit
 def deliver(
-    flags, begin, lag, updates, order, run_start, run_place, core_start, row, group, row_start,
-    entry_core, entry_ns, way_of_group, way, ways, link_ns, slot_ns,
-    active_ns, inactive_ns, out_ns, in_ns, depth, most,
+    flags, begin, lag, updates, order, run_start, run_place, core_start, group, legs_of_group,
+    legs, ways, link_ns, slot_ns, active_ns, inactive_ns, out_ns, in_ns, depth, most,
     ends, finish, waited, link_waited, latency,
 ):  # fmt: skip
     """Time every packet of one run of steps; no step has more than ``most`` spikes.
 
-    A packet keeps its core for ``in_ns`` and for as many times the ``entry_ns`` of its entry as it
-    carries. The packets of group g take, in the order of the row's entries, the ways
-    ``way[way_of_group[g] + …]``: where in ``ways`` the links begin that end with `END`.
+    A spike of group g is the packets ``legs[legs_of_group[g]:legs_of_group[g + 1]]`` (`LEG`): from
+    ``hop`` on its links stand in ``ways``, up to an `END`, and it keeps its core for ``in_ns`` and
+    as many times ``work`` as it carries.
 
     Fills (S, K) ends, when a core has updated its last neuron and sent its last packet, finish,
     when it has worked off its last packet, and waited, how long its packets stood ready before a
@@ -236,13 +238,11 @@ def deliver(
     packet = np.empty((frees, depth), _PACKET)
     room = np.uint32(depth)
     serve = np.empty(leaves, np.uint32)  # nodes that may take a packet in now, a ring
-    stood = np.empty(frees, np.float64)  # how long packets waited behind each node
     gap = np.empty(most + 1, np.float64)
-    # Of a spike its first entry, the one behind its last, its ways, and its count.
-    spike = np.empty((most + 1, 4), np.int32)
+    spike = np.empty((most + 1, 3), np.int64)  # its first leg, the one behind its last, its count
     at = np.empty(cores + 1, np.int64)
     send = np.empty(cores, np.int64)
-    entry = np.empty(cores, np.int64)
+    leg = np.empty(cores, np.int64)
     tail = np.empty(cores, np.float64)
     total = 0.0
     longest = 0.0
@@ -265,19 +265,18 @@ def deliver(
                     flag = now_flags[i]
                     passed += on if flag & np.uint8(1) else off
                     # Written down in any case, and kept if it sends: no branch.
-                    sends = (flag > np.uint8(1)) & (row[i] >= 0)
+                    sends = (flag > np.uint8(1)) & (group[i] >= 0)
                     gap[many] = passed
                     spike[many, 0] = i
-                    spike[many, 3] = flag >> np.uint8(1)
+                    spike[many, 2] = flag >> np.uint8(1)
                     many += sends
                     passed = 0.0 if sends else passed
             tail[c] = passed
         at[cores] = many
         for k in range(many):
-            i = spike[k, 0]
-            spike[k, 0] = row_start[row[i]]
-            spike[k, 1] = row_start[row[i] + 1]
-            spike[k, 2] = way_of_group[group[i]] - row_start[row[i]]
+            g = group[spike[k, 0]]
+            spike[k, 0] = legs_of_group[g]
+            spike[k, 1] = legs_of_group[g + 1]
         for k in range(frees):
             node[k].held = 0
             node[k].first = 0
@@ -285,12 +284,11 @@ def deliver(
             node[k].listed = False
             node[k].busy = False
             node[k].free = 0.0
-        stood[:] = 0.0
         for c in range(cores):
             ends[s, c] = tail[c]
             if at[c] < at[c + 1]:
                 send[c] = at[c]
-                entry[c] = spike[at[c], 0]
+                leg[c] = spike[at[c], 0]
                 _plan(tree, when, bits, senders + c, gap[at[c]] + out_ns)
         while tree[1] != _NEVER:
             event = np.uint32(tree[1] & mask)
@@ -310,11 +308,11 @@ def deliver(
                     node[event].busy = False
             elif event < frees:
                 c = event - senders
-                e = entry[c]
+                ahead = legs[leg[c]]
                 made = packet[event, 0]
-                made.hop = way[spike[send[c], 2] + e]
-                made.inbox = inboxes + entry_core[e]
-                made.work = in_ns + spike[send[c], 3] * entry_ns[e]
+                made.hop = ahead.hop
+                made.inbox = inboxes + ahead.core
+                made.work = in_ns + spike[send[c], 2] * ahead.work
                 made.ready = now
                 made.there = now
                 asks = event
@@ -369,7 +367,6 @@ def deliver(
                     comes.work = goes.work
                     comes.ready = goes.ready
                     stands = now - goes.there
-                    stood[giver] += stands
                     if giver < inboxes:
                         link_waited[to if to < inboxes else giver] += stands
                         here.first = here.first + 1 if here.first + 1 < depth else 0
@@ -386,13 +383,14 @@ def deliver(
                         if to < inboxes:
                             link_waited[to] += stands
                         c = giver - senders
-                        entry[c] += 1
-                        if entry[c] < spike[send[c], 1]:
+                        waited[s, c] += stands
+                        leg[c] += 1
+                        if leg[c] < spike[send[c], 1]:
                             _plan(tree, when, bits, giver, now + out_ns)
                             again |= giver == event
                         elif send[c] + 1 < at[c + 1]:
                             send[c] += 1
-                            entry[c] = spike[send[c], 0]
+                            leg[c] = spike[send[c], 0]
                             _plan(tree, when, bits, giver, now + out_ns + gap[send[c]])
                             again |= giver == event
                         else:
@@ -419,7 +417,5 @@ def deliver(
                 done += 1
             if not again:
                 _tell(tree, event, _NEVER)
-        for c in range(cores):
-            waited[s, c] = stood[senders + c]
     latency[0] += total
     latency[1] = max(latency[1], longest)

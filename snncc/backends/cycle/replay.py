@@ -189,13 +189,13 @@ def _replayed(wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: i
              for name in ("ends", "finish", "waited")}  # fmt: skip
     link_waited, latency = np.zeros(wiring.mesh.links), np.zeros(2)
     if level == "packet":
-        used, way, ways = wiring.ways
+        used, ways, _ = wiring.ways
         used_waited = np.zeros(len(used))
         packets = int(counts["packets_out"].sum(1).max(initial=1))
         kernels.deliver(
             rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
-            wiring.core_start, wiring.row, wiring.group, wiring.row_start, wiring.entry_core,
-            entry_ns(wiring), wiring.path_of_group, way, ways, link_ns(wiring)[used],
+            wiring.core_start, wiring.group, wiring.path_of_group, legs(wiring), ways,
+            link_ns(wiring)[used],
             *packet_ns(chip), min(chip.buffer_spikes, packets),
             int(counts["layer_spikes"].sum(1).max(initial=0)),
             *times.values(), used_waited, latency,
@@ -225,6 +225,15 @@ def packet_ns(chip: Chip) -> np.ndarray:
 def entry_ns(wiring: Wiring) -> np.ndarray:
     """How long the synapses of each entry take for a spike."""
     return nanoseconds(wiring.chip.synapse_s * wiring.entry_events)
+
+
+def legs(wiring: Wiring) -> np.ndarray:
+    """The packets of all groups, as `kernels.LEG`."""
+    _, _, begins = wiring.ways
+    result = np.empty(len(begins), kernels.LEG)
+    result["hop"], result["core"] = begins, wiring.entry_core[wiring.entries]
+    result["work"] = entry_ns(wiring)[wiring.entries]
+    return result
 
 
 def link_kinds(wiring: Wiring) -> np.ndarray:

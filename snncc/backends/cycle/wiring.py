@@ -115,13 +115,17 @@ class Wiring:
 
     @cached_property
     def ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `snncc.backends.cycle.kernels.deliver` reads them: the links in use, where in the
-        paths below the path of each packet of a group begins, and the paths, of places in the list
-        of links in use, each with an end behind it."""
+        """The links in use; the paths, of places in that list, each with an END behind it; and
+        where among them the path of each packet of a group begins."""
         used, links = np.unique(self.links, return_inverse=True)
         ways = np.insert(links.astype(np.uint32), self.path_start[1:], END)
         begins = self.path_start[:-1] + np.arange(len(self.path_start) - 1)
-        return used, begins[self.path].astype(np.uint32), ways
+        return used, ways, begins[self.path]
+
+    @cached_property
+    def entries(self) -> np.ndarray:
+        """The entry of each packet of a group."""
+        return _entries(self.group_row, self.row_start)
 
     @property
     def tiles(self) -> int:
@@ -256,6 +260,13 @@ def _starts(sorted_keys: np.ndarray, count: int) -> np.ndarray:
     return np.searchsorted(sorted_keys, np.arange(count + 1)).astype(np.int64)
 
 
+def _entries(group_row: np.ndarray, row_start: np.ndarray) -> np.ndarray:
+    """The entries of the row of each group, one group after the other."""
+    sizes = np.diff(row_start)[group_row]
+    begins = np.cumsum(sizes) - sizes
+    return np.repeat(row_start[group_row] - begins, sizes) + np.arange(sizes.sum())
+
+
 def _routes(
     mesh: Mesh, cores: np.ndarray, group_row: np.ndarray, group_core: np.ndarray,
     row_start: np.ndarray, entry_core: np.ndarray,
@@ -263,8 +274,7 @@ def _routes(
     """Hops and paths of every group; cores of the same two tiles share a path."""
     sizes = np.diff(row_start)[group_row]
     begins = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    inside = np.arange(begins[-1]) - np.repeat(begins[:-1], sizes)
-    to = entry_core[np.repeat(row_start[group_row], sizes) + inside]
+    to = entry_core[_entries(group_row, row_start)]
     tile = cores // mesh.chip.cores_per_tile
     width = int(tile.max(initial=0)) + 1
     ends = tile[np.repeat(group_core, sizes)].astype(np.int64) * width + tile[to]
