@@ -44,6 +44,7 @@ last(np.arange(6.0))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [Kept, FunctionCache])
 def test_two_processes_that_compile_at_once(tmp_path, monkeypatch, cache):
     """Each looks which names are free before the other has written; numba's own cache then errs."""

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import snntorch
@@ -46,7 +47,7 @@ class Wrong:
     def check(self) -> snncc.Report:
         return snncc.check(self.make(), self.example, **self.options)
 
-    @property
+    @cached_property
     def marks(self) -> set[tuple[str, int]]:
         """(code, line) of each mark in the class."""
         lines, first = inspect.getsourcelines(self.cls)
@@ -58,7 +59,7 @@ class Wrong:
             for code in mark[1].split()
         }
 
-    @property
+    @cached_property
     def codes(self) -> set[str]:
         return {code for code, _ in self.marks} | self.where.keys()
 

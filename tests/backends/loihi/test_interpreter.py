@@ -244,6 +244,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["time.sleep(600)", "os._exit(7)"])
 def test_no_process_and_no_shared_memory_is_left(this_python, tmp_path, ending):
     program, note = tmp_path / "program.py", tmp_path / "note"
