@@ -46,6 +46,21 @@ class Node:
     origin: Location = Location()
 
 
+def backward(
+    nodes: Mapping[str, Node], names: Iterable[str], given: Collection[str] = ()
+) -> frozenset[str]:
+    """What ``names`` depend on, themselves included; what is ``given`` depends on nothing."""
+    seen: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            if name not in given:
+                pending.extend(nodes[name].inputs)
+    return frozenset(seen)
+
+
 def loops_together(digraph: nx.DiGraph, place: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
     """The strongly connected parts in topological order, near ``place``, each in that order."""
     parts = nx.condensation(digraph)
@@ -128,14 +143,7 @@ class Graph:
 
     def ancestors(self, *names: str) -> frozenset[str]:
         """The backward slice of ``names``, themselves included."""
-        seen: set[str] = set()
-        pending = list(names)
-        while pending:
-            name = pending.pop()
-            if name not in seen:
-                seen.add(name)
-                pending.extend(self.nodes[name].inputs)
-        return frozenset(seen)
+        return backward(self.nodes, names)
 
     def of_type(self, *types: type[Op]) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes.values() if isinstance(node.op, types))

@@ -23,7 +23,7 @@ from snncc.diagnostics import refuse
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.neurons import single_step
 from snncc.frontends.torch.tracked import Call, Tracked
-from snncc.ir.graph import Node, Rate, Signal
+from snncc.ir.graph import Node, Rate, Signal, backward
 from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Op, OverTime, Ref, Spiking
 from snncc.ir.shapes import Shape
 
@@ -331,7 +331,7 @@ class Loop:
         steps = recorder.steps or max(visits.values(), default=0)
         if visits:
             recorder.steps = steps
-        needed = _ancestors(recorder.nodes, heads)
+        needed = backward(recorder.nodes, heads)
         early = self._all_but_last(needed, set(heads), steps)
         for name in recorder.nodes:
             if name in needed and name not in early and visits.get(name, steps) != steps:
@@ -419,14 +419,3 @@ def _is_zero(node: Node, tensors: Mapping[str, np.ndarray]) -> bool:
         return False
     value = node.op.value
     return not tensors[value].any() if isinstance(value, Ref) else value == 0
-
-
-def _ancestors(nodes: Mapping[str, Node], names: Iterable[str]) -> Collection[str]:
-    seen: set[str] = set()
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name not in seen:
-            seen.add(name)
-            pending.extend(nodes[name].inputs)
-    return seen

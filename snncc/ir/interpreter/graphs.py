@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
-from snncc.ir.graph import Graph, Node
+from snncc.ir.graph import Graph, Node, backward
 from snncc.ir.interpreter.operations import TensorStore, Value, apply
 from snncc.ir.interpreter.written import Written, fire_as_written
 from snncc.ir.ops import Constant, Delay, Dynamics, Elementwise, Input, OverTime, Repeat
@@ -36,7 +36,7 @@ def run_graph(
         if name in graph.nodes and graph.nodes[name].signal.rate == "step":
             steps = value.shape[0]
     wanted = set(keep) | set(graph.heads.values())
-    needed = _needed(graph, wanted, set(forced))
+    needed = backward(graph.nodes, wanted, forced)
     readers = {n: sum(r in needed for r in graph.readers[n]) for n in needed}
     values: dict[str, Value] = {}
     for name in forced.keys() & needed:
@@ -88,18 +88,6 @@ def _run_loop(
                 value = apply(op, [argument(source, t) for source in node.inputs], store)
             past[name].append(value)
     return {name: torch.stack(steps) for name, steps in past.items()}
-
-
-def _needed(graph: Graph, wanted: set[str], forced: set[str]) -> set[str]:
-    needed: set[str] = set()
-    pending = list(wanted)
-    while pending:
-        name = pending.pop()
-        if name not in needed:
-            needed.add(name)
-            if name not in forced:
-                pending.extend(graph.nodes[name].inputs)
-    return needed
 
 
 def _run_node(
