@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snncc.diagnostics import Finding
 from snncc.ir.work import GraphMeter
+from snncc.pages import filled
 from snncc.targets import target as find_target
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def facts(program: Program, processes: Mapping[str, Any] | None = None) -> list[
 def page(program: Program, processes: Mapping[str, Any] | None = None) -> str:
     """The facts, the findings, the layers and, on a chip, how full its cores are and where on the
     mesh they lie, as one HTML file that fetches nothing. Everything is escaped."""
-    import jinja2
-
     from snncc import floorplan
     from snncc.passes.demands import LIMITS
     from snncc.passes.fitting import ASKED
@@ -92,12 +91,8 @@ def page(program: Program, processes: Mapping[str, Any] | None = None) -> str:
             "least": max(cut["cores at least"].values(), default=0),
             "picture": floorplan.picture(network.mapping, chip),
         }  # fmt: skip
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("snncc", "."),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals["count"] = count
-    return environment.get_template("overview.html.j2").render(
+    return filled(
+        "snncc", "overview.html.j2", count=count,
         title=f"{program.about['source'].get('name', network.name)} for {program.target}",
         facts=facts(program, processes), findings=[_said(each) for each in program.findings],
         layers=list(_layers(program)), mapped=mapped,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from snncc.backends.cycle.timing import Timing
+from snncc.pages import filled
 
 BINS = 400
 """The most points of a plot over the steps; of more steps the longest in each bin is shown."""
@@ -40,12 +40,8 @@ def report(timing: Timing, title: str, facts: dict[str, str]) -> str:
     if timing.level == "packet":
         share = 1 - total["count_level_time_ns"] / max(timing.time_ns, 1e-300)
         facts["waiting for the network"] = f"{share:.1%} of the time"
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("snncc.backends.cycle", "."),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.globals["quantity"] = quantity
-    return environment.get_template("report.html.j2").render(
+    return filled(
+        "snncc.backends.cycle", "report.html.j2", quantity=quantity,
         title=title, about=about, facts=facts, mesh=mesh(timing),
         time=plot(timing.step_ns * 1e-9, "s"),
         counted=plot(timing.count_ns * 1e-9, "s", timing.step_ns.max(initial=0) * 1e-9),
