@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from snncc.backends.vectors import BLOCKS, in_rows, summing
 from snncc.backends.workspace import Workspace
 from snncc.compiled import compiled
 from snncc.ir.graph import Tensors
-from snncc.ir.interpreter import TensorStore, deviation
 from snncc.ir.ops import Conv, Norm, Op
 from snncc.ir.shapes import Shape, output_shape
 
@@ -65,9 +63,12 @@ def filter_of(ops: Sequence[Op], shape: Shape, tensors: Tensors) -> Filter | Non
     scale, shift = np.ones(len(weight)), np.zeros(len(weight))
     if conv.bias is not None:
         shift += tensors[conv.bias]
-    store = TensorStore(tensors, torch.float64)
     for norm in norms:
-        factor = (1 if norm.scale is None else tensors[norm.scale]) / deviation(norm, store).numpy()
+        variance = np.asarray(tensors[norm.variance], np.float64)
+        root = (
+            np.sqrt(variance) + norm.epsilon if norm.outside else np.sqrt(variance + norm.epsilon)
+        )
+        factor = (1 if norm.scale is None else tensors[norm.scale]) / root
         scale, shift = scale * factor, (shift - tensors[norm.mean]) * factor
         if norm.shift is not None:
             shift = shift + tensors[norm.shift]

@@ -28,7 +28,7 @@ from snncc.diagnostics import Finding
 from snncc.ir.elementwise import ACTIVATIONS, COMPARISONS
 from snncc.ir.graph import Graph, Node
 from snncc.ir.inference import CONE_LIMIT, evaluate, group_leaves
-from snncc.ir.interpreter import TensorStore, apply, deviation
+from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.network import (
     Encoder,
     Network,
@@ -324,8 +324,12 @@ class Lowering:
 
     def _norm_parts(self, op: Norm, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Factor and constant of an eval-mode norm, both (C, 1, …) over ``rank`` axes."""
-        below = deviation(op, self._store)
-        scale = 1 / below if op.scale is None else self._store[op.scale] / below
+        variance = self._store[op.variance]
+        if op.outside:
+            deviation = torch.sqrt(variance) + op.epsilon
+        else:
+            deviation = torch.sqrt(variance + op.epsilon)
+        scale = 1 / deviation if op.scale is None else self._store[op.scale] / deviation
         shift = -self._store[op.mean] * scale
         if op.shift is not None:
             shift = shift + self._store[op.shift]

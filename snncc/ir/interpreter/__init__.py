@@ -14,7 +14,7 @@ import torch
 from snncc.ir.interpreter.fixed import run_fixed
 from snncc.ir.interpreter.floating import Cell, fire, gather, run_floating
 from snncc.ir.interpreter.graphs import run_graph
-from snncc.ir.interpreter.operations import TensorStore, Value, apply, deviation
+from snncc.ir.interpreter.operations import TensorStore, Value, apply
 from snncc.ir.interpreter.runs import (
     Disagreement,
     Run,
@@ -36,7 +36,6 @@ __all__ = [
     "Value",
     "Written",
     "apply",
-    "deviation",
     "encoded",
     "feeds_back",
     "fire",

@@ -136,14 +136,6 @@ def channelwise(tensor: Value, rank: int) -> Value:
     return tensor.reshape(-1, *[1] * (rank - 1))
 
 
-def deviation(op: Norm, store: TensorStore) -> Value:
-    """What a norm divides each channel by, (C,)."""
-    variance = store[op.variance]
-    if op.outside:
-        return torch.sqrt(variance) + op.epsilon
-    return torch.sqrt(variance + op.epsilon)
-
-
 def _norm(op: Norm, args: list[Value], store: TensorStore) -> Value:
     (x,) = args
     if not op.outside:
@@ -152,7 +144,8 @@ def _norm(op: Norm, args: list[Value], store: TensorStore) -> Value:
             store.optional(op.shift), False, 0.0, op.epsilon,
         )  # fmt: skip
     rank = x.dim() - 1
-    y = (x - channelwise(store[op.mean], rank)) / channelwise(deviation(op, store), rank)
+    deviation = torch.sqrt(store[op.variance]) + op.epsilon
+    y = (x - channelwise(store[op.mean], rank)) / channelwise(deviation, rank)
     if op.scale is not None:
         y = y * channelwise(store[op.scale], rank)
     return y if op.shift is None else y + channelwise(store[op.shift], rank)
