@@ -420,7 +420,7 @@ def test_it_is_a_pass_with_options():
 # -- random networks -------------------------------------------------------------------------------
 
 
-# The same networks each time: of those with one threshold a layer and no data one in 120 flips more.
+# The same networks each time: with one threshold a layer and no data one in 120 flips more.
 @settings(max_examples=25, derandomize=True)
 @given(st.integers(0, 10**6), st.sampled_from(["channel", "layer"]), st.booleans())
 def test_random_layers_keep_most_spikes(seed, thresholds, calibrated):
