@@ -30,23 +30,15 @@ from snncc.pipeline import (
     with_reset,
 )
 from snncc.program import Program
-from snncc.verification import Verification
+from snncc.verification import Agreement, Verification, agreement, probes, record
+from snncc.verification.probes import arranged, for_passes, recordings
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import nn
 
-SAMPLES = 8
-"""How many of the example's and of the calibration's samples the verification runs."""
-
 CALIBRATION = 64
 """How many samples of the calibration choose scales and say how much work each neuron is."""
-
-RANDOM = 2
-"""How many random samples it runs besides."""
-
-MEMORY = 1 << 29
-"""Bytes that the spikes it compares may take; large networks are verified on fewer samples."""
 
 
 @dataclass(frozen=True)
@@ -150,12 +142,18 @@ def compile(
     example = as_example(example_input)
     graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
     seconds = {"trace": time.perf_counter() - begin}
+    begin = time.perf_counter()
+    data = None if calibration is None else as_example(calibration)
+    agreed = agreement(module, graph, probes(graph, example, data)) if verify else None
+    seconds["verify the module"] = time.perf_counter() - begin
     if reset is not None:
         graph = with_reset(graph, reset)
-    data = [example] if calibration is None else [example, as_example(calibration)]
-    verification = Verification(probes(graph, data)) if verify else None
-    if calibration is not None:
-        measured = probes(graph, data[1:], samples=CALIBRATION, random=0)
+    verification = None
+    if agreed is not None:
+        chosen = for_passes([call.probe for call in agreed.calls])
+        verification = Verification(arranged(graph, chosen))
+    if data is not None:
+        measured = arranged(graph, [recordings(graph, data, CALIBRATION)])
         passes = [
             replace(each, calibration=measured)  # type: ignore[call-arg]
             if "calibration" in {f.name for f in fields(each)}
@@ -190,68 +188,17 @@ def compile(
         gone,
         keep_aap,
         scheduled,
-        findings=_said(result.findings, keep_aap),
+        findings=_said((*(agreed.findings if agreed else ()), *result.findings), keep_aap),
         about={
             "source": dict(source or {"name": type(module).__qualname__}),
             "options": {name: value for name, value in options.items() if value},
             "passes": [str(stage.applied) for stage in result.stages],
             "reports": _plain(result.reports),
             "stripped": _what_went(graph, stripped, gone),
-            "verification": _verified(verification),
+            "verification": _proved(module, agreed, verification),
         },
         seconds={**seconds, **result.timings},
     )
-
-
-def probes(
-    graph: Graph,
-    data: Sequence[Value],
-    seed: int = 0,
-    samples: int = SAMPLES,
-    random: int = RANDOM,
-) -> dict[str, Value]:
-    """Inputs to verify a translation on: at most ``samples`` of each of ``data`` in the user's
-    layout, and ``random`` random ones; fewer where `MEMORY` is short.
-
-    As the interpreter takes them. Raises SnnccError: SNN306 where data does not fit, SNN312 where
-    it is not finite.
-    """
-    neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
-    room = max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
-    inputs: dict[str, Value] = {}
-    for node in graph.inputs:
-        step = node.signal.rate == "step"
-        given = [arrange(tensor, graph)[node.name] for tensor in data]
-        for value in given:
-            if not bool(torch.isfinite(value).all()):
-                raise refuse("SNN312", "the example or the calibration data holds NaN or infinity")
-            if step and len(value) != len(given[0]):
-                raise refuse(
-                    "SNN306",
-                    f"the calibration data has {len(value)} steps and the example {len(given[0])}",
-                )
-        parts = [
-            value.narrow(int(step), 0, min(samples, room, value.shape[int(step)]))
-            for value in given
-        ]
-        count = min(random, room)
-        lead = (len(given[0]), count) if step else (count,)
-        drawn = _random(node, (*lead, *node.signal.shape), seed, given[0])
-        inputs[node.name] = torch.cat([*parts, drawn], int(step))
-    return inputs
-
-
-def _random(node: Node, shape: tuple[int, ...], seed: int, like: Value) -> Value:
-    generator = torch.Generator().manual_seed(seed)
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
-    match node.op:
-        case Input("spike"):
-            return (uniform < 0.3).double()
-        case Input("count"):
-            return torch.poisson(uniform, generator)
-    normal = torch.randn(shape, generator=generator, dtype=torch.float64)
-    spread = float(like.std()) if like.numel() > 1 else 1.0
-    return float(like.mean()) + (spread or 1.0) * normal
 
 
 def _said(findings: Iterable[Finding], keep_aap: bool) -> tuple[Finding, ...]:
@@ -289,14 +236,12 @@ def _what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str
     }
 
 
-def _verified(verification: Verification | None) -> dict[str, int] | None:
-    if verification is None:
+def _proved(
+    module: nn.Module, agreed: Agreement | None, verification: Verification | None
+) -> dict[str, Any] | None:
+    if agreed is None or verification is None:
         return None
-    return {
-        "passes": len(verification.checks),
-        "spikes": sum(check.compared for check in verification.checks),
-        "ties": verification.ties,
-    }
+    return record(module, agreed, verification.checks)
 
 
 def _check_options(reset: str | None) -> None:

@@ -57,16 +57,7 @@ def facts(program: Program, processes: Mapping[str, Any] | None = None) -> list[
         rows.append(("constants", f"{assumed} of {of} are assumed (snncc targets {machine.name})"))
     elif machine.constants:
         rows.append(("size", _cores(program)))
-    if verified := about["verification"]:
-        rows.append(
-            (
-                "verified",
-                f"{verified['spikes']:,} spikes over {verified['passes']} passes, none differs "
-                f"but for {verified['ties']:,} ties",
-            )
-        )
-    else:
-        rows.append(("verified", "no"))
+    rows += _verified(about["verification"])
     return rows
 
 
@@ -124,6 +115,27 @@ def _layers(program: Program) -> Iterator[dict[str, Any]]:
             "heard": ", ".join(dict.fromkeys(heard)),
             "cores": cores.get(name, {}).get("cores"),
         }
+
+
+def _verified(record: Mapping[str, Any] | None) -> list[Fact]:
+    """Both ends of the proof, and what was compared on the way."""
+    if record is None:
+        return [("verified", "no: neither the module nor the passes were compared")]
+    calls, passes = record["module"]["calls"], record["passes"]
+    samples = sum(call["samples"] for call in calls)
+    module, between = (sum(row["neuron-steps"] for row in rows) for rows in (calls, passes))
+    ties = [sum(row["ties"] for row in calls), max((row["ties"] for row in passes), default=0)]
+    said = (
+        f"module → network: 0 of {module:,} neuron-steps differ over {samples} samples in "
+        f"{len(calls)} calls{_and_ties(ties[0])}",
+        f"network → program: 0 of {between:,} neuron-steps differ over {len(passes)} passes"
+        f"{_and_ties(ties[1])}",
+    )
+    return [("verified", said[0]), ("", said[1])]
+
+
+def _and_ties(ties: int) -> str:
+    return f" ({ties:,} ties by rounding)" if ties else ""
 
 
 def _rounded(report: dict[str, Any], bits: int) -> str:

@@ -132,4 +132,24 @@ NOTES = (
             """,
         help="on a target without delays relays do it (on Lava: --stock-only)",
     ),
+    Rule(
+        "SNN508",
+        "not-verified",
+        Severity.WARNING,
+        what="""
+            Warns of inputs on which the recorded network could not be held against the module,
+            because the module did not run on them.
+            """,
+        why="""
+            The proof begins at the module: it is called on silent, dense and other inputs, with one
+            sample and with many, in float64 and as it was trained. Where it raises an error there
+            is nothing to compare with, and the program is not verified there.
+            """,
+        example="""
+            def forward(self, x):
+                x = x.reshape(4, 8, 64)  # SNN508: the number of samples, 8, is written down
+                return self.sn(self.fc(x))
+            """,
+        help="make forward run with any number of samples and in float64",
+    ),
 )

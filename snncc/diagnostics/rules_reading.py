@@ -389,4 +389,49 @@ READING = (
             """,
         help="correct the file; docs/targets.md describes it, loihi1.toml is an example",
     ),
+    Rule(
+        "SNN321",
+        "not-the-module",
+        Severity.ERROR,
+        what="""
+            Reports a recorded network that does not compute what the module computes: a population
+            whose spikes differ, or an output whose values differ, on one of the inputs that both
+            were run on.
+            """,
+        why="""
+            A recording shows one run. A branch that the run did not take, a value that it froze, or
+            an op that was read wrongly makes another network. So the module itself is run beside
+            the recorded network, on silent, sparse, dense and full inputs, on one sample and on
+            many, and not one spike may differ.
+            """,
+        example="""
+            def forward(self, x):
+                if x.shape[1] > 16:  # SNN321: the recording had 2 samples
+                    x = 1 - x
+                return self.sn(self.fc(x))
+            """,
+        help="the message names the first difference; write the line there with tensor ops that do "
+        "the same for every input and every number of samples",
+    ),
+    Rule(
+        "SNN322",
+        "kept-between-calls",
+        Severity.ERROR,
+        what="""
+            Reports something that the module keeps from one call, or one time step, to the next and
+            that changes what it computes: an attribute, a buffer, a list, a dict, a counter, a
+            closure or a global variable.
+            """,
+        why="""
+            A program starts every sample from the same state. A network that remembers the last
+            sample, or counts its calls, is another network at each call.
+            """,
+        example="""
+            def forward(self, x):
+                self.calls += 1
+                return self.sn(self.fc(x) * self.calls)  # SNN322: `calls`
+            """,
+        help="keep states inside of one call, in a loop over time, or in neurons that are known; "
+        "a method `reset` of the module is called before each sample",
+    ),
 )

@@ -161,10 +161,14 @@ class _InDtype:
 
 
 def at_rest(neuron: Any) -> None:
-    """Forget the state of a neuron that is our own copy, and let it run in any dtype."""
+    """Forget the state of a neuron that is our own copy."""
     for name in _STATES:
         if isinstance(neuron._buffers.get(name), torch.Tensor):
             setattr(neuron, name, torch.zeros(0))
+
+
+def in_dtype(neuron: Any) -> None:
+    """Let a neuron that is our own copy run in any dtype."""
     if callable(getattr(neuron, "spike_grad", None)):
         neuron.spike_grad = _InDtype(neuron.spike_grad)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from snncc.diagnostics import refuse
 from snncc.frontends.neurons import NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.neurons import each_step, spikes_of
-from snncc.frontends.torch.tracing import named_outputs, private_copy, undisturbed
+from snncc.frontends.torch.tracing import at_rest, named_outputs, private_copy, undisturbed
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import TensorStore, Written
@@ -27,11 +27,15 @@ class Observation:
     """One run of a module in float64.
 
     ``spikes``: node name of each neuron call to (T, N, …); ``heads``: head name to what the module
-    returned, step values as (T, N, …), others as (N, …).
+    returned, step values as (T, N, …), others as (N, …). ``currents``: what each neuron call was
+    given, as (T, N, …), where the neuron takes it as it is. ``graded``: neurons that yielded other
+    values than spikes.
     """
 
     spikes: Mapping[str, torch.Tensor]
     heads: Mapping[str, torch.Tensor]
+    currents: Mapping[str, torch.Tensor]
+    graded: frozenset[str] = frozenset()
 
 
 def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.Tensor]:
@@ -72,74 +76,115 @@ def _batch_first(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
     return tensor.permute(*lead, *(d for d in range(len(axes)) if d not in lead))
 
 
+class Witness:
+    """A private copy of a module whose neurons are watched; called as often as one likes.
+
+    ``graph`` is the module's trace: it gives the names, and T for a module of one step, which is
+    really called T times. Each call is a run of its own: neurons, and all other parts that have a
+    ``reset``, are reset before it. Whatever else the module keeps, it keeps from call to call.
+    ``dtype`` is that of the copy, and ``widened`` says that code which asks for float32 gets
+    float64.
+    """
+
+    def __init__(
+        self, module: nn.Module, graph: Graph, dtype: torch.dtype = torch.float64,
+        *, widened: bool = True, grad: bool = False,
+    ) -> None:  # fmt: skip
+        self.twin = private_copy(module, dtype)
+        self.graph, self.dtype, self.grad = graph, dtype, grad
+        self.widened = widened and dtype == torch.float64
+        self._spikes: dict[str, list[torch.Tensor]] = {}
+        self._currents: dict[str, list[torch.Tensor]] = {}
+        self._calls: dict[str, int] = {}
+        self._graded: set[str] = set()
+        self._stepwise: set[str] = set()
+        for path, part in self.twin.named_modules():
+            if (convert := converter(part)) is not None:
+                self._watch(part, path or "network", convert(part))
+
+    def _watch(self, part: nn.Module, base: str, reading: NeuronModule) -> None:
+        original, alone = part.forward, reading.keeps_state and not reading.multi_step
+        plain = not (reading.after or reading.weights)
+        levels = Levels(reading, self.dtype) if len(reading.levels) > 1 else None
+        if alone:
+            suffixes = levels.suffixes if levels is not None else ("",)
+            self._stepwise.update(base + suffix for suffix in suffixes)
+
+        def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+            y = original(x, *given, **named)
+            count = self._calls[base] = self._calls.get(base, 0) + 1
+            call = "" if alone or count == 1 else f":{count}"
+            if levels is None:
+                spikes = spikes_of(y).detach()
+                fired = {"": spikes != 0}
+                if plain and not bool((spikes == fired[""]).all()):
+                    self._graded.add(base + call)
+            else:
+                fired = levels(x.detach())
+            for suffix, spikes in fired.items():
+                self._spikes.setdefault(base + suffix + call, []).append(spikes)
+                if not (reading.before or reading.recurrent):
+                    self._currents.setdefault(base + suffix + call, []).append(x.detach())
+            return y
+
+        object.__setattr__(part, "forward", forward)
+
+    def __call__(self, inputs: torch.Tensor | np.ndarray) -> Observation:
+        """One run on ``inputs`` in the module's layout. What forward raises comes through."""
+        self._spikes.clear()
+        self._currents.clear()
+        self._graded.clear()
+        graph, tensor = self.graph, torch.as_tensor(inputs).to(self.dtype)
+        (node,) = graph.inputs
+        single = not any("T" in n.signal.axes for n in graph.nodes.values())
+        outputs: dict[str, list[torch.Tensor]] = {}
+        at_rest(self.twin)
+        with undisturbed(self.twin, self.dtype), torch.set_grad_enabled(self.grad):
+            with Widened() if self.widened else nullcontext():
+                for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
+                    self._calls.clear()
+                    for name, value in named_outputs(self.twin(step.clone())):
+                        outputs.setdefault(name, []).append(value.detach())
+        axes = {n.name: n.signal.axes for n in graph.nodes.values()}
+        timed = "T" in node.signal.axes
+        steps = tensor.shape[node.signal.axes.index("T")] if timed else graph.time_steps or 1
+
+        def whole(values: list[torch.Tensor], name: str) -> torch.Tensor:
+            if name in self._stepwise:
+                return _stacked(values, axes[name])
+            return _whole(values, axes[name], single, steps)
+
+        known = {name: values for name, values in self._spikes.items() if name in axes}
+        return Observation(
+            {name: whole(values, name).to(torch.float64) for name, values in known.items()},
+            {
+                head: _whole(outputs[head], axes[name], single, steps).to(torch.float64)
+                for head, name in graph.heads.items()
+            },
+            {
+                name: whole(self._currents[name], name).to(torch.float64)
+                for name in known
+                if name in self._currents
+            },
+            frozenset(self._graded),
+        )
+
+
 def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) -> Observation:
     """Run a float64 copy of ``module`` on ``inputs`` and note what each neuron yields.
 
     ``graph`` is its trace: it gives the names, and T for a module of one step.
     """
-    twin = private_copy(module, torch.float64)
-    tensor = torch.as_tensor(inputs).to(torch.float64)
-    (node,) = graph.inputs
-    single = not any("T" in n.signal.axes for n in graph.nodes.values())
-    seen: dict[str, list[torch.Tensor]] = {}
-    calls: dict[str, int] = {}
-    hooks = []
-    stepwise: set[str] = set()
-    for path, part in twin.named_modules():
-        if (convert := converter(part)) is not None:
-            reading, base = convert(part), path or "network"
-            alone = reading.keeps_state and not reading.multi_step
-            if alone:
-                stepwise.add(base)
-
-            levels = Levels(reading) if len(reading.levels) > 1 else None
-            if levels is not None and alone:
-                stepwise.update(base + suffix for suffix in levels.suffixes)
-
-            def note(
-                m: nn.Module, x: tuple[torch.Tensor, ...], y: Any, base: str = base,
-                alone: bool = alone, levels: Levels | None = levels,
-            ) -> None:  # fmt: skip
-                count = calls[base] = calls.get(base, 0) + 1
-                call = "" if alone or count == 1 else f":{count}"
-                if levels is None:
-                    seen.setdefault(base + call, []).append((spikes_of(y) != 0).to(torch.float64))
-                    return
-                for suffix, spikes in levels(x[0]).items():
-                    seen.setdefault(base + suffix + call, []).append(spikes)
-
-            hooks.append(part.register_forward_hook(note))
-    outputs: dict[str, list[torch.Tensor]] = {}
-    try:
-        with undisturbed(twin, torch.float64), Widened():
-            for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
-                calls.clear()
-                for name, value in named_outputs(twin(step)):
-                    outputs.setdefault(name, []).append(value)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    axes = {n.name: n.signal.axes for n in graph.nodes.values()}
-    timed = "T" in node.signal.axes
-    steps = tensor.shape[node.signal.axes.index("T")] if timed else graph.time_steps or 1
-    whole = partial(_whole, single=single, steps=steps)
-    return Observation(
-        {
-            name: _stacked(values, axes[name]) if name in stepwise else whole(values, axes[name])
-            for name, values in seen.items()
-            if name in axes
-        },
-        {head: whole(outputs[head], axes[name]) for head, name in graph.heads.items()},
-    )
+    return Witness(module, graph)(inputs)
 
 
 class Levels:
     """The spikes of each level of a neuron, whose module shows but their sum."""
 
-    def __init__(self, reading: NeuronModule) -> None:
+    def __init__(self, reading: NeuronModule, dtype: torch.dtype) -> None:
         self._reading = reading
         self.suffixes = tuple(f".level{number}" for number in range(1, len(reading.levels) + 1))
-        self._store = TensorStore(reading.tensors, torch.float64)
+        self._store = TensorStore(reading.tensors, dtype)
         self._cells: tuple[Written, ...] = ()
 
     def __call__(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -150,7 +195,7 @@ class Levels:
             shape = current.shape[1:]
             self._cells = tuple(Written(level, shape, self._store) for level in reading.levels)
         spikes = [
-            torch.stack([cell(step)[0].to(torch.float64) for step in current])
+            torch.stack([cell(step)[0] for step in current])
             for cell in self._cells
         ]
         whole = spikes if reading.multi_step else [s[0] for s in spikes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -176,13 +177,32 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         twin = copy.deepcopy(module, memo)
     except Exception as error:
         raise refuse("SNN314", f"the module cannot be copied ({_first_line(error)})") from None
+    at_rest(twin)
     for part in twin.modules():
-        reset = getattr(part, "reset", None)
-        if callable(reset) and "spikingjelly" in type(part).__module__:
-            reset()
-        elif "snntorch" in type(part).__module__:
-            snntorch.at_rest(part)
+        if "snntorch" in type(part).__module__:
+            snntorch.in_dtype(part)
     return twin.to(device="cpu", dtype=dtype)
+
+
+def at_rest(twin: nn.Module) -> None:
+    """Forget what the neurons of a private copy remember, and what its other parts reset."""
+    for part in twin.modules():
+        if "snntorch" in type(part).__module__:
+            snntorch.at_rest(part)
+        elif _is_resettable(part):
+            part.reset()
+
+
+def _is_resettable(part: nn.Module) -> bool:
+    """Whether it has a method ``reset`` to be called between samples, as SpikingJelly's have."""
+    reset = getattr(type(part), "reset", None)
+    if not callable(reset):
+        return False
+    try:
+        inspect.signature(reset).bind(part)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @contextmanager

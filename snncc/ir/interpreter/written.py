@@ -24,7 +24,7 @@ class Written:
         self._current_decay = store.number(op.current_decay)
         self._integrates = not isinstance(op.leak, Ref) and op.leak == 0
         self._current: Value | None = None
-        self.v = store.number(op.initial).expand(*shape)
+        self.v = store.number(op.initial).expand(tuple(shape))
 
     def _fires(self, v: Value) -> Value:
         return v > self._threshold if self._op.strict else v >= self._threshold

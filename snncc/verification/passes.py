@@ -1,7 +1,5 @@
 """Translation validation: what a pass made runs as what it was given (design, section 3).
 
-`Verification` watches the passes, `compare` holds a program against the module itself.
-
 Floats add up differently in another order, so a Network is run teacher-forced: each population gets
 its inputs from the run of the Graph it came from, and one difference stays one. A membrane within
 1e-9 of its threshold is a tie and counted apart; any other difference is an error.
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-9
 """Of heads, relative to their largest value."""
 
-_SHOWN = 1000
+SHOWN = 1000
 
 
 @dataclass(frozen=True)
@@ -53,47 +51,6 @@ class Check:
     applied: str
     compared: int
     ties: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A program against its module: ``compared`` spikes, one for each neuron, step and sample.
-
-    ``ties`` of them part where the order of float additions decides, ``mismatches`` elsewhere;
-    ``disagreements`` holds the first of both. ``logits`` is the largest difference of the outputs,
-    relative to their largest value.
-    """
-
-    compared: int
-    ties: int
-    mismatches: int
-    logits: float
-    disagreements: tuple[Disagreement, ...]
-
-    @property
-    def equal(self) -> bool:
-        """No spike differs but for ties, and no output by more than `TOLERANCE`."""
-        return not self.mismatches and self.logits <= TOLERANCE
-
-
-def compare(module: nn.Module, program: Program, inputs: ArrayLike | Value) -> Comparison:
-    """Run ``module`` in float64 and the program's network teacher-forced by its spikes.
-
-    ``inputs`` in the layout of the example. Raises SnnccError (SNN306, SNN312) for inputs that do
-    not fit, SNN314 for a module that does not run in float64.
-    """
-    arranged = program.arrange(inputs)
-    tensor = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
-    seen = observe(module, tensor, program.graph)
-    run = run_network(program.network, arranged, forced=seen.spikes, limit=_SHOWN)
-    off = [
-        _difference(_over_time(seen.heads[name], logits), logits)
-        for name, logits in run.logits.items()
-        if name in seen.heads and program.graph.heads[name] not in program.auxiliary
-    ]
-    return Comparison(
-        run.compared, run.ties, run.mismatches, max(off, default=0.0), run.disagreements
-    )
 
 
 class Verification:
@@ -174,7 +131,7 @@ class Verification:
             named = {p.stands_for for p in after.populations} & teacher.nodes.keys()
             if missing := named - self._values.keys():
                 self._values |= self._run_graph(teacher, missing, self._values)
-        run = run_network(after, self.inputs, forced=self._values, limit=_SHOWN)
+        run = run_network(after, self.inputs, forced=self._values, limit=SHOWN)
         if run.mismatches:
             one = next((d for d in run.disagreements if not d.is_tie), run.disagreements[0])
             place = after.places[one.population]
@@ -184,8 +141,8 @@ class Verification:
         heads = teacher.heads if isinstance(teacher, Graph) else {r: r for r in run.logits}
         for name, logits in run.logits.items():
             if name in heads:
-                head = _over_time(self._values[heads[name]], logits)
-                if _difference(head, logits) > TOLERANCE:
+                head = over_time(self._values[heads[name]], logits)
+                if difference(head, logits) > TOLERANCE:
                     raise Broken(_head(name, head, logits))
         return Check(str(stage.applied), run.compared, run.ties)
 
@@ -260,12 +217,12 @@ def _head(name: str, before: Value, after: Value) -> str:
     return f"head {name}, value ({', '.join(map(str, index))}): {values}"
 
 
-def _over_time(head: Value, logits: Value) -> Value:
+def over_time(head: Value, logits: Value) -> Value:
     """A network that ends in one value a step has their mean for logits."""
     return head.mean(0) if head.dim() == logits.dim() + 1 else head
 
 
-def _difference(a: Value, b: Value) -> float:
+def difference(a: Value, b: Value) -> float:
     """The largest difference, relative to the largest value where that is above 1."""
     if a.shape != b.shape or not a.numel():
         return float(a.shape != b.shape)

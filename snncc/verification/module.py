@@ -1,0 +1,320 @@
+"""The proof begins at the user's module: it runs beside its Graph, and every spike is compared.
+
+The module is really called, T times where it computes one step, on each of `probes`, all on one
+copy. Every population and every output is held against the Graph, spike for spike, in float64. One
+sample is run once more in the module's own dtype, and with gradients.
+
+Where a spike differs, each population gets the spikes of the module, so that one difference stays
+one, and `rounding` says which of them are ties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from snncc.diagnostics import Finding, Location, SnnccError, refuse
+from snncc.frontends.torch import Observation, Witness, arrange
+from snncc.frontends.torch.states import changed, held
+from snncc.ir.elementwise import COMPARISONS
+from snncc.ir.graph import Graph, Node
+from snncc.ir.interpreter import TensorStore, Value, fire_as_written, run_graph
+from snncc.ir.ops import Elementwise, Spiking
+from snncc.verification.probes import Probe
+from snncc.verification.rounding import TOLERANCE, is_tie
+
+STEPPED = frozenset({*COMPARISONS, "eq", "ne", "sign", "round", "floor", "ceil", "trunc"})
+"""Functions that jump, so that rounding before them decides what comes out."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call of the module showed.
+
+    ``populations``: how many neuron-steps of each were compared; ``ties`` of all were ties.
+    """
+
+    probe: Probe
+    dtype: torch.dtype
+    populations: Mapping[str, int]
+    ties: int
+
+    @property
+    def compared(self) -> int:
+        return sum(self.populations.values())
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A module that does what its Graph says on all ``calls``; ``findings``: what could not run."""
+
+    calls: tuple[Call, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def compared(self) -> int:
+        return sum(call.compared for call in self.calls)
+
+    @property
+    def ties(self) -> int:
+        return sum(call.ties for call in self.calls)
+
+    @property
+    def samples(self) -> int:
+        return sum(call.probe.samples for call in self.calls)
+
+
+def agreement(module: nn.Module, graph: Graph, probes: Sequence[Probe]) -> Agreement:
+    """Hold ``graph`` against ``module`` on ``probes``, in this order on one copy.
+
+    Raises SnnccError: SNN321 where they differ, SNN322 where something that the module keeps from
+    an earlier call or step makes the difference, SNN314 where the module does not run.
+    """
+    try:
+        return _Comparison(module, graph, torch.float64).all(probes)
+    except _WrongDtype:
+        return _Comparison(module, graph, torch.float32).all(probes)
+
+
+class _WrongDtype(Exception):
+    """The module does not run in float64."""
+
+
+class _Comparison:
+    """A module and its Graph, side by side, the module in ``dtype``."""
+
+    def __init__(self, module: nn.Module, graph: Graph, dtype: torch.dtype) -> None:
+        self._module, self._graph, self._dtype = module, graph, dtype
+        self._neurons = [node.name for node in graph.neurons]
+        self._store = TensorStore(graph.tensors, torch.float64)
+        self._jumps = [node for node in graph.nodes.values() if _jumps(graph, node)]
+
+    def all(self, probes: Sequence[Probe]) -> Agreement:
+        """One call after the other, on one copy, and the first sample as it was trained."""
+        witness = Witness(self._module, self._graph, self._dtype)
+        before, calls, findings = held(witness.twin), list[Call](), list[Finding]()
+        first: tuple[Probe, dict[str, Value]] | None = None
+        for probe in probes:
+            again = first is not None and probe.inputs is first[0].inputs
+            values = first[1] if first is not None and again else self._run(probe)
+            first = first or (probe, values)
+            try:
+                seen = witness(probe.inputs)
+            except Exception as error:
+                if calls:
+                    findings.append(_not_verified(probe, error))
+                    continue
+                if self._dtype == torch.float64 and _is_about_dtype(error):
+                    raise _WrongDtype from None
+                raise refuse("SNN314", _raised(probe, error), Location("forward")) from None
+            try:
+                calls.append(self._compare(probe, seen, values))
+            except SnnccError as error:
+                kept = changed(before, held(witness.twin))
+                raise self._blamed(error, probe, values, kept) from None
+        if self._dtype == torch.float64:
+            try:
+                calls.append(self._as_trained(probes[0]))
+            except _NotRun as error:
+                findings.append(_not_verified(probes[0], error.reason))
+        return Agreement(tuple(calls), tuple(findings))
+
+    def _run(self, probe: Probe, forced: Mapping[str, Value] | None = None,
+             keep: Sequence[str] = ()) -> dict[str, Value]:  # fmt: skip
+        inputs = arrange(probe.inputs, self._graph)
+        return run_graph(self._graph, inputs, keep=[*self._neurons, *keep], forced=forced)
+
+    def _as_trained(self, probe: Probe) -> Call:
+        """One sample once more, in the module's own dtype and with gradients."""
+        dtypes = {p.dtype for p in self._module.parameters()} or {torch.float32}
+        if len(dtypes) > 1 or not dtypes <= set(TOLERANCE):
+            raise _NotRun(TypeError(f"its parameters are {', '.join(map(str, dtypes))}"))
+        (dtype,) = dtypes
+        one = replace(probe.first(1), name=f"{probe.name}, as trained")
+        other = _Comparison(self._module, self._graph, dtype)
+        try:
+            witness = Witness(self._module, self._graph, dtype, widened=False, grad=True)
+            seen = witness(one.inputs)
+        except Exception as error:
+            raise _NotRun(error) from None
+        return other._compare(one, seen, other._run(one))
+
+    def _blamed(
+        self, error: SnnccError, probe: Probe, values: Mapping[str, Value], kept: Sequence[str]
+    ) -> SnnccError:
+        """``error``, or SNN322 where what the module keeps makes the difference."""
+        said = error.findings[0].message
+        try:
+            fresh = Witness(self._module, self._graph, self._dtype)(probe.inputs)
+            self._compare(probe, fresh, values)
+        except Exception:
+            single = not any("T" in node.signal.axes for node in self._graph.nodes.values())
+            return _kept(kept, "one step to the next", said) if kept and single else error
+        return _kept(kept, "one call to the next", said)
+
+    # -- one call ------------------------------------------------------------------------------
+
+    def _compare(self, probe: Probe, seen: Observation, values: Mapping[str, Value]) -> Call:
+        """Raises SnnccError (SNN321) for a difference that rounding does not explain."""
+        for node in self._graph.neurons:
+            spikes = seen.spikes.get(node.name)
+            if spikes is None or spikes.shape != values[node.name].shape:
+                what = "not called" if spikes is None else f"of shape {tuple(spikes.shape)}"
+                raise _differs(node, probe, f"the neuron is {what} when the module runs")
+            if node.name in seen.graded:
+                raise _differs(node, probe, "the module yields other values than 0 and 1")
+        ties: dict[str, int] = {}
+        loose: set[int] = set()
+        if not self._same(seen, values):
+            sources = [node.inputs[0] for node in self._graph.neurons]
+            jumps = [source for node in self._jumps for source in node.inputs]
+            forced = self._run(probe, seen.spikes, [*sources, *jumps])
+            loose = self._near_jumps(forced)
+            for node in self._graph.neurons:
+                ties[node.name] = self._count_ties(node, probe, seen, forced, loose)
+            for head, name in self._graph.heads.items():
+                self._check_head(self._graph.nodes[name], head, probe, seen, forced, loose)
+        populations = {name: values[name].numel() for name in self._neurons}
+        return Call(probe, self._dtype, populations, sum(ties.values()))
+
+    def _same(self, seen: Observation, values: Mapping[str, Value]) -> bool:
+        """Whether all spikes and outputs are the same, without asking why."""
+        return all(torch.equal(seen.spikes[name], values[name]) for name in self._neurons) and all(
+            _equal(seen.heads[head], values[name], self._dtype)
+            for head, name in self._graph.heads.items()
+        )
+
+    def _count_ties(
+        self, node: Node, probe: Probe, seen: Observation, forced: Mapping[str, Value],
+        loose: set[int],
+    ) -> int:  # fmt: skip
+        """How many ties a population has on the currents it gets from the module's spikes.
+
+        A neuron has at most one in a sample: what follows it in the same neuron is of the tie.
+        """
+        op, spikes = node.op, seen.spikes[node.name]
+        assert isinstance(op, Spiking)
+        current = forced[node.inputs[0]]
+        mine = current.expand(spikes.shape) if current.dim() < spikes.dim() else current
+        theirs = seen.currents.get(node.name, mine)
+        tied: set[tuple[int, ...]] = set()
+        for step, sample, *place in (
+            (fire_as_written(op, mine, self._store) != spikes).nonzero().tolist()
+        ):
+            neuron = tuple(place)
+            if (sample, *neuron) in tied or sample in loose:
+                continue
+            column = (slice(0, step + 1), sample, *neuron)
+            if not is_tie(op, neuron, mine[column], theirs[column], self._store, self._dtype):
+                fires = int(spikes[(step, sample, *neuron)])
+                said = f"the module fires {fires} and the recorded network {1 - fires}"
+                where = f"at step {step}, sample {sample}, neuron ({', '.join(map(str, neuron))})"
+                raise _differs(node, probe, f"{said} {where}")
+            tied.add((sample, *neuron))
+        return len(tied)
+
+    def _check_head(
+        self, node: Node, head: str, probe: Probe, seen: Observation,
+        forced: Mapping[str, Value], loose: set[int],
+    ) -> None:  # fmt: skip
+        theirs, mine = seen.heads[head], forced[node.name]
+        if theirs.shape != mine.shape:
+            said = f"output `{head}` has shape {tuple(theirs.shape)} in the module and "
+            raise _differs(node, probe, f"{said}{tuple(mine.shape)} in the recorded network")
+        axis = int(node.signal.rate == "step")
+        sure = torch.tensor([n for n in range(mine.shape[axis]) if n not in loose], dtype=torch.long)
+        theirs, mine = theirs.index_select(axis, sure), mine.index_select(axis, sure)
+        off = _apart(theirs, mine, self._dtype).nonzero()
+        if len(off):
+            index = tuple(off[0].tolist())
+            said = f"output `{head}` is {float(theirs[index])!r} in the module and "
+            place = ", ".join(map(str, index))
+            raise _differs(
+                node, probe, f"{said}{float(mine[index])!r} in the recorded network at ({place})"
+            )
+
+    def _near_jumps(self, forced: Mapping[str, Value]) -> set[int]:
+        """Samples in which a comparison of real values outside of neurons may be a tie."""
+        loose: set[int] = set()
+        for node in self._jumps:
+            reads = {source: forced[source] for source in node.inputs}
+            for source, x in reads.items():
+                if self._graph.nodes[source].signal.values.is_finite:
+                    continue
+                shift = TOLERANCE[self._dtype] * max(1.0, float(x.abs().max()))
+                low, high = (
+                    run_graph(self._graph, {}, keep=[node.name], forced=reads | {source: moved})
+                    [node.name] for moved in (x - shift, x + shift)
+                )  # fmt: skip
+                axis = int(node.signal.rate == "step")
+                loose |= {int(index[axis]) for index in (low != high).nonzero()}
+        return loose
+
+
+def _jumps(graph: Graph, node: Node) -> bool:
+    """Whether it is a comparison of real values that depend on the input."""
+    return (
+        isinstance(node.op, Elementwise)
+        and node.op.function in STEPPED
+        and node.signal.rate != "static"
+        and any(not graph.nodes[name].signal.values.is_finite for name in node.inputs)
+    )
+
+
+def _apart(one: Value, two: Value, dtype: torch.dtype) -> Value:
+    """Where two values differ by more than rounding."""
+    scale = max(1.0, float(one.nan_to_num(0.0, 0.0, 0.0).abs().max())) if one.numel() else 1.0
+    near = (one - two).abs() <= TOLERANCE[dtype] * scale
+    return ~(near | (one == two) | (one.isnan() & two.isnan()))
+
+
+def _equal(one: Value, two: Value, dtype: torch.dtype) -> bool:
+    return one.shape == two.shape and not bool(_apart(one, two, dtype).any())
+
+
+class _NotRun(Exception):
+    """The module does not run, for ``reason``."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def _is_about_dtype(error: Exception) -> bool:
+    return "dtype" in str(error) or "same data type" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _raised(probe: Probe, error: Exception) -> str:
+    return f"forward raises on the input `{probe.name}`: {_first_line(error)}"
+
+
+def _not_verified(probe: Probe, error: Exception) -> Finding:
+    where = f"on the input `{probe.name}` ({_samples(probe)})"
+    said = f"the recorded network is not verified {where}: the module raises {_first_line(error)}"
+    return Finding("SNN508", said, Location("forward"))
+
+
+def _samples(probe: Probe) -> str:
+    return f"{probe.samples} sample{'' if probe.samples == 1 else 's'}"
+
+
+def _differs(node: Node, probe: Probe, said: str) -> SnnccError:
+    where = f"on the input `{probe.name}` ({_samples(probe)})"
+    message = f"`{node.name}` is not what the module computes {where}: {said}"
+    return SnnccError(Finding("SNN321", message, node.origin, node.name))
+
+
+def _kept(names: Sequence[str], between: str, said: str) -> SnnccError:
+    what = ", ".join(f"`{name}`" for name in names[:4]) or "something outside of the module"
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    lives = "lives" if len(names) < 2 else "live"
+    message = f"{what}{more} {lives} on from {between} and changes what is computed: {said}"
+    return refuse("SNN322", message, Location("forward"))

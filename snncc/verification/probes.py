@@ -1,0 +1,236 @@
+"""Inputs that a translation is verified on: the user's own, and drawn ones that are awkward.
+
+One random input shows little: neurons and branches that fire rarely stay silent on it. So the drawn
+samples are silent, sparse, dense and full ones, bursts, counts at the edge of their range, and of
+analog inputs large, negative and zero ones, and ones on a coarse grid, whose sums are exact. They
+are one call of many samples; another call has one sample, and the example is called again at the
+end, when whatever a module keeps from call to call shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from snncc.diagnostics import refuse
+from snncc.frontends.torch import arrange
+from snncc.ir.graph import Graph, Node
+from snncc.ir.interpreter import Value
+from snncc.ir.ops import Conv, ConvTranspose, Dense, Input
+
+SAMPLES = 8
+"""How many of the example's and of the calibration's samples the verification runs."""
+
+DRAWN = 24
+"""Largest number of drawn samples in one call."""
+
+LEAST = 4
+"""Smallest number of drawn samples in one call, unless memory is short."""
+
+MEMORY = 1 << 29
+"""Bytes that the compared spikes may take; large networks are verified on fewer samples."""
+
+WORK = 4e9
+"""Multiplications that the drawn samples may cost; slow networks are verified on fewer."""
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One call of a module.
+
+    ``inputs`` are in the module's layout, their axis of samples is ``axis``. ``seed`` says that
+    they were drawn; None, that they are the user's.
+    """
+
+    name: str
+    inputs: Value
+    axis: int
+    seed: int | None = None
+
+    @property
+    def samples(self) -> int:
+        return int(self.inputs.shape[self.axis])
+
+    def first(self, samples: int) -> Probe:
+        """The same, of no more samples."""
+        count = min(samples, self.samples)
+        return replace(self, inputs=self.inputs.narrow(self.axis, 0, count))
+
+
+Draw = Callable[[torch.Generator, tuple[int, ...], float], Value]
+"""A sample of a shape, T in front where the input changes from step to step; the number is the
+largest count, or the spread of the example's values."""
+
+
+def _uniform(generator: torch.Generator, shape: tuple[int, ...]) -> Value:
+    return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
+def _normal(generator: torch.Generator, shape: tuple[int, ...]) -> Value:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def _whole(generator: torch.Generator, shape: tuple[int, ...], low: int, high: int) -> Value:
+    return torch.randint(low, high + 1, shape, generator=generator).double()
+
+
+def _rate(rate: float) -> Draw:
+    return lambda generator, shape, most: (_uniform(generator, shape) < rate).double()
+
+
+def _bursts(generator: torch.Generator, shape: tuple[int, ...], most: float) -> Value:
+    """Each step full or silent."""
+    steps = (_uniform(generator, shape[:1]) < 0.5).double()
+    return steps.reshape(-1, *[1] * (len(shape) - 1)).expand(shape).clone()
+
+
+def _power_of_two(value: float) -> float:
+    return float(2.0 ** round(math.log2(value)))
+
+
+SPIKES: Mapping[str, Draw] = {
+    "full": _rate(1.1),
+    "silent": _rate(0.0),
+    "dense": _rate(0.9),
+    "sparse": _rate(0.1),
+    "even": _rate(0.5),
+    "bursts": _bursts,
+    "nearly full": _rate(0.97),
+    "quiet": _rate(0.02),
+}
+
+COUNTS: Mapping[str, Draw] = {
+    "full": lambda generator, shape, most: torch.full(shape, most, dtype=torch.float64),
+    "silent": _rate(0.0),
+    "few": lambda generator, shape, most: torch.poisson(_uniform(generator, shape), generator),
+    "any": lambda generator, shape, most: _whole(generator, shape, 0, int(most)),
+    "edge": lambda generator, shape, most: most - _whole(generator, shape, 0, 1),
+    "ones": _rate(1.1),
+    "small": lambda generator, shape, most: _whole(generator, shape, 0, 3),
+    "bursts": lambda generator, shape, most: most * _bursts(generator, shape, most),
+}
+
+ANALOG: Mapping[str, Draw] = {
+    "alike": lambda generator, shape, spread: spread * _normal(generator, shape),
+    "large": lambda generator, shape, spread: 30 * spread * _normal(generator, shape),
+    "negative": lambda generator, shape, spread: -4 * spread * _normal(generator, shape).abs(),
+    "zero": _rate(0.0),
+    "grid": lambda generator, shape, spread: (
+        _power_of_two(spread) / 2 * _whole(generator, shape, -8, 8)
+    ),
+    "high": lambda generator, shape, spread: 4 * spread * _uniform(generator, shape),
+    "sparse": lambda generator, shape, spread: (
+        10 * spread * _normal(generator, shape) * (_uniform(generator, shape) < 0.1)
+    ),
+    "constant": lambda generator, shape, spread: torch.full(shape, spread, dtype=torch.float64),
+}
+
+
+def probes(graph: Graph, example: Value, calibration: Value | None = None) -> tuple[Probe, ...]:
+    """What a module and its ``graph`` are called with, in this order.
+
+    Raises SnnccError: SNN306 where data does not fit, SNN312 where it is not finite.
+    """
+    (node,) = graph.inputs
+    axis = node.signal.axes.index("N")
+    room = _room(graph)
+    given = {"example": example} | ({} if calibration is None else {"calibration": calibration})
+    _check(graph, given)
+    # A model of one step may be given another input at each.
+    users = [
+        Probe(name, data, axis + data.dim() - len(node.signal.axes)).first(min(SAMPLES, room))
+        for name, data in given.items()
+    ]
+    kinds, scale = _kinds(node, example)
+    many = min(DRAWN, room, max(LEAST, int(WORK / _work(graph))))
+    calls = {"one sample": list(kinds)[:1], "drawn": (list(kinds) * DRAWN)[:many]}
+    drawn = [
+        _drawn(graph, name, [kinds[kind] for kind in calls[name]], scale, SEED + number)
+        for number, name in enumerate(calls)
+    ]
+    return (*users, *drawn, replace(users[0], name="example again"))
+
+
+def _kinds(node: Node, example: Value) -> tuple[Mapping[str, Draw], float]:
+    match node.op:
+        case Input("spike"):
+            return SPIKES, 1.0
+        case Input("count"):
+            return COUNTS, max(node.signal.values.members or (1.0,))
+    spread = float(example.double().std()) if example.numel() > 1 else 1.0
+    return ANALOG, spread or 1.0
+
+
+def _drawn(graph: Graph, name: str, kinds: Sequence[Draw], scale: float, seed: int) -> Probe:
+    """One sample of each of ``kinds``, in the module's layout."""
+    (node,) = graph.inputs
+    generator = torch.Generator().manual_seed(seed)
+    axes, shape = node.signal.axes, node.signal.shape
+    stepwise = node.signal.rate == "step"
+    lead = (graph.time_steps or 1,) if stepwise else ()
+    samples = torch.stack([kind(generator, (*lead, *shape), scale) for kind in kinds], len(lead))
+    if axes[:2] == ("N", "T"):
+        samples = samples.transpose(0, 1)
+    axis = axes.index("N") + samples.dim() - len(axes)
+    return Probe(name, samples.contiguous(), axis, seed)
+
+
+def _room(graph: Graph) -> int:
+    """How many samples fit in `MEMORY`."""
+    neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
+    return max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
+
+
+def _work(graph: Graph) -> float:
+    """About how many multiplications one sample costs."""
+    total = 0
+    for node in graph.nodes.values():
+        taps = 1
+        if isinstance(node.op, Conv | Dense):
+            taps = math.prod(graph.tensors[node.op.weight].shape[1:])
+        elif isinstance(node.op, ConvTranspose):
+            taps = math.prod(graph.tensors[node.op.weight].shape[2:])
+        total += taps * math.prod(node.signal.shape)
+    return max(1.0, float(total) * (graph.time_steps or 1))
+
+
+def _check(graph: Graph, given: Mapping[str, Value]) -> None:
+    (node,) = graph.inputs
+    steps = {}
+    for name, data in given.items():
+        if not bool(torch.isfinite(data).all()):
+            raise refuse("SNN312", "the example or the calibration data holds NaN or infinity")
+        arranged = arrange(data, graph)[node.name]
+        steps[name] = len(arranged) if node.signal.rate == "step" else 0
+    if len(set(steps.values())) > 1:
+        said = f"the calibration data has {steps['calibration']} steps"
+        raise refuse("SNN306", f"{said} and the example {steps['example']}")
+
+
+def for_passes(calls: Sequence[Probe]) -> tuple[Probe, ...]:
+    """What passes are verified on: the user's samples, and the first `LEAST` of the drawn ones."""
+    users = [probe for probe in calls if probe.seed is None]
+    distinct = [p for p in users if not any(p.inputs is q.inputs for q in users[: users.index(p)])]
+    drawn = [probe.first(LEAST) for probe in calls if probe.name == "drawn"]
+    return (*distinct, *drawn)
+
+
+def arranged(graph: Graph, calls: Sequence[Probe]) -> dict[str, Value]:
+    """The samples of all ``calls``, one after the other, as the interpreter takes them."""
+    (node,) = graph.inputs
+    parts = [arrange(probe.inputs, graph)[node.name] for probe in calls]
+    return {node.name: torch.cat(parts, int(node.signal.rate == "step"))}
+
+
+def recordings(graph: Graph, calibration: Value, samples: int) -> Probe:
+    """At most ``samples`` of the calibration. Raises SnnccError (SNN306, SNN312)."""
+    (node,) = graph.inputs
+    _check(graph, {"calibration": calibration})
+    axis = node.signal.axes.index("N") + calibration.dim() - len(node.signal.axes)
+    count = min(samples, _room(graph), calibration.shape[axis])
+    return Probe("calibration", calibration.narrow(axis, 0, count), axis)
