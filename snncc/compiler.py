@@ -8,16 +8,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from snncc.diagnostics import Finding, refuse
 from snncc.frontends.data import InputKind, Layout
-from snncc.frontends.torch import arrange, as_example, read, trace
-from snncc.ir.graph import Graph, Node
+from snncc.frontends.torch import as_example, read, trace
+from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
-from snncc.ir.ops import Input, Norm, Unread
+from snncc.ir.ops import Norm, Unread
 from snncc.ir.work import GraphMeter
+from snncc.passes.base import Pass
 from snncc.pipeline import (
     Observer,
     Reset,
@@ -30,7 +32,7 @@ from snncc.pipeline import (
     with_reset,
 )
 from snncc.program import Program
-from snncc.verification import Agreement, Verification, agreement, probes, record
+from snncc.verification import Agreement, Probe, Verification, agreement, probes, record
 from snncc.verification.probes import arranged, for_passes, recordings
 
 if TYPE_CHECKING:
@@ -72,10 +74,8 @@ def check(
     host an error, ``stock_only`` what the target's own software does not have. Raises SnnccError
     only for a ``target`` that is not there (SNN313) or has no such ``weight_bits`` (SNN316).
     """
-    passes = [
-        *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
-        *target_passes(target, stock_only=stock_only, weight_bits=weight_bits),
-    ]
+    options = {"head": _head(head), "cut_merge": cut_merge, "strict": strict}
+    passes = passes_of(target, options | {"stock_only": stock_only, "weight_bits": weight_bits})
     reading = read(module, example_input, time_steps=time_steps, layout=layout, input=input)
     findings = list(reading.findings)
     if reading.graph is not None:
@@ -123,8 +123,8 @@ def compile(
     (`snncc.passes.quantize`); scales are chosen on ``calibration`` where given, and the report says
     how many spikes they flip. Without, all is floating point and no spike differs.
 
-    With ``verify`` both sides of each pass run in float64 on samples of the example, of
-    ``calibration`` and on random ones, spike for spike. Where the target has cores, the spikes of
+    With ``verify`` the module itself runs beside the recorded network, and then both sides of each
+    pass, on samples of the example, of ``calibration`` and on drawn ones, spike for spike. Where the target has cores, the spikes of
     ``calibration`` say how much work each neuron is. ``on_pass`` is shown each `Stage`,
     ``source`` says where the module came from ("name", "sha256").
 
@@ -132,42 +132,6 @@ def compile(
     option that is not there; PassError where a pass is broken, and that is our bug.
     """
     _check_options(reset)
-    passes = [
-        *frontend_passes(head=_head(head), cut_merge=cut_merge, strict=strict),
-        *target_passes(target, stock_only=stock_only, weight_bits=weight_bits),
-    ]
-    last = "fold-bn" if weight_bits is None else "quantize"
-    scheduled_from = [each.name for each in passes].index(last) + 1
-    begin = time.perf_counter()
-    example = as_example(example_input)
-    graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
-    seconds = {"trace": time.perf_counter() - begin}
-    begin = time.perf_counter()
-    data = None if calibration is None else as_example(calibration)
-    agreed = agreement(module, graph, probes(graph, example, data)) if verify else None
-    seconds["verify the module"] = time.perf_counter() - begin
-    if reset is not None:
-        graph = with_reset(graph, reset)
-    verification = None
-    if agreed is not None:
-        chosen = for_passes([call.probe for call in agreed.calls])
-        verification = Verification(arranged(graph, chosen))
-    if data is not None:
-        measured = arranged(graph, [recordings(graph, data, CALIBRATION)])
-        passes = [
-            replace(each, calibration=measured)  # type: ignore[call-arg]
-            if "calibration" in {f.name for f in fields(each)}
-            else each
-            for each in passes
-        ]
-    result = run(graph, passes, verify=verification, print_after=print_after, on_pass=on_pass)
-
-    network, scheduled = result.stages[scheduled_from - 1].after, None
-    assert isinstance(network, Network)
-    if isinstance(result.form, Network) and len(passes) > scheduled_from:
-        scheduled = result.form
-    stripped = _stripped(result)
-    gone = tuple(name for name in graph.nodes if name not in stripped.nodes)
     options = {
         "head": _head(head),
         "input": input,
@@ -180,6 +144,33 @@ def compile(
         "weight_bits": weight_bits,
         "reset": reset,
     }
+    passes = passes_of(target, options)
+    last = "fold-bn" if weight_bits is None else "quantize"
+    scheduled_from = [each.name for each in passes].index(last) + 1
+    begin = time.perf_counter()
+    example = as_example(example_input)
+    graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
+    seconds = {"trace": time.perf_counter() - begin}
+    data = None if calibration is None else as_example(calibration)
+    agreed = verification = None
+    if verify:
+        begin = time.perf_counter()
+        agreed = agreement(module, graph, probes(graph, example, data))
+        seconds["verify the module"] = time.perf_counter() - begin
+        verification = Verification(arranged(graph, for_passes(agreed.probes)))
+    if reset is not None:
+        graph = with_reset(graph, reset)
+    measured = None if data is None else recordings(graph, data, CALIBRATION)
+    if measured is not None:
+        passes = calibrated(passes, arranged(graph, [measured]))
+    result = run(graph, passes, verify=verification, print_after=print_after, on_pass=on_pass)
+
+    network, scheduled = result.stages[scheduled_from - 1].after, None
+    assert isinstance(network, Network)
+    if isinstance(result.form, Network) and len(passes) > scheduled_from:
+        scheduled = result.form
+    stripped = _stripped(result)
+    gone = tuple(name for name in graph.nodes if name not in stripped.nodes)
     return Program(
         network,
         graph,
@@ -195,8 +186,11 @@ def compile(
             "passes": [str(stage.applied) for stage in result.stages],
             "reports": _plain(result.reports),
             "stripped": _what_went(graph, stripped, gone),
-            "verification": _proved(module, agreed, verification),
+            "verification": record(module, agreed, verification.checks)
+            if agreed is not None and verification is not None
+            else None,
         },
+        inputs=_users(agreed, measured),
         seconds={**seconds, **result.timings},
     )
 
@@ -236,12 +230,29 @@ def _what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str
     }
 
 
-def _proved(
-    module: nn.Module, agreed: Agreement | None, verification: Verification | None
-) -> dict[str, Any] | None:
-    if agreed is None or verification is None:
-        return None
-    return record(module, agreed, verification.checks)
+def passes_of(target: str, options: Mapping[str, Any]) -> list[Pass]:
+    """The passes that `compile` runs with ``options``, as the manifest has them."""
+    chosen = {name: options[name] for name in ("head", "cut_merge", "strict") if name in options}
+    wanted = {name: options[name] for name in ("stock_only", "weight_bits") if name in options}
+    return [*frontend_passes(**chosen), *target_passes(target, **wanted)]
+
+
+def calibrated(passes: Iterable[Pass], measured: Mapping[str, Value]) -> list[Pass]:
+    """``passes``, those that measure on recordings with ``measured``, as `arranged` gives them."""
+    return [
+        replace(each, calibration=measured)  # type: ignore[call-arg]
+        if "calibration" in {f.name for f in fields(each)}
+        else each
+        for each in passes
+    ]
+
+
+def _users(agreed: Agreement | None, measured: Probe | None) -> dict[str, np.ndarray]:
+    """The user's own samples, to be kept with the program."""
+    calls = () if agreed is None else agreed.probes
+    kept = {p.name: p for p in calls if p.name == "example"}
+    kept |= {} if measured is None else {measured.name: measured}
+    return {name: probe.inputs.double().numpy() for name, probe in kept.items()}
 
 
 def _check_options(reset: str | None) -> None:

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -37,6 +38,7 @@ FORMAT = "snncc program"
 VERSION = 1
 MANIFEST = "manifest.json"
 MAPPING = "mapping.npz"
+INPUTS = "inputs.npz"
 CHIP = "chip.toml"
 
 
@@ -64,8 +66,9 @@ class Program:
     a projection, where the target needs that. ``graph`` is the whole network as traced, its
     auxiliary path included; ``auxiliary`` names the nodes of it that were stripped, ``head`` the
     output that was kept. With ``keep_aap`` the host runs the auxiliary path on the spikes.
-    ``about`` holds plain values for the manifest: source, options, passes, reports, verification.
-    ``seconds``, what each pass took, stays in memory.
+    ``about`` holds plain values for the manifest: source, options, passes, reports, verification;
+    ``inputs`` the user's own samples that this was verified and measured on, in the module's
+    layout. ``seconds``, what each pass took, stays in memory.
     """
 
     network: Network
@@ -77,6 +80,7 @@ class Program:
     scheduled: Network | None = field(default=None, repr=False)
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    inputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     # -- running -------------------------------------------------------------------------------
@@ -252,6 +256,10 @@ class Program:
         for name, form in forms.items():
             (folder / name).mkdir()
             files.save(form, folder / name)
+        if self.inputs:
+            with (folder / INPUTS).open("wb") as file:
+                short: dict[str, Any] = {n: _short(each) for n, each in self.inputs.items()}
+                np.savez_compressed(file, **short)
         machine = find_target(self.target)
         if self.scheduled is not None and self.scheduled.mapping is not None and machine.chip:
             mapping = self.scheduled.mapping
@@ -311,9 +319,26 @@ def load(path: str | Path) -> Program:
             scheduled,
             tuple(_finding_from_dict(found) for found in manifest["findings"]),
             {key: value for key, value in manifest.items() if key not in _OWN},
+            _inputs(path / INPUTS),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
         raise _damaged(path, f"its manifest lacks {error}") from error
+
+
+def _short(inputs: np.ndarray) -> np.ndarray:
+    """In one byte a value, or in float32, where that loses nothing."""
+    if inputs.size and 0 <= inputs.min() and inputs.max() <= 255:
+        whole = inputs.astype(np.uint8)
+        if np.array_equal(whole, inputs):
+            return whole
+    return files.packed(inputs)
+
+
+def _inputs(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return {name: np.asarray(array, dtype=np.float64) for name, array in file.items()}
 
 
 _OWN = frozenset({

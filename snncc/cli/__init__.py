@@ -12,6 +12,7 @@ COMMANDS = (
     "compile",
     "check",
     "simulate",
+    "verify",
     "export",
     "show",
     "explain",

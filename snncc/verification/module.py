@@ -63,8 +63,8 @@ class Agreement:
         return sum(call.ties for call in self.calls)
 
     @property
-    def samples(self) -> int:
-        return sum(call.probe.samples for call in self.calls)
+    def probes(self) -> tuple[Probe, ...]:
+        return tuple(call.probe for call in self.calls)
 
 
 def agreement(module: nn.Module, graph: Graph, probes: Sequence[Probe]) -> Agreement:

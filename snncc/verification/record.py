@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,7 +15,6 @@ from torch import nn
 from snncc.frontends.torch.states import digest
 from snncc.verification.module import Agreement
 from snncc.verification.passes import Check
-from snncc.verification.probes import Probe
 
 LIBRARIES = ("snncc", "torch", "numpy", "spikingjelly", "snntorch")
 
@@ -30,7 +29,7 @@ def record(module: nn.Module, agreed: Agreement, checks: Iterable[Check]) -> dic
                     "input": call.probe.name,
                     "samples": call.probe.samples,
                     "seed": call.probe.seed,
-                    "sha256": digest(call.probe.inputs),
+                    "sha256": call.probe.sha256,
                     "dtype": str(call.dtype).removeprefix("torch."),
                     "neuron-steps": call.compared,
                     "ties": call.ties,
@@ -90,8 +89,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def users_inputs(agreed: Agreement) -> Mapping[str, Probe]:
-    """The probes that were not drawn, by name: they are kept with the program."""
-    return {call.probe.name: call.probe for call in agreed.calls if call.probe.seed is None}

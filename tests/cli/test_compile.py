@@ -57,7 +57,11 @@ def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     gone = program.about["stripped"]
     said = result.stdout
     assert f"{gone['parameters']:,} parameters" in said
-    assert "none differs" in said
+    proof = program.about["verification"]
+    steps = sum(call["neuron-steps"] for call in proof["module"]["calls"])
+    assert f"module → network: 0 of {steps:,} neuron-steps differ over 6 samples" in said
+    steps = sum(row["neuron-steps"] for row in proof["passes"])
+    assert f"network → program: 0 of {steps:,} neuron-steps differ" in said
     assert "gate population" in said
     assert "latency " in said
     assert f"a sample every {program.graph.time_steps} steps" in said
@@ -118,11 +122,16 @@ def test_print_after_and_time_passes_talk_on_stderr(run, model):
 
 def test_calibration_data_is_used(run, model, data, tmp_path):
     assert run("compile", model, "-o", "out", "--calibrate", data).exit_code == 0
-    more = snncc.load(tmp_path / "out").about["verification"]["spikes"]
+    calls = [call["input"] for call in proof(tmp_path / "out")["module"]["calls"]]
+    assert calls[:2] == ["example", "calibration"]
     assert run("compile", model, "-o", "out").exit_code == 0
-    assert more > snncc.load(tmp_path / "out").about["verification"]["spikes"]
+    assert "calibration" not in [c["input"] for c in proof(tmp_path / "out")["module"]["calls"]]
     assert run("compile", model, "-o", "out", "--no-verify").exit_code == 0
-    assert snncc.load(tmp_path / "out").about["verification"] is None
+    assert proof(tmp_path / "out") is None
+
+
+def proof(folder):
+    return snncc.load(folder).about["verification"]
 
 
 def test_a_factory_with_a_shape(run, factory, tmp_path):

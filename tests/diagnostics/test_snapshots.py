@@ -156,6 +156,41 @@ NORMALISED = nn.Sequential(
 )
 ONE = {"neurons": 1, "tile_columns": 1, "tile_rows": 1}
 
+class Calls(nn.Module):
+    """A network that is read well and yet is another one at some calls."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.sn, self.calls = nn.Linear(8, 8), snncc.nn.IF(threshold=0.1), 0
+
+
+class BranchOnSamples(Calls):
+    def forward(self, x):
+        return self.sn(self.fc(1 - x if x.shape[1] > 16 else x))
+
+
+class CountsCalls(Calls):
+    def forward(self, x):
+        self.calls += 1
+        return self.sn(self.fc(x) * self.calls)
+
+
+class FixedSamples(Calls):
+    def forward(self, x):
+        if x.shape[1] > 16:
+            raise ValueError("16 samples at most")
+        return self.sn(self.fc(x))
+
+
+def compiled(module: type[nn.Module]) -> Callable[[Path], None]:
+    def compile(folder: Path) -> None:
+        program = snncc.compile(module(), torch.ones(4, 3, 8), "reference", input="spike")
+        raise SnnccError(program.findings)
+
+    return compile
+
+
 BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN201": mapped_to({"thresholds": "layer"}, NORMALISED, 1, 4, 4),
     "SNN202": delay_not_stock,
@@ -177,7 +212,10 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN316": bad_option,
     "SNN317": tool_missing,
     "SNN320": chip_file,
+    "SNN321": compiled(BranchOnSamples),
+    "SNN322": compiled(CountsCalls),
     "SNN506": quantized("threshold=1.0"),
+    "SNN508": compiled(FixedSamples),
 }
 """Those that no network is to blame for."""
 

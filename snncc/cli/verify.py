@@ -1,0 +1,37 @@
+"""snncc verify: run the record of a proof again, on any machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snncc.cli.errors import Command
+from snncc.diagnostics import Exit
+
+
+@click.command("verify", cls=Command)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("model", metavar="[MODEL]", required=False)
+@click.option("--weights", type=click.Path(), help="State dict for a package.module:factory.")
+@click.option("--allow", multiple=True, help="A class that the .pt may hold; repeatable.")
+@click.pass_context
+def command(
+    ctx: click.Context, folder: Path, model: str | None, weights: str | None, allow: tuple[str, ...]
+) -> None:
+    """Run the proof of the program in DIR again and compare it with its record.
+
+    With MODEL, a .pt file or package.module:factory, the proof begins at the module; without, at
+    the recorded network. Exit code 1 where anything is not as recorded.
+    """
+    from snncc.certificate import verify
+    from snncc.frontends.checkpoints import open_model
+
+    module = None if model is None else open_model(model, weights=weights, allow=allow).module
+    same = True
+    for line in verify(folder, module):
+        mark = {True: "same", False: "DIFFERS", None: "-"}[line.same]
+        click.echo(f"  {line.what:<34}{mark:<9}{line.said}")
+        same &= line.same is not False
+    click.echo(f"{folder} is {'what its record says' if same else 'NOT what its record says'}")
+    ctx.exit(int(Exit.FINE if same else Exit.VIOLATIONS))
