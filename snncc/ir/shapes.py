@@ -104,6 +104,19 @@ def _pool(op: Pool, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
     return (*shape[:lead], *_windows(shape[lead:], op.kernel, op, op.ceil))
 
 
+def pool_windows(op: Pool, shape: Shape) -> list[list[tuple[int, int]]]:
+    """The windows of each axis that is pooled, as ``window_sizes`` gives them."""
+    after = _pool(op, (shape,), {})
+    settings = (shape, after, op.kernel, op.stride, op.padding, op.dilation)
+    rank = len(op.kernel)
+    return [window_sizes(*axis) for axis in zip(*(s[-rank:] for s in settings), strict=True)]
+
+
+def has_empty_window(op: Pool, shape: Shape) -> bool:
+    """Whether a window holds nothing but padding; the maximum of none is −∞ in torch."""
+    return any(inside == 0 for axis in pool_windows(op, shape) for inside, _ in axis)
+
+
 def _reshape(op: Reshape, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
     (shape,) = shapes
     if math.prod(shape) != math.prod(op.shape):
