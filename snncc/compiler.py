@@ -29,7 +29,7 @@ from snncc.pipeline import (
     target_passes,
     with_reset,
 )
-from snncc.program import Program
+from snncc.program import Program, check_bound
 from snncc.verification import Verification
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def probes(
     layout, and ``random`` random ones; fewer where `MEMORY` is short.
 
     As the interpreter takes them. Raises SnnccError: SNN306 where data does not fit, SNN312 where
-    it is not finite.
+    it is not finite, or a count is larger than what is proved.
     """
     neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
     room = max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
@@ -225,6 +225,7 @@ def probes(
         for value in given:
             if not bool(torch.isfinite(value).all()):
                 raise refuse("SNN312", "the example or the calibration data holds NaN or infinity")
+            check_bound(node, value)
             if step and len(value) != len(given[0]):
                 raise refuse(
                     "SNN306",

@@ -215,6 +215,7 @@ class Program:
             raise refuse(
                 "SNN312", "the inputs are declared counts and are not all whole numbers from 0 up"
             )
+        check_bound(node, value)
 
     # -- on disk -------------------------------------------------------------------------------
 
@@ -280,6 +281,22 @@ class Program:
         }
         text = _canonical({**manifest, "checksum": _checksum(manifest)})
         (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def check_bound(node: Node, value: Value) -> None:
+    """Raise SnnccError (SNN312) where a declared count is larger than its value set says.
+
+    What is proved of the network is proved for the members of that set.
+    """
+    bound = node.signal.values.largest
+    counts = isinstance(node.op, Input) and node.op.kind == "count"
+    if counts and value.numel() and float(value.max()) > bound:
+        raise refuse(
+            "SNN312",
+            f"the inputs are declared counts, which are proved up to {bound:g}, "
+            f"and the largest is {float(value.max()):g}",
+            help=f"give counts of at most {bound:g}, or declare the input analog",
+        )
 
 
 def load(path: str | Path) -> Program:
