@@ -15,13 +15,21 @@ from snncc.ir.elementwise import BOOLEAN
 from snncc.ir.graph import Graph, Node
 from snncc.ir.ops import (
     AdaptivePool,
+    Argmax,
     Broadcast,
     Concat,
     Constant,
+    Conv,
+    ConvTranspose,
     Delay,
+    Dense,
     Elementwise,
     Identity,
     Input,
+    MatMul,
+    Membrane,
+    Norm,
+    Normalise,
     OverTime,
     Pad,
     Permute,
@@ -32,7 +40,10 @@ from snncc.ir.ops import (
     Reshape,
     Scale,
     Slice,
+    Softmax,
+    Sparse,
     Spiking,
+    Unread,
     Upsample,
 )  # fmt: skip
 from snncc.ir.shapes import Shape, adaptive_spans, has_empty_window, pool_windows
@@ -48,6 +59,13 @@ TABLE_LIMIT = 4096
 
 AVERAGE_LIMIT = 64
 """So many averages of counts are worth telling apart."""
+
+
+_REAL = (
+    AdaptivePool, Argmax, Conv, ConvTranspose, Dense, Input, MatMul, Membrane, Norm, Normalise,
+    OverTime, Pool, Reduce, Scale, Softmax, Sparse, Unread,
+)  # fmt: skip
+"""Ops that may yield any number, where nothing more is known."""
 
 
 def with_values(graph: Graph) -> Graph:
@@ -108,7 +126,10 @@ def _values(
             return SPIKE if node.op.function in BOOLEAN and not values.is_finite else values
         case Pool() | AdaptivePool() | Reduce() if args[0].is_count:
             return _sums(node.op, args[0], graph.nodes[node.inputs[0]].signal.shape)
-    return REAL
+        case op if isinstance(op, _REAL):
+            return REAL
+        case op:
+            raise TypeError(f"no rule gives the values of `{type(op).__name__}`")
 
 
 def _delayed(graph: Graph, op: Delay, values: ValueSet) -> ValueSet:

@@ -23,6 +23,8 @@ from snncc.ir.ops import (
     Conv,
     ConvTranspose,
     Dense,
+    Identity,
+    Norm,
     Op,
     Pad,
     Permute,
@@ -221,7 +223,10 @@ class _Explicit:
 
 
 def _extend(now: _Segment, op: Op, shape: Shape, after: Shape, tensors: Tensors) -> bool:
-    """Put ``op`` behind a segment; False where that takes a new one."""
+    """Put ``op`` behind a segment; False where that takes a new one.
+
+    Raises TypeError for an op that is no linear map.
+    """
     match op:
         case Conv():
             _convolve(now, op, tensors[op.weight].shape, shape, after)
@@ -262,6 +267,10 @@ def _extend(now: _Segment, op: Op, shape: Shape, after: Shape, tensors: Tensors)
                     now.connect_all(axis, size)
         case Reshape():
             return now.reshape(after)
+        case Identity() | Norm():
+            pass
+        case _:
+            raise TypeError(f"`{type(op).__name__}` is no linear map whose synapses are known")
     return True
 
 

@@ -270,13 +270,14 @@ class Lowering:
                 return self._max_pool(node, op)
             case Normalise() | Softmax() | MatMul() | Membrane():
                 return self._never(node, op)
-        if is_linear(op):
-            return self._linear(node, op)
-        return self._find(
-            "SNN108", node, f"{node.name} ({type(op).__name__.lower()}) is no spike op"
-        )
+            case Argmax():
+                return self._find("SNN108", node, f"{node.name} (argmax) is no spike op")
+            case op if is_linear(op):
+                return self._linear(node, op)
+            case _:
+                raise TypeError(f"nothing says what `{type(op).__name__}` is lowered to")
 
-    def _never(self, node: Node, op: Op) -> Region:
+    def _never(self, node: Node, op: Normalise | Softmax | MatMul | Membrane) -> Region:
         """What is no spike op whatever it reads; so is what it reads, perhaps."""
         self._sound(node.inputs)
         match op:
@@ -287,7 +288,8 @@ class Lowering:
                 return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
             case MatMul():
                 return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
-        return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
+            case Membrane():
+                return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
 
     def _linear(self, node: Node, op: Op) -> Region:
         region = self._of(node.inputs[0])
