@@ -18,6 +18,7 @@ from scipy import sparse
 
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import (
+    LINEAR,
     AdaptivePool,
     Broadcast,
     Conv,
@@ -197,6 +198,8 @@ def _segments(chain: Sequence[Op], shape: Shape, tensors: Tensors) -> list[_Segm
     segments: list[_Segment | _Explicit] = []
     now = _Segment(shape)
     for op in chain:
+        if not isinstance(op, LINEAR):
+            raise _unknown(op)
         after = output_shape(op, (shape,), tensors)
         if isinstance(op, Sparse):
             segments += [now, _Explicit(op, math.prod(shape), tensors)]
@@ -270,8 +273,12 @@ def _extend(now: _Segment, op: Op, shape: Shape, after: Shape, tensors: Tensors)
         case Identity() | Norm():
             pass
         case _:
-            raise TypeError(f"`{type(op).__name__}` is no linear map whose synapses are known")
+            raise _unknown(op)
     return True
+
+
+def _unknown(op: Op) -> TypeError:
+    return TypeError(f"`{type(op).__name__}` is no linear map whose synapses are known")
 
 
 def _convolve(now: _Segment, op: Conv, weight: Shape, shape: Shape, after: Shape) -> None:
