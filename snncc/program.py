@@ -219,6 +219,9 @@ class Program:
             raise refuse(
                 "SNN312", "the inputs are declared counts and are not all whole numbers from 0 up"
             )
+        from snncc.frontends.torch import check_bound
+
+        check_bound(node, value)
 
     # -- on disk -------------------------------------------------------------------------------
 

@@ -124,6 +124,54 @@ def test_inputs_that_do_not_fit_are_refused(program, inputs, code, said):
     assert caught.value.exit_code == 2
 
 
+class Bright(torch.nn.Module):
+    """Counts from ``bound`` up, through a layer and a neuron."""
+
+    def __init__(self, bound):
+        super().__init__()
+        self.bound = bound
+        self.fc, self.sn = torch.nn.Linear(3, 3, bias=False), snncc.nn.IF(threshold=0.5)
+        torch.nn.init.eye_(self.fc.weight)
+
+    def forward(self, x):
+        return self.sn(self.fc((x >= self.bound).to(x)))
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_counts_run_up_to_the_bound_of_the_proof(loaded, tmp_path):
+    counts = torch.tensor([[[0.0, 1, 199], [200, 201, 255]]], dtype=torch.float64)
+    program = snncc.compile(Bright(200), counts, "reference", input="count", layout="TN")
+    if loaded:
+        program.save(tmp_path / "out")
+        program = snncc.load(tmp_path / "out")
+    assert program.graph.inputs[0].signal.values.largest == 255
+    assert program.run(counts).spikes["sn"].tolist() == [[[0, 0, 0], [1, 1, 1]]]
+    counts[0, 0, 1] = 256
+    for ask in (program.run, lambda x: snncc.simulate(program, x)):
+        with pytest.raises(SnnccError, match="proved up to 255, and the largest is 256") as caught:
+            ask(counts)
+        assert [f.code for f in caught.value.findings] == ["SNN312"]
+
+
+def test_an_example_or_calibration_beyond_the_bound_of_the_proof_is_refused():
+    low, high = torch.full((2, 2, 3), 255.0), torch.full((2, 2, 3), 256.0)
+    given = {"target": "reference", "input": "count", "layout": "TN"}
+    for example, calibration in ((high, None), (low, high)):
+        with pytest.raises(SnnccError, match="proved up to 255, and the largest is 256") as caught:
+            snncc.compile(Bright(200), example, calibration=calibration, **given)
+        assert [f.code for f in caught.value.findings] == ["SNN312"]
+
+
+def test_a_network_that_only_larger_counts_wake_does_not_run_on_them():
+    """No count that is proved reaches 300, so its program is one that is always silent."""
+    counts = torch.full((3, 2, 3), 3.0, dtype=torch.float64)
+    program = snncc.compile(Bright(300), counts, "reference", input="count", layout="TN")
+    assert not program.run(counts).spikes["sn"].any()
+    assert Bright(300).double()(counts * 400).all()
+    with pytest.raises(SnnccError, match="proved up to 255, and the largest is 1200"):
+        program.run(counts * 400)
+
+
 def test_a_static_image_is_encoded_on_the_host():
     module = network(in_channels=3, time_steps=5)
     images = torch.randn(4, 3, 8, 8)

@@ -223,15 +223,18 @@ def data_for(program: Program, path: Path, classes: int | None) -> tuple[Data, i
     kind: InputKind = getattr(node.op, "kind", "analog")
     layout: Any = "".join(axis for axis in node.signal.axes if axis != "F")
     shape = (*(steps if axis == "T" else 1 for axis in layout), *node.signal.shape)
+    read = functools.partial(
+        read_data, path, input=kind, classes=classes, largest=node.signal.values.largest
+    )
     try:
-        data = read_data(path, shape=shape, layout=layout, input=kind, classes=classes)
+        data = read(shape=shape, layout=layout)
         return data, SAMPLE_AXIS[layout]
     except SnnccError as error:
         wrong_shape = error.findings[0].code == "SNN306"
         if not (wrong_shape and layout == "N" and node.signal.rate == "step"):
             raise
     # A model of one step may be given another input at each.
-    data = read_data(path, shape=(steps, *shape), layout="TN", input=kind, classes=classes)
+    data = read(shape=(steps, *shape), layout="TN")
     return data, SAMPLE_AXIS["TN"]
 
 

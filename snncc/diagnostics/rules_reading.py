@@ -226,7 +226,8 @@ READING = (
             """,
         why="""
             What is declared about the input is part of the proof that the network is spike-only:
-            a 2 in an input declared as spikes would make it void. Labels that are shifted by one
+            a 2 in an input declared as spikes would make it void, and so would a count above those
+            that were looked at, 0 to 255. Labels that are shifted by one
             give an accuracy that means nothing.
             """,
         example="""

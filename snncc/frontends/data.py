@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,11 +37,12 @@ def read_data(
     layout: Layout,
     input: InputKind | None = None,
     classes: int | None = None,
+    largest: float = math.inf,
 ) -> Data:
     """Read recordings for a model whose example input has ``shape``, all axes included.
 
     The number of samples is free, every other axis must match. With ``input`` "spike" all values
-    are 0 or 1, with "count" whole numbers from 0 up. ``classes`` bounds the labels.
+    are 0 or 1, with "count" whole numbers from 0 to ``largest``. ``classes`` bounds the labels.
 
     Raises SNN305 where the file is not there or no .npz, SNN306 where the shape does not fit,
     SNN312 where the values or the labels cannot be used.
@@ -61,7 +63,7 @@ def read_data(
     if not samples:
         raise refuse("SNN312", f"{path} holds no samples: its inputs have shape {inputs.shape}")
 
-    _check_values(path, inputs, input)
+    _check_values(path, inputs, input, largest)
     if "labels" not in arrays:
         return Data(inputs, None)
     labels = arrays["labels"]
@@ -118,7 +120,7 @@ def _wrong_shape(
     )
 
 
-def _check_values(path: Path, inputs: Array, kind: InputKind | None) -> None:
+def _check_values(path: Path, inputs: Array, kind: InputKind | None, largest: float) -> None:
     if inputs.dtype.kind == "f":
         _refuse_where(~np.isfinite(inputs), inputs, path, "not finite")
     if kind == "spike":
@@ -136,6 +138,13 @@ def _check_values(path: Path, inputs: Array, kind: InputKind | None) -> None:
             path,
             "no counts, that is whole numbers from 0 up",
             help="declare --input analog, or give event counts",
+        )
+        _refuse_where(
+            inputs > largest,
+            inputs,
+            path,
+            f"above {largest:g}, up to which counts are proved; the largest is {inputs.max():g}",
+            help=f"give counts of at most {largest:g}, or compile with --input analog",
         )
 
 

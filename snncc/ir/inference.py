@@ -6,6 +6,8 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import reduce
+from operator import truediv
 
 import numpy as np
 
@@ -13,13 +15,21 @@ from snncc.ir.elementwise import BOOLEAN
 from snncc.ir.graph import Graph, Node
 from snncc.ir.ops import (
     AdaptivePool,
+    Argmax,
     Broadcast,
     Concat,
     Constant,
+    Conv,
+    ConvTranspose,
     Delay,
+    Dense,
     Elementwise,
     Identity,
     Input,
+    MatMul,
+    Membrane,
+    Norm,
+    Normalise,
     OverTime,
     Pad,
     Permute,
@@ -30,10 +40,13 @@ from snncc.ir.ops import (
     Reshape,
     Scale,
     Slice,
+    Softmax,
+    Sparse,
     Spiking,
+    Unread,
     Upsample,
 )  # fmt: skip
-from snncc.ir.shapes import Shape, adaptive_spans, output_shape, window_sizes
+from snncc.ir.shapes import Shape, adaptive_spans, has_empty_window, pool_windows
 from snncc.ir.values import REAL, SPIKE, ValueSet
 
 CONE_LIMIT = 6
@@ -46,6 +59,13 @@ TABLE_LIMIT = 4096
 
 AVERAGE_LIMIT = 64
 """So many averages of counts are worth telling apart."""
+
+
+_REAL = (
+    AdaptivePool, Argmax, Conv, ConvTranspose, Dense, Input, MatMul, Membrane, Norm, Normalise,
+    OverTime, Pool, Reduce, Scale, Softmax, Sparse, Unread,
+)  # fmt: skip
+"""Ops that may yield any number, where nothing more is known."""
 
 
 def with_values(graph: Graph) -> Graph:
@@ -94,7 +114,10 @@ def _values(
             if any(a.members is None for a in args):
                 return REAL
             return ValueSet.of(v for a in args for v in a.members or ())
-        case Pool(kind="max") | AdaptivePool(kind="max"):
+        case Pool(kind="max"):
+            shape = graph.nodes[node.inputs[0]].signal.shape
+            return REAL if has_empty_window(node.op, shape) else args[0]
+        case AdaptivePool(kind="max"):
             return args[0]
         case Scale(factor=float(factor)):
             return args[0].image(lambda x: x * factor)
@@ -103,7 +126,10 @@ def _values(
             return SPIKE if node.op.function in BOOLEAN and not values.is_finite else values
         case Pool() | AdaptivePool() | Reduce() if args[0].is_count:
             return _sums(node.op, args[0], graph.nodes[node.inputs[0]].signal.shape)
-    return REAL
+        case op if isinstance(op, _REAL):
+            return REAL
+        case op:
+            raise TypeError(f"no rule gives the values of `{type(op).__name__}`")
 
 
 def _delayed(graph: Graph, op: Delay, values: ValueSet) -> ValueSet:
@@ -115,8 +141,13 @@ def _delayed(graph: Graph, op: Delay, values: ValueSet) -> ValueSet:
 
 
 def _sums(op: Pool | AdaptivePool | Reduce, counts: ValueSet, shape: Shape) -> ValueSet:
-    """Sums, or averages, of as many counts as the windows hold."""
+    """Sums, or averages, of as many counts as the windows hold.
+
+    An average is the float that torch makes of it: it divides the sum by the size of the window,
+    but an adaptive pool to more than one position divides by one side after the other.
+    """
     axes: list[list[tuple[int, int]]]
+    by_side = False
     match op:
         case Reduce():
             axes = [[(shape[axis], shape[axis])] for axis in op.axes]
@@ -124,24 +155,24 @@ def _sums(op: Pool | AdaptivePool | Reduce, counts: ValueSet, shape: Shape) -> V
             lengths = zip(shape[-len(op.size) :], op.size, strict=True)
             spans = [{b - a for a, b in adaptive_spans(n, m)} for n, m in lengths]
             axes = [[(length, length) for length in sorted(axis)] for axis in spans]
+            by_side = math.prod(op.size) > 1
         case Pool():
-            after = output_shape(op, (shape,), {})
-            windows = (shape, after, op.kernel, op.stride, op.padding, op.dilation)
-            rank = len(op.kernel)
-            axes = [window_sizes(*axis) for axis in zip(*(w[-rank:] for w in windows), strict=True)]
+            axes = pool_windows(op, shape)
             if not op.count_padding:
                 axes = [[(inside, inside) for inside, _ in axis] for axis in axes]
     top = int(max(counts.members or (0.0,)))
-    sizes = {
-        (math.prod(n for n, _ in window), math.prod(n for _, n in window))
-        for window in itertools.product(*map(set, axes))
-    }
-    whole = op.kind == "sum"
-    if sum(top * inside + 1 for inside, _ in sizes) > (TABLE_LIMIT if whole else AVERAGE_LIMIT):
+    sizes: set[tuple[int, tuple[int, ...]]] = set()
+    for window in itertools.product(*map(set, axes)):
+        sides = tuple(counted for _, counted in window)
+        divisors = () if op.kind == "sum" else sides if by_side else (math.prod(sides),)
+        sizes.add((math.prod(inside for inside, _ in window), divisors))
+    limit = TABLE_LIMIT if op.kind == "sum" else AVERAGE_LIMIT
+    alike = {(inside, math.prod(divisors)) for inside, divisors in sizes}
+    if sum(top * inside + 1 for inside, _ in alike) > limit:
         return REAL
     return ValueSet.of(
-        number / (1 if whole else divisor)
-        for inside, divisor in sizes
+        reduce(truediv, divisors, float(number))
+        for inside, divisors in sizes
         for number in range(top * inside + 1)
     )
 

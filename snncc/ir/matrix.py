@@ -42,7 +42,7 @@ def matrix(op: Op, shape: Shape, tensors: Tensors) -> csr_matrix:
     """
     rule = _RULES.get(type(op))
     if rule is None or not is_linear(op):
-        raise TypeError(f"{type(op).__name__} is no linear map")
+        raise TypeError(f"`{type(op).__name__}` is no linear map with a matrix")
     result = csr_matrix(rule(op, shape, tensors), dtype=np.float64)
     result.eliminate_zeros()
     result.sort_indices()

@@ -16,19 +16,28 @@ from snncc.ir.ops import (
     Constant,
     Conv,
     ConvTranspose,
+    Delay,
     Dense,
     Elementwise,
+    Identity,
     MatMul,
+    Membrane,
+    Norm,
+    Normalise,
     Op,
+    OverTime,
     Pad,
     Permute,
     Pool,
     Reduce,
     Ref,
+    Repeat,
     Reshape,
     Scale,
     Slice,
+    Softmax,
     Sparse,
+    Spiking,
     Upsample,
 )  # fmt: skip
 
@@ -104,6 +113,19 @@ def _pool(op: Pool, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
     return (*shape[:lead], *_windows(shape[lead:], op.kernel, op, op.ceil))
 
 
+def pool_windows(op: Pool, shape: Shape) -> list[list[tuple[int, int]]]:
+    """The windows of each axis that is pooled, as ``window_sizes`` gives them."""
+    after = _pool(op, (shape,), {})
+    settings = (shape, after, op.kernel, op.stride, op.padding, op.dilation)
+    rank = len(op.kernel)
+    return [window_sizes(*axis) for axis in zip(*(s[-rank:] for s in settings), strict=True)]
+
+
+def has_empty_window(op: Pool, shape: Shape) -> bool:
+    """Whether a window holds nothing but padding; the maximum of none is −∞ in torch."""
+    return any(inside == 0 for axis in pool_windows(op, shape) for inside, _ in axis)
+
+
 def _reshape(op: Reshape, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
     (shape,) = shapes
     if math.prod(shape) != math.prod(op.shape):
@@ -146,7 +168,20 @@ def _scale(op: Scale, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
     return np.broadcast_shapes(shapes[0], factor)
 
 
+def _same(op: Op, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
+    return shapes[0]
+
+
 _RULES: dict[type[Op], Callable[..., Shape]] = {
+    Identity: _same,
+    Norm: _same,
+    Normalise: _same,
+    Softmax: _same,
+    Repeat: _same,
+    OverTime: _same,
+    Delay: _same,
+    Spiking: _same,
+    Membrane: _same,
     Conv: _conv,
     ConvTranspose: _conv_transpose,
     Dense: _dense,
@@ -178,8 +213,10 @@ _RULES: dict[type[Op], Callable[..., Shape]] = {
 def output_shape(op: Op, shapes: Sequence[Shape], tensors: Tensors) -> Shape:
     """The feature shape ``op`` yields from arguments of ``shapes``.
 
-    Ops without a rule keep the shape of their first argument. Raises ValueError when the
-    arguments do not fit.
+    Raises ValueError when the arguments do not fit, and TypeError for an op that has no rule; an
+    Input has none, because its shape is what it is declared to be.
     """
     rule = _RULES.get(type(op))
-    return shapes[0] if rule is None else tuple(int(n) for n in rule(op, shapes, tensors))
+    if rule is None:
+        raise TypeError(f"no rule gives the shape of `{type(op).__name__}`")
+    return tuple(int(n) for n in rule(op, shapes, tensors))

@@ -18,11 +18,14 @@ from scipy import sparse
 
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import (
+    LINEAR,
     AdaptivePool,
     Broadcast,
     Conv,
     ConvTranspose,
     Dense,
+    Identity,
+    Norm,
     Op,
     Pad,
     Permute,
@@ -195,6 +198,8 @@ def _segments(chain: Sequence[Op], shape: Shape, tensors: Tensors) -> list[_Segm
     segments: list[_Segment | _Explicit] = []
     now = _Segment(shape)
     for op in chain:
+        if not isinstance(op, LINEAR):
+            raise _unknown(op)
         after = output_shape(op, (shape,), tensors)
         if isinstance(op, Sparse):
             segments += [now, _Explicit(op, math.prod(shape), tensors)]
@@ -221,7 +226,10 @@ class _Explicit:
 
 
 def _extend(now: _Segment, op: Op, shape: Shape, after: Shape, tensors: Tensors) -> bool:
-    """Put ``op`` behind a segment; False where that takes a new one."""
+    """Put ``op`` behind a segment; False where that takes a new one.
+
+    Raises TypeError for an op that is no linear map.
+    """
     match op:
         case Conv():
             _convolve(now, op, tensors[op.weight].shape, shape, after)
@@ -262,7 +270,15 @@ def _extend(now: _Segment, op: Op, shape: Shape, after: Shape, tensors: Tensors)
                     now.connect_all(axis, size)
         case Reshape():
             return now.reshape(after)
+        case Identity() | Norm():
+            pass
+        case _:
+            raise _unknown(op)
     return True
+
+
+def _unknown(op: Op) -> TypeError:
+    return TypeError(f"`{type(op).__name__}` is no linear map whose synapses are known")
 
 
 def _convolve(now: _Segment, op: Conv, weight: Shape, shape: Shape, after: Shape) -> None:

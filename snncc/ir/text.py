@@ -59,6 +59,9 @@ def _fields(value: object, skip: tuple[str, ...] = ()) -> str:
 
 
 def print_op(op: Op) -> str:
+    """The text of ``op``. Raises TypeError for one that has no text form."""
+    if type(op) not in OPS.values():
+        raise TypeError(f"`{type(op).__name__}` has no text form")
     return type(op).__name__.lower() + _fields(op)
 
 

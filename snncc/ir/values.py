@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ class ValueSet:
     @property
     def is_finite(self) -> bool:
         return self.members is not None
+
+    @property
+    def largest(self) -> float:
+        """The largest member; infinity where any number may come."""
+        return math.inf if self.members is None else max(self.members)
 
     @property
     def is_spike(self) -> bool:

@@ -31,25 +31,44 @@ from snncc.ir.interpreter import Run, Value
 from snncc.ir.network import Encoder, Network
 from snncc.ir.ops import (
     AdaptivePool,
+    Argmax,
+    Broadcast,
+    Concat,
     Constant,
     Conv,
     ConvTranspose,
+    Delay,
     Dense,
     Elementwise,
     Identity,
     Input,
     MatMul,
+    Membrane,
     Norm,
     Normalise,
     Op,
     OverTime,
+    Pad,
+    Permute,
     Pool,
     Reduce,
+    Repeat,
+    Reshape,
     Scale,
+    Slice,
+    Softmax,
     Sparse,
     Spiking,
-)
+    Unread,
+    Upsample,
+)  # fmt: skip
 from snncc.ir.synapses import fan_out, synapses
+
+_FREE = (
+    Argmax, Broadcast, Concat, Constant, Delay, Identity, Input, Membrane, OverTime, Pad, Permute,
+    Repeat, Reshape, Slice, Softmax, Unread, Upsample,
+)  # fmt: skip
+"""Ops that move values, or that the paper takes as free; the membrane is the neuron's update."""
 
 _ACCUMULATES = frozenset({"add", "sub", "minimum", "maximum", "clamp", "where", "abs"})
 _MULTIPLIES = frozenset({"mul", "div", "pow", "square"})
@@ -232,6 +251,8 @@ class GraphMeter:
                 return Operations(updates=size * samples * steps)
             case OverTime() if node.op.kind != "last":
                 return Operations(ac=size * times)
+            case Elementwise() if node.op.function not in _ACCUMULATES | _MULTIPLIES:
+                return Operations()
             case Pool() | AdaptivePool() if node.op.kind == "max":
                 return Operations(ac=self._dense_layer(node.op, size, args[0]) * times)
             case Norm() if self._follows_layer(args[0]):
@@ -248,11 +269,16 @@ class GraphMeter:
             case MatMul():
                 inner = self._graph.nodes[args[0]].signal.shape[-1]
                 return Operations(mac=size * inner * times)
-            case _:
-                return Operations(mac=self._dense_layer(node.op, size, args[0]) * times)
+            case op if isinstance(op, _FREE):
+                return Operations()
+            case op:
+                return Operations(mac=self._dense_layer(op, size, args[0]) * times)
 
     def _dense_layer(self, op: Op, size: int, source: str) -> int:
-        """Products of one step of a layer that reads real values; 0 for what is no layer."""
+        """Products of one step of a layer that reads real values.
+
+        Raises TypeError for an op of which nothing says what it costs.
+        """
         match op:
             case ConvTranspose():
                 weight = self._graph.tensors[op.weight]
@@ -266,7 +292,8 @@ class GraphMeter:
                 return size * math.prod(op.kernel)
             case Sparse() | AdaptivePool() | Reduce():
                 return synapses((op,), self._graph.nodes[source].signal.shape, self._graph.tensors)
-        return 0
+            case _:
+                raise TypeError(f"nothing says what `{type(op).__name__}` costs")
 
     def _follows_layer(self, name: str) -> bool:
         while isinstance(self._graph.nodes[name].op, Identity):

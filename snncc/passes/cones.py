@@ -21,6 +21,9 @@ Table = tuple[float, ...]
 Levels = tuple[int, ...]
 """How many values each leaf can take."""
 
+NOISE = 2.0**-40
+"""Numbers that differ by less, of the largest one, may be one number that was rounded twice."""
+
 GATE_INPUTS = 8
 """So many bits a function may depend on to be tried as one threshold gate."""
 
@@ -53,6 +56,38 @@ class Moebius:
     constant: float
     weights: tuple[float, ...]
     products: tuple[tuple[tuple[int, ...], float], ...]
+
+
+def levels_of(members: Sequence[float]) -> tuple[tuple[float, ...], ...]:
+    """The values of a leaf, those together that differ by no more than rounding.
+
+    An average of 6 spikes is k/2/3 in one window of a pool and k/3/2 in another, whose floats may
+    differ. No sum of weighted spikes can tell these apart.
+    """
+    noise = max(map(abs, members), default=0.0) * NOISE
+    levels: list[tuple[float, ...]] = []
+    for value in members:
+        if levels and value - levels[-1][-1] <= noise:
+            levels[-1] += (value,)
+        else:
+            levels.append((value,))
+    return tuple(levels)
+
+
+def by_level(values: np.ndarray, leaves: Sequence[tuple[tuple[float, ...], ...]]) -> Table | None:
+    """The table over the levels of the leaves, from the values for all their members.
+
+    None where the function tells members of one level apart by more than rounding.
+    """
+    cube = values.reshape([sum(map(len, levels)) for levels in leaves])
+    low = high = cube
+    for axis, levels in enumerate(leaves):
+        starts = np.cumsum([0, *map(len, levels[:-1])])
+        low = np.minimum.reduceat(low, starts, axis)
+        high = np.maximum.reduceat(high, starts, axis)
+    if (high - low > np.abs(cube).max() * NOISE).any():
+        return None
+    return tuple(float(value) + 0.0 for value in low.ravel())
 
 
 def bits(levels: Levels) -> tuple[tuple[int, int], ...]:
@@ -100,9 +135,9 @@ def moebius(table: Table, levels: Levels) -> Moebius:
 
     Its coefficients are the differences of the table along every axis; over spikes this is the
     Möbius transform c_S = Σ_{R⊆S} (−1)^|S−R| f(R). Coefficients that are rounding errors of the
-    values (2⁻⁴⁰ of the largest) are zero.
+    values (``NOISE``) are zero.
     """
-    noise = max(map(abs, table), default=0.0) * 2.0**-40
+    noise = max(map(abs, table), default=0.0) * NOISE
     cube = np.array(table, dtype=np.float64).reshape(levels)
     for axis in range(len(levels)):
         cube = np.diff(cube, axis=axis, prepend=np.zeros_like(cube.take([0], axis)))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -72,7 +72,7 @@ from snncc.ir.ops import (
     is_linear,
     is_max_pool,
 )  # fmt: skip
-from snncc.ir.shapes import output_shape, window_sizes
+from snncc.ir.shapes import has_empty_window, output_shape
 from snncc.ir.values import ValueSet
 from snncc.passes.combination import Region, Term, accumulate, combine, compact, plus
 from snncc.passes.cones import (
@@ -81,7 +81,9 @@ from snncc.passes.cones import (
     Table,
     Threshold,
     bits,
+    by_level,
     gates_of,
+    levels_of,
     realise,
     used,
 )
@@ -268,13 +270,14 @@ class Lowering:
                 return self._max_pool(node, op)
             case Normalise() | Softmax() | MatMul() | Membrane():
                 return self._never(node, op)
-        if is_linear(op):
-            return self._linear(node, op)
-        return self._find(
-            "SNN108", node, f"{node.name} ({type(op).__name__.lower()}) is no spike op"
-        )
+            case Argmax():
+                return self._find("SNN108", node, f"{node.name} (argmax) is no spike op")
+            case op if is_linear(op):
+                return self._linear(node, op)
+            case _:
+                raise TypeError(f"nothing says what `{type(op).__name__}` is lowered to")
 
-    def _never(self, node: Node, op: Op) -> Region:
+    def _never(self, node: Node, op: Normalise | Softmax | MatMul | Membrane) -> Region:
         """What is no spike op whatever it reads; so is what it reads, perhaps."""
         self._sound(node.inputs)
         match op:
@@ -285,7 +288,8 @@ class Lowering:
                 return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
             case MatMul():
                 return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
-        return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
+            case Membrane():
+                return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
 
     def _linear(self, node: Node, op: Op) -> Region:
         region = self._of(node.inputs[0])
@@ -405,7 +409,8 @@ class Lowering:
             return Region({}, broken=True)
         if linear:
             return self._linear_elementwise(node, op, [self._of(name) for name in node.inputs])
-        if op.function in COMPARISONS and self._sound(own):
+        rounds = self._is_few(own) and self._table(node, own) is None
+        if op.function in COMPARISONS and self._sound(own) and not rounds:
             return self._comparison(node, op)
         return self._refuse_elementwise(node, op, leaves)
 
@@ -502,24 +507,36 @@ class Lowering:
 
     def _is_function_of(self, node: Node, leaves: tuple[str, ...]) -> bool:
         """Whether ``node`` is a function of finitely many values that a few gates compute."""
-        sets = [self._sets[leaf].members for leaf in leaves]
-        levels = tuple(len(members) for members in sets if members is not None)
-        size = math.prod(levels)
-        if len(levels) < len(sets) or size > (STEP_LIMIT if len(levels) == 1 else 2**CONE_LIMIT):
+        if not self._is_few(leaves):
             return False
-        form = realise(self._table(node, leaves), levels)
-        return max(levels, default=0) <= 2 or gates_of(form) <= GATE_LIMIT
+        levels, table = self._level_counts(leaves), self._table(node, leaves)
+        if table is None:
+            return False
+        return max(levels, default=0) <= 2 or gates_of(realise(table, levels)) <= GATE_LIMIT
 
-    def _table(self, node: Node, leaves: tuple[str, ...]) -> Table:
-        """The values of ``node`` for all values of the leaves."""
+    def _is_few(self, leaves: tuple[str, ...]) -> bool:
+        """Whether the leaves have so few levels together that a table lists them."""
+        if not all(self._sets[leaf].is_finite for leaf in leaves):
+            return False
+        return math.prod(self._level_counts(leaves)) <= (
+            STEP_LIMIT if len(leaves) == 1 else 2**CONE_LIMIT
+        )
+
+    def _table(self, node: Node, leaves: tuple[str, ...]) -> Table | None:
+        """The values of ``node`` for all levels of the leaves; None where it is no function."""
         members = [self._sets[leaf].members or () for leaf in leaves]
         columns = np.array(list(itertools.product(*members)), dtype=np.float64).T
         values = dict(zip(leaves, columns.reshape(len(leaves), -1), strict=True))
-        return tuple(float(v) + 0.0 for v in evaluate(self._graph, node.name, values))
+        found = evaluate(self._graph, node.name, values)
+        return by_level(found, [levels_of(each) for each in members])
+
+    def _level_counts(self, leaves: Iterable[str]) -> tuple[int, ...]:
+        return tuple(len(levels_of(self._sets[leaf].members or ())) for leaf in leaves)
 
     def _cone(self, node: Node, leaves: tuple[str, ...]) -> Region:
-        levels = tuple(len(self._sets[leaf].members or ()) for leaf in leaves)
-        form = realise(self._table(node, leaves), levels)
+        levels, table = self._level_counts(leaves), self._table(node, leaves)
+        assert table is not None
+        form = realise(table, levels)
         read = used(form)
         parts = [
             self._bit(leaves[leaf], j, node.signal.shape) if i in read else Region({})
@@ -546,7 +563,7 @@ class Lowering:
                 return total
 
     def _bit(self, name: str, number: int, shape: tuple[int, ...]) -> Region:
-        """[value of ``name`` ≥ its possible value ``number``], broadcast to ``shape``."""
+        """[value of ``name`` ≥ its level ``number``], broadcast to ``shape``."""
         values = self._sets[name]
         own = self._graph.nodes[name].signal.shape
         region = self._of(name) if values.is_spike else self._level(name, number)
@@ -555,10 +572,10 @@ class Lowering:
     def _level(self, name: str, number: int) -> Region:
         """The same for a value that is no spike: a gate, shared by all that ask."""
         node, region = self._graph.nodes[name], self._of(name)
-        members = self._sets[name].members or ()
-        bound = members[number]
-        if not all(value == int(value) for value in members):
-            bound = (members[number - 1] + bound) / 2
+        levels = levels_of(self._sets[name].members or ())
+        bound = levels[number][0]
+        if not all(value == int(value) for level in levels for value in level):
+            bound = (levels[number - 1][-1] + bound) / 2
         if not region.terms:
             assert region.offset is not None
             return Region({}, (region.offset >= bound).double())
@@ -638,8 +655,11 @@ class Lowering:
         what = node.name if op.function in node.name else f"{node.name} ({op.function})"
         if op.function in ("mul", "div") and len(factors) > 1:
             return self._find("SNN103", node, f"{what} reads two values that are not spikes")
+        if self._is_few(leaves) and self._table(node, leaves) is None:
+            message = f"{what} tells averages apart that differ by rounding alone"
+            return self._find("SNN111", node, message)
         if finite:
-            levels = max(len(self._sets[leaf].members or ()) for leaf in leaves)
+            levels = max(self._level_counts(leaves))
             return self._find("SNN111", node, f"{what} reads a value with {levels} levels")
         if op.function in ("div", "pow", "square"):
             code = "SNN103"
@@ -658,17 +678,18 @@ class Lowering:
             return region
         if members is None:
             return self._find("SNN104", node, f"{node.name} takes the maximum of currents")
-        if isinstance(op, Pool) and _has_empty_window(op, node, self._graph.nodes[source]):
+        if isinstance(op, Pool) and has_empty_window(op, self._graph.nodes[source].signal.shape):
             return self._find("SNN104", node, f"{node.name} has a window of padding alone")
         if self._sets[source].is_spike:
             return self._any(node, node.name, region, op)
-        if len(members) - 1 > GATE_LIMIT:
-            message = f"{node.name} takes the maximum of values with {len(members)} levels"
+        levels = levels_of(members)
+        if len(levels) - 1 > GATE_LIMIT:
+            message = f"{node.name} takes the maximum of values with {len(levels)} levels"
             return self._find("SNN111", node, message)
-        total = Region({}, torch.tensor(members[0], dtype=torch.float64))
-        for number in range(1, len(members)):
+        total = Region({}, torch.tensor(levels[0][0], dtype=torch.float64))
+        for number in range(1, len(levels)):
             level = self._any(node, f"{node.name}.or{number}", self._level(source, number), op, "")
-            total = plus(total, level, members[number] - members[number - 1])
+            total = plus(total, level, levels[number][0] - levels[number - 1][0])
         return total
 
     def _any(
@@ -796,14 +817,6 @@ class Lowering:
             name, node.signal.shape, self._as_number(f"{name}.bias", offset), kind, tuple(host)
         )
         self._connect(region, name)
-
-
-def _has_empty_window(op: Pool, node: Node, source: Node) -> bool:
-    """Whether torch would yield −∞ there."""
-    rank = len(op.kernel)
-    sizes = (source.signal.shape[-rank:], node.signal.shape[-rank:])
-    axes = zip(*sizes, op.kernel, op.stride, op.padding, op.dilation, strict=True)
-    return any(inside == 0 for axis in axes for inside, _ in window_sizes(*axis))
 
 
 def dense_macs(graph: Graph, node: Node) -> int:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from snncc.diagnostics import refuse
-from snncc.frontends.torch import arrange
+from snncc.frontends.torch import arrange, check_bound
 from snncc.frontends.torch.states import digest
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Value
@@ -217,6 +217,7 @@ def _check(graph: Graph, given: Mapping[str, Value]) -> None:
         if not bool(torch.isfinite(data).all()):
             raise refuse("SNN312", "the example or the calibration data holds NaN or infinity")
         arranged = arrange(data, graph)[node.name]
+        check_bound(node, arranged)
         steps[name] = len(arranged) if node.signal.rate == "step" else 0
     if len(set(steps.values())) > 1:
         said = f"the calibration data has {steps['calibration']} steps"

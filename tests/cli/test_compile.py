@@ -58,8 +58,10 @@ def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     said = result.stdout
     assert f"{gone['parameters']:,} parameters" in said
     proof = program.about["verification"]
-    steps = sum(call["neuron-steps"] for call in proof["module"]["calls"])
-    assert f"module → network: 0 of {steps:,} neuron-steps differ over 6 samples" in said
+    steps, samples = (
+        sum(call[what] for call in proof["module"]["calls"]) for what in ("neuron-steps", "samples")
+    )
+    assert f"module → network: 0 of {steps:,} neuron-steps differ over {samples} samples" in said
     steps = sum(row["neuron-steps"] for row in proof["passes"])
     assert f"network → program: 0 of {steps:,} neuron-steps differ" in said
     assert "gate population" in said

@@ -6,6 +6,9 @@ import re
 
 import numpy as np
 import pytest
+import torch
+
+import snncc
 
 
 def rows(text):
@@ -74,6 +77,19 @@ def test_the_aap_kept_has_its_own_accuracy_and_work(run, program, data):
     assert "accuracy, average" in table
     assert "AAP on host" in table["a sample"]
     assert float(table["MAC"].split()[3].replace(",", "")) > 0
+
+
+def test_counts_beyond_the_bound_of_the_proof_are_refused(run, refused, tmp_path):
+    layers = torch.nn.Sequential(torch.nn.Linear(3, 3), snncc.nn.IF(), torch.nn.Linear(3, 2))
+    counts = torch.full((2, 1, 3), 255.0)
+    program = snncc.compile(layers, counts, "reference", input="count", layout="TN")
+    program.save(tmp_path / "counting")
+    np.savez(tmp_path / "least.npz", inputs=counts.numpy())
+    assert run("simulate", "counting", "--input", "least.npz").exit_code == 0
+    np.savez(tmp_path / "more.npz", inputs=counts.numpy() + np.array([1, 9]).reshape(2, 1, 1))
+    said = "are above 255, up to which counts are proved; the largest is 264"
+    result = refused("simulate", "counting", "--input", "more.npz", said=said)
+    assert "SNN312" in result.stderr
 
 
 def test_without_labels_there_is_no_accuracy(run, program, tmp_path):

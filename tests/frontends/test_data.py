@@ -126,6 +126,25 @@ def test_values_that_are_no_spikes_or_counts(tmp_path: Path) -> None:
         refused("SNN312", "no counts", written(tmp_path, inputs=inputs), input="count")
 
 
+def test_counts_beyond_what_is_proved(tmp_path: Path) -> None:
+    inputs = np.zeros((4, 2, 2, 3), dtype=np.int16)
+    inputs[0, 1, 0, 0] = 255
+    path = written(tmp_path, inputs=inputs)
+    data = read_data(path, shape=SHAPE, layout="TN", input="count", largest=255)
+    assert data.inputs.max() == 255
+    inputs[1, 0, 0, 2], inputs[3, 1, 1, 1] = 256, 400
+    path = written(tmp_path, inputs=inputs)
+    refused(
+        "SNN312",
+        r"2 of 48 inputs in .* are above 255, up to which counts are proved; the largest is 400, "
+        r"the first at inputs\[1, 0, 0, 2\] = 256; give counts of at most 255",
+        path,
+        input="count",
+        largest=255,
+    )
+    assert read_data(path, shape=SHAPE, layout="TN", input="analog", largest=255).inputs.any()
+
+
 @pytest.mark.parametrize(
     ("labels", "match"),
     [

@@ -288,6 +288,43 @@ def test_above_is_not_at_the_threshold(strict):
     assert [f.code for f in report.findings] == ([] if strict else ["SNN319"])
 
 
+class Flipped(nn.Module):
+    """Integrates and fires, with the other answer at some places (step, sample, neuron)."""
+
+    def __init__(self, *places):
+        super().__init__()
+        self.inner, self.places = Plain(), places
+
+    def forward(self, x):
+        s = self.inner(x)
+        for place in self.places:
+            s[place] = 1 - s[place]
+        return s
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ([(2, 0, 3)], "in step 2, neuron (3)"),
+        ([(3, 1, 1), (2, 1, 4), (2, 0, 3), (3, 0, 0)], "in step 2, neuron (3)"),
+        ([(0, 1, 2), (0, 1, 0)], "in step 0, neuron (0)"),
+    ],
+)
+def test_the_first_step_and_neuron_that_differ_are_named(places, said):
+    snncc.register_neuron(
+        Flipped, lambda m: snncc.NeuronModule(snncc.Spiking(strict=True), True, False)
+    )
+    net = nn.Sequential(nn.Linear(4, 5), Flipped(*places), nn.Linear(5, 2)).double()
+    with pytest.raises(SnnccError) as problem:
+        trace(net, torch.zeros(4, 2, 4), input="spike", layout="TN")
+    (finding,) = problem.value.findings
+    assert finding.code == "SNN319"
+    assert finding.message.startswith("neuron 1 yields ")
+    assert finding.message.endswith(said)
+    net[1].places = ()
+    assert trace(net, torch.zeros(4, 2, 4), input="spike", layout="TN").neurons
+
+
 def test_a_registered_neuron_may_hold_neurons_of_the_table():
     class Doubled(nn.Module):
         def __init__(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +33,11 @@ def test_what_is_a_spike_and_what_a_count():
     assert not ValueSet.of([-1, 1]).is_count
     assert not ValueSet.of([0, 0.25]).is_count
     assert not REAL.is_finite
+
+
+def test_the_largest_member():
+    assert ValueSet.of([3, -1, 2.5]).largest == 3
+    assert REAL.largest == math.inf
 
 
 def test_too_many_values_are_any_value():

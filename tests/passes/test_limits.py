@@ -174,6 +174,17 @@ def test_a_limit_holds_at_it_and_is_named_beyond(name, tmp_path):
     assert row.help in finding.help
 
 
+def test_what_fits_exactly_beside_a_limit_that_does_not_is_not_named(tmp_path):
+    """A neuron of DENSE takes 40 words and 40 fan-in lists; only the words are one too many."""
+    network = parse_network(DENSE)
+    full = chip_file(tmp_path, synapse_words=40, fan_in_lists=40)
+    assert Partition(full, balance=99.0)(network).ok
+    less = chip_file(tmp_path, synapse_words=39, fan_in_lists=40)
+    (finding,) = Partition(less, balance=99.0)(network).findings
+    assert (finding.code, finding.node) == ("SNN204", "a")
+    assert "needs 40 words of synapse memory, 1 more than the 39 of a core" in finding.message
+
+
 def test_each_step_of_a_limit_is_one():
     for name, row in LIMITS.items():
         if name != "thresholds":

@@ -68,6 +68,22 @@ def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.
     return {node.name: arranged.to(torch.float64)}
 
 
+def check_bound(node: Node, value: torch.Tensor) -> None:
+    """Raise SnnccError (SNN312) where a declared count is larger than its value set says.
+
+    What is proved of the network is proved for the members of that set.
+    """
+    bound = node.signal.values.largest
+    counts = isinstance(node.op, Input) and node.op.kind == "count"
+    if counts and value.numel() and float(value.max()) > bound:
+        raise refuse(
+            "SNN312",
+            f"the inputs are declared counts, which are proved up to {bound:g}, "
+            f"and the largest is {float(value.max()):g}",
+            help=f"give counts of at most {bound:g}, or declare the input analog",
+        )
+
+
 def _batch_first(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
     """Axes to (T, N, features) or (N, features)."""
     lead = [axes.index(role) for role in ("T", "N") if role in axes]

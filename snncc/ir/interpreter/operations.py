@@ -222,5 +222,10 @@ _APPLY: dict[type[Op], Callable[..., Value]] = {
 
 
 def apply(op: Op, args: list[Value], store: TensorStore) -> Value:
-    """``op`` on arguments (B, *features), or constants that broadcast over the features."""
+    """``op`` on arguments (B, *features), or constants that broadcast over the features.
+
+    Raises TypeError for an op that has no meaning of its own on one time step.
+    """
+    if type(op) not in _APPLY:
+        raise TypeError(f"the interpreter does not know `{type(op).__name__}` on one time step")
     return _APPLY[type(op)](op, args, store)

@@ -149,6 +149,29 @@ def test_one_packet():
     assert found.link_j.sum() == 2 * 1e5 + 1e6
 
 
+def test_latency_and_utilisation_of_one_packet():
+    # The steps of test_one_packet: 1083 ns, at the end of which the packet is there, and 1010 ns.
+    found = timing(straight(1), {"in": 0, "p": 10}, once(1))
+    assert found.time_ns == 1083 + 1010
+    # A sample of one step and, one level further down, another: twice the mean step.
+    assert found.steps_per_sample == 1
+    assert found.latency_ns == pytest.approx(2 * (1083 + 1010) / 2)
+    # Core 0 sends for 3 ns; core 10 receives for 2 + 7 + 1, then updates an active neuron for 10.
+    assert found.utilisation.tolist() == pytest.approx([3 / 2093, (10 + 10) / 2093])
+
+
+def test_latency_and_utilisation_of_a_sample_of_three_steps():
+    # A packet in the first and the last of three steps: 1083, 1010, 1083 and, one level on, 1010.
+    spikes = {
+        "in": np.array([1.0, 0, 1]).reshape(3, 1, 1), "p": np.zeros((3, 1, 1)),
+    }  # fmt: skip
+    found = timing(straight(1), {"in": 0, "p": 10}, spikes)
+    assert found.step_ns.tolist() == [1083, 1010, 1083, 1010]
+    assert found.steps_per_sample == 3
+    assert found.latency_ns == pytest.approx((1083 + 1010) / 2 * (3 + 1))
+    assert found.utilisation.tolist() == pytest.approx([6 / 4186, 40 / 4186])
+
+
 def test_a_packet_within_its_tile_takes_no_link():
     found = timing(straight(1), {"in": 0, "p": 1}, once(1))
     assert found.steps.finish[0].tolist() == [0, 3 + 2 + 7 + 1]
