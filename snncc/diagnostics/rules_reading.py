@@ -435,4 +435,25 @@ READING = (
         help="keep states inside of one call, in a loop over time, or in neurons that are known; "
         "a method `reset` of the module is called before each sample",
     ),
+    Rule(
+        "SNN323",
+        "misread-call",
+        Severity.ERROR,
+        what="""
+            Reports a call whose result is not what the op that it was read as gives for the same
+            arguments.
+            """,
+        why="""
+            Each recorded call is run a second time as the op that stands for it, on the call's own
+            arguments, and functions of single values on drawn ones too. Where the results differ
+            the recording would be another network.
+            """,
+        example="""
+            def forward(self, x):
+                x = torch.batch_norm(x, w, b, mean, var, False, 0.1, 1e-5, True)  # SNN323
+                return self.sn(x)  # torch.batch_norm takes its arguments in another order
+            """,
+        help="write the line with the functions of torch.nn.functional, and report the call: this "
+        "is a gap of snncc",
+    ),
 )

@@ -403,7 +403,7 @@ def together(recorder: Recorder, call: Call) -> bool:
             return True
         case "add" | "radd":
             entry = loop.adds_up(call["input"], call["other"])
-            if entry is None or call.arguments.get("alpha", 1) != 1:
+            if entry is None or call.get("alpha", 1) != 1:
                 return False
             recorder.place(call.result, entry.node, entry.axes, entry.at, summed=True)
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -113,15 +114,19 @@ class Witness:
         self._currents: dict[str, list[torch.Tensor]] = {}
         self._calls: dict[str, int] = {}
         self._graded: set[str] = set()
+        self._levels: list[Levels] = []
+        self._rest: list[tuple[nn.Module, dict[str, Any]]] = []
         self._stepwise: set[str] = set()
         for path, part in self.twin.named_modules():
             if (convert := converter(part)) is not None:
+                self._rest.append((part, _kept_by(part)))
                 self._watch(part, path or "network", convert(part))
 
     def _watch(self, part: nn.Module, base: str, reading: NeuronModule) -> None:
         original, alone = part.forward, reading.keeps_state and not reading.multi_step
         plain = not (reading.after or reading.weights)
         levels = Levels(reading, self.dtype) if len(reading.levels) > 1 else None
+        self._levels += [] if levels is None else [levels]
         if alone:
             suffixes = levels.suffixes if levels is not None else ("",)
             self._stepwise.update(base + suffix for suffix in suffixes)
@@ -145,6 +150,15 @@ class Witness:
 
         object.__setattr__(part, "forward", forward)
 
+    def reset(self) -> None:
+        """Neurons start as they were copied, and what can be reset is reset."""
+        for part, attributes in self._rest:
+            for name, value in copy.deepcopy(attributes).items():
+                object.__setattr__(part, name, value)
+        for levels in self._levels:
+            levels.reset()
+        at_rest(self.twin)
+
     def __call__(self, inputs: torch.Tensor | np.ndarray) -> Observation:
         """One run on ``inputs`` in the module's layout. What forward raises comes through."""
         self._spikes.clear()
@@ -154,7 +168,7 @@ class Witness:
         (node,) = graph.inputs
         single = not any("T" in n.signal.axes for n in graph.nodes.values())
         outputs: dict[str, list[torch.Tensor]] = {}
-        at_rest(self.twin)
+        self.reset()
         with undisturbed(self.twin, self.dtype), torch.set_grad_enabled(self.grad):
             with Widened() if self.widened else nullcontext():
                 for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
@@ -186,6 +200,14 @@ class Witness:
         )
 
 
+def _kept_by(part: nn.Module) -> dict[str, Any]:
+    """The attributes of a neuron that may hold a state."""
+    return copy.deepcopy({
+        name: value for name, value in vars(part).items()
+        if not name.startswith("_") and not callable(value) and name != "training"
+    })  # fmt: skip
+
+
 def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) -> Observation:
     """Run a float64 copy of ``module`` on ``inputs`` and note what each neuron yields.
 
@@ -202,6 +224,10 @@ class Levels:
         self.suffixes = tuple(f".level{number}" for number in range(1, len(reading.levels) + 1))
         self._store = TensorStore(reading.tensors, dtype)
         self._cells: tuple[Written, ...] = ()
+
+    def reset(self) -> None:
+        """Forget the membranes."""
+        self._cells = ()
 
     def __call__(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """By suffix, for the input of one call."""

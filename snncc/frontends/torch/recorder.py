@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from snncc.frontends.torch.axes import BATCH, Axes, Extent, MixedAxes, features
 from snncc.frontends.torch.loops import Loop, together
 from snncc.frontends.torch.neurons import Neurons, joined, spikes_of
 from snncc.frontends.torch.notes import Notes
+from snncc.frontends.torch.replay import Reads, Replay
 from snncc.frontends.torch.tracked import Call, Tracked
 from snncc.ir.graph import Node, Rate, Signal
 from snncc.ir.ops import Constant, Input, Membrane, Number, Op, Ref, Reshape, Spiking, Unread
@@ -29,7 +31,7 @@ Handler = Callable[["Recorder", Call], Any]
 
 READS_VALUES = frozenset({
     "item", "__bool__", "__float__", "__int__", "__index__", "__complex__", "tolist", "numpy",
-    "__array__", "equal", "allclose", "is_nonzero", "__contains__", "__format__",
+    "__array__", "equal", "allclose", "is_nonzero", "__contains__", "__format__", "__repr__",
 })  # fmt: skip
 """Calls that turn tensor data into a Python value a recording would freeze in."""
 
@@ -37,7 +39,7 @@ HARMLESS = frozenset({
     "shape", "size", "dim", "ndim", "numel", "nelement", "stride", "is_contiguous", "device",
     "dtype", "is_cuda", "is_sparse", "is_quantized", "is_meta", "layout", "requires_grad",
     "grad_fn", "is_leaf", "is_floating_point", "is_complex", "__len__", "get_device", "__hash__",
-    "element_size", "storage_offset", "names", "__repr__", "_backward_hooks", "is_nested",
+    "element_size", "storage_offset", "names", "_backward_hooks", "is_nested",
     "retain_grad", "_version", "data_ptr", "is_mps", "is_xpu", "is_cpu",
 })  # fmt: skip
 """Calls that look at a tensor's form and never at its data."""
@@ -86,6 +88,8 @@ class Recorder(TorchFunctionMode):
         self._alive: list[torch.Tensor] = []
         self._written_at: dict[int, Location] = {}
         self._rounding = False
+        self._tried: set[str] = set()
+        self.integers: dict[tuple[str, torch.dtype], str] = {}
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
         self._stack: list[str] = [""]
         self._counts: dict[str, int] = {}
@@ -314,7 +318,7 @@ class Recorder(TorchFunctionMode):
         inputs = list(_tensors_in([*args, *kwargs.values()]))
         run = cache(lambda: func(*args, **kwargs))
         try:
-            return self._recorded(_name(func), run, inputs, args, kwargs)
+            return self._recorded(func, run, inputs, args, kwargs)
         except SnnccError as error:
             self.notes.go_on(error)
             result = run()
@@ -326,10 +330,11 @@ class Recorder(TorchFunctionMode):
             return result
 
     def _recorded(
-        self, name: str, run: Callable[[], Any], inputs: Sequence[torch.Tensor],
+        self, func: Any, run: Callable[[], Any], inputs: Sequence[torch.Tensor],
         args: Sequence[Any], kwargs: Mapping[str, Any],
     ) -> Any:  # fmt: skip
         """What the call returns, and what it means written down. Raises SnnccError."""
+        name = _name(func)
         if _base(name) in FORM_ONLY:
             self.remember(run())
             return run()
@@ -342,6 +347,7 @@ class Recorder(TorchFunctionMode):
             self._check_exact(name, args)
             self._check_out(kwargs.get("out"))
         read = self._before_write(name, args)
+        before = self._reads(reads)
         result = run()
         if self._lost(name, inputs, result):
             return result
@@ -362,13 +368,76 @@ class Recorder(TorchFunctionMode):
         parameters, handler = self.handlers[base]
         if name == "__get__":
             args = args[:1]
-        call = Call(base, _by_name(parameters, read or args, kwargs), result)
+        call = self._call(base, parameters, read or args, kwargs, result)
         try:
             written = self._written(name, call, args)
-            answer = None if together(self, call) else self._handled(handler, call, reads)
+            joined = together(self, call)
+            answer = None if joined else self._handled(handler, call, reads)
+            self._check_arguments(call)
+            self._check_dtype(base, result)
+            if before is not None and not joined:
+                self._replay(func, call, before, read or args, kwargs)
             return result if written or answer is None else answer
         except MixedAxes as error:
             raise self.refuse("SNN112", f"{base}: {error}") from None
+
+    # -- what was written down is what was called ------------------------------------------
+
+    def _call(
+        self, base: str, parameters: Sequence[str], args: Sequence[Any],
+        kwargs: Mapping[str, Any], result: Any,
+    ) -> Call:  # fmt: skip
+        """The arguments under their names. Raises SnnccError (SNN301) for one too many."""
+        arguments, defaults, left = _by_name(parameters, args, kwargs)
+        if left:
+            raise self.refuse("SNN301", f"`{base}` is called with an argument that is not known")
+        return Call(base, arguments, result, defaults)
+
+    def _check_arguments(self, call: Call) -> None:
+        """A handler reads every argument of what it writes down, or it has its default."""
+        if not any(id(tensor) in self._tracked for tensor in _tensors_in(call.result)):
+            return
+        for name in call.unread():
+            said = f"argument `{name}` of `{call.name}` is not supported"
+            raise self.refuse("SNN301", said)
+
+    def _check_dtype(self, base: str, result: Any) -> None:
+        """Note what must fit into an integer dtype; refuse half precision."""
+        for tensor in _tensors_in(result):
+            entry = self._tracked.get(id(tensor))
+            if entry is None or tensor.dtype == torch.bool:
+                continue
+            if tensor.dtype in (torch.half, torch.bfloat16):
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise self.refuse("SNN301", f"`{base}` computes in {kind}, which rounds")
+            if not tensor.is_floating_point():
+                self.integers.setdefault((entry.node, tensor.dtype), base)
+
+    def _reads(self, tensors: Sequence[torch.Tensor]) -> Reads | None:
+        """What a call reads, to replay it; None where it is about several steps."""
+        entries = [self.tracked(tensor) for tensor in tensors]
+        steps = {entry.at for entry in entries if entry.at is not None}
+        if not tensors or len(steps) > 1 or any(entry.summed for entry in entries):
+            return None
+        with torch._C.DisableTorchFunction():
+            return Reads.of(tensors, entries, self.steps)
+
+    def _replay(
+        self, func: Any, call: Call, reads: Reads, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Raise SnnccError (SNN323) where the ops of a call do not give what it returned."""
+        results = [(t, self._tracked[id(t)]) for t in _tensors_in(call.result)
+                   if id(t) in self._tracked]  # fmt: skip
+        replay = Replay(self.nodes, self.tensors, self.steps, torch.get_default_dtype())
+        found = replay.difference(reads, results)
+        if found is None and len(results) == 1 and "out" not in kwargs:
+            entry = results[0][1]
+            if entry.node not in self._tried and replay.is_by_value(reads, entry.node):
+                self._tried.add(entry.node)
+                found = replay.difference_on_drawn(func, args, kwargs, reads, entry)
+        if found is not None:
+            said = f"`{call.name}` gives {found[1]!r} where what it was read as gives {found[0]!r}"
+            raise self.refuse("SNN323", said)
 
     # -- behind what cannot be read --------------------------------------------------------
 
@@ -654,23 +723,33 @@ def _base(name: str) -> str:
 
 
 def _by_name(
-    parameters: tuple[str, ...], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Arguments under their names; a last parameter ``*name`` takes the rest."""
+    parameters: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """Arguments under their names, the defaults, and whether an argument has no name.
+
+    A parameter is a name, maybe with a default (``dim=0``); a last one ``*name`` takes the rest. What
+    stands behind a ``~`` shows in the result, and is left out.
+    """
     values: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     rest = list(args)
+    given = {_ALIASES.get(key, key): value for key, value in kwargs.items()}
     for parameter in parameters:
+        key, _, default = parameter.lstrip("~*").partition("=")
+        if parameter.startswith("~*"):
+            return values, defaults, False
         if parameter.startswith("*"):
-            key = parameter[1:]
-            values[key] = kwargs.get(key, tuple(rest))
-            rest = []
+            defaults[key], values[key], rest = (), given.pop(key, tuple(rest)), []
             continue
-        key, _, default = parameter.partition("=")
-        if rest:
-            values[key] = rest.pop(0)
-        else:
-            values[key] = kwargs.get(key, _DEFAULTS[default])
-    return values | {k: v for k, v in kwargs.items() if k not in values}
+        defaults[key] = ast.literal_eval(default) if default else None
+        value = rest.pop(0) if rest else given.pop(key, defaults[key])
+        if not parameter.startswith("~"):
+            values[key] = value
+    return values | given, defaults, bool(rest)
 
 
-_DEFAULTS: dict[str, Any] = {"": None, "0": 0, "1": 1, "-1": -1, "True": True, "False": False}
+_ALIASES = {
+    "axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "values": "other",
+    "exponent": "other",
+}  # fmt: skip
+"""What torch also calls an argument."""

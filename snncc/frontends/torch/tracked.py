@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from snncc.frontends.torch.axes import Axes
@@ -26,13 +26,45 @@ class Tracked:
     summed: bool = False
 
 
+WITHOUT_EFFECT = frozenset({
+    "inplace", "out", "memory_format", "requires_grad", "device", "layout", "pin_memory",
+    "non_blocking", "copy", "momentum", "_stacklevel", "dtype",
+})  # fmt: skip
+"""Arguments that change no value: how a result is kept, what training does. The ``dtype`` of a
+result is looked at on the result itself."""
+
+
 @dataclass(frozen=True)
 class Call:
-    """One intercepted call: its arguments by name, and what it returned."""
+    """One intercepted call: its arguments by name, what it returned, and defaults it has.
+
+    It knows which arguments were looked at.
+    """
 
     name: str
     arguments: Mapping[str, Any]
     result: Any
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    _read: set[str] = field(default_factory=set)
 
     def __getitem__(self, key: str) -> Any:
+        self._read.add(key)
         return self.arguments[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The argument ``key``, where the call has one of that name."""
+        self._read.add(key)
+        return self.arguments.get(key, default)
+
+    def unread(self) -> list[str]:
+        """Arguments that nobody looked at, that are not the default and that may have an effect."""
+        return [
+            name for name, value in self.arguments.items()
+            if name not in self._read and name not in WITHOUT_EFFECT
+            and not _is(value, self.defaults.get(name))
+        ]  # fmt: skip
+
+
+def _is(value: Any, default: Any) -> bool:
+    plain = isinstance(value, bool | int | float | str | tuple)
+    return value is default or (plain and bool(value == default))

@@ -16,9 +16,18 @@ class Widened(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        if func is torch.Tensor.float:
+            func = torch.Tensor.double
+        args = tuple(map(_wide, args))
+        kwargs = {key: _wide(value) for key, value in (kwargs or {}).items()}
+        result = func(*args, **kwargs)
         if isinstance(result, torch.Tensor) and result.dtype == torch.float32:
-            given = (*args, *(kwargs or {}).values())
+            given = (*args, *kwargs.values())
             if not any(result is value for value in given):
                 return result.double()
         return result
+
+
+def _wide(value: Any) -> Any:
+    """float64 where float32 is asked for: a cast to float32 and back would round."""
+    return torch.float64 if value is torch.float32 else value

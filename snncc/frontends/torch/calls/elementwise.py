@@ -11,8 +11,14 @@ from snncc.frontends.torch.axes import Axes, MixedAxes, broadcast, features
 from snncc.frontends.torch.calls.table import HANDLERS, emit, on
 from snncc.frontends.torch.recorder import Handler, Recorder
 from snncc.frontends.torch.tracked import Call
-from snncc.ir.elementwise import ARITY
+from snncc.ir.elementwise import ARITY, BOOLEAN
 from snncc.ir.ops import Constant, Elementwise, Identity
+
+
+_OF_TRUTH = {
+    "add": "or", "mul": "and", "minimum": "and", "maximum": "or", "where": "where", "abs": "abs",
+}  # fmt: skip
+"""What torch's arithmetic does where its result is a truth value."""
 
 
 def elementwise(recorder: Recorder, function: str, operands: Sequence[Any],
@@ -28,6 +34,10 @@ def elementwise(recorder: Recorder, function: str, operands: Sequence[Any],
             ):
                 recorder.solid(x)
         axes = broadcast([recorder.tracked(x).axes for x in tensors])
+    if result.dtype == torch.bool and function not in BOOLEAN:
+        function = _OF_TRUTH.get(function, "")
+        if not function:
+            raise recorder.refuse("SNN301", f"`{function}` of truth values is not supported")
     missing = result.dim() - len(axes)
     if any(n != 1 for n in result.shape[:missing]):
         raise MixedAxes("a constant brings a new axis in front")
@@ -109,8 +119,8 @@ def _reciprocal(recorder: Recorder, call: Call) -> None:
 def _clamp(recorder: Recorder, call: Call) -> None:
     low, high = call["min"], call["max"]
     if call.name == "hardtanh":
-        low = call.arguments.get("min_val", -1.0 if low is None else low)
-        high = call.arguments.get("max_val", 1.0 if high is None else high)
+        low = call.get("min_val", -1.0 if low is None else low)
+        high = call.get("max_val", 1.0 if high is None else high)
     if low is None:
         elementwise(recorder, "minimum", (call["input"], high), call.result)
     elif high is None:
@@ -148,10 +158,15 @@ def _invert(recorder: Recorder, call: Call) -> None:
     elementwise(recorder, "not", (call["input"],), call.result)
 
 
-@on("leaky_relu", "input negative_slope inplace=False")
+@on("leaky_relu", "input negative_slope=0.01 inplace=False")
 def _leaky_relu(recorder: Recorder, call: Call) -> None:
-    slope = 0.01 if call["negative_slope"] is None else call["negative_slope"]
-    elementwise(recorder, "leaky_relu", (call["input"], slope), call.result)
+    elementwise(recorder, "leaky_relu", (call["input"], call["negative_slope"]), call.result)
+
+
+@on("gelu", "input approximate='none'")
+def _gelu(recorder: Recorder, call: Call) -> None:
+    name = "gelu_tanh" if call["approximate"] == "tanh" else "gelu"
+    elementwise(recorder, name, (call["input"],), call.result)
 
 
 def _plain(name: str, *parameters: str) -> Handler:
@@ -178,7 +193,7 @@ def _extreme(recorder: Recorder, call: Call) -> None:
 
 
 _SPELLINGS = {
-    "mul": "mul multiply", "pow": "pow", "remainder": "remainder fmod mod",
+    "mul": "mul multiply", "pow": "pow", "remainder": "remainder mod", "fmod": "fmod",
     "minimum": "minimum", "maximum": "maximum", "heaviside": "heaviside",
     "and": "logical_and", "or": "logical_or", "xor": "logical_xor",
     "ge": "ge greater_equal", "gt": "gt greater", "le": "le less_equal", "lt": "lt less",
@@ -190,13 +205,19 @@ for _function, _names in _SPELLINGS.items():
     _parameters = ("input", "other")[: ARITY[_function]]
     for _one in _names.split():
         HANDLERS[_one] = (_parameters, _plain(_function, *_parameters))
+_MORE = {
+    "round": ("decimals=0",), "elu": ("alpha=1.0",), "softplus": ("beta=1.0", "threshold=20.0"),
+}  # fmt: skip
+"""Parameters of a function of one argument that must have their defaults."""
+
 for _function, _arity in ARITY.items():
     if _arity == 1 and _function not in HANDLERS and _function not in ("not", "nonzero"):
-        HANDLERS[_function] = (("input", "inplace=False"), _plain(_function, "input"))
+        _parameters = ("input", *_MORE.get(_function, ()), "inplace=False")
+        HANDLERS[_function] = (_parameters, _plain(_function, "input"))
 
 
 @on("contiguous clone detach requires_grad cpu alias to float double type type_as half "
-     "bfloat16 bool int long short", "input *rest")  # fmt: skip
+     "bfloat16 bool int long short", "input ~*rest")  # fmt: skip
 def _copy(recorder: Recorder, call: Call) -> None:
     x, result = call["input"], call.result
     if not isinstance(result, torch.Tensor):

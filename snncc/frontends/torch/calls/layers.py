@@ -71,7 +71,7 @@ def _linear(recorder: Recorder, call: Call) -> None:
 
 
 @on("batch_norm",
-     "input running_mean running_var weight bias training=False momentum eps")  # fmt: skip
+     "input running_mean running_var weight bias training=False momentum eps=1e-05")  # fmt: skip
 def _batch_norm(recorder: Recorder, call: Call) -> None:
     if call["training"]:
         raise recorder.refuse("SNN308", "a batch norm takes its statistics from the batch")
@@ -86,7 +86,7 @@ def _batch_norm(recorder: Recorder, call: Call) -> None:
     emit(recorder, op, call["input"], call.result, "batch_norm")
 
 
-@on("layer_norm", "input normalized_shape weight bias eps")
+@on("layer_norm", "input normalized_shape weight bias eps=1e-05")
 def _layer_norm(recorder: Recorder, call: Call) -> None:
     _, axes = recorder.solid(call["input"])
     count = len(call["normalized_shape"])
@@ -94,32 +94,32 @@ def _layer_norm(recorder: Recorder, call: Call) -> None:
     total = axes.count("F")
     op = Normalise(
         "layer", optional(recorder, call["weight"], "weight"),
-        optional(recorder, call["bias"], "bias"), float(call["eps"] or 1e-5),
+        optional(recorder, call["bias"], "bias"), float(call["eps"]),
         tuple(range(total - count, total)),
     )  # fmt: skip
     emit(recorder, op, call["input"], call.result, "layer_norm")
 
 
-@on("group_norm", "input num_groups weight bias eps")
+@on("group_norm", "input num_groups weight bias eps=1e-05")
 def _group_norm(recorder: Recorder, call: Call) -> None:
     op = Normalise(
         "group", optional(recorder, call["weight"], "weight"),
-        optional(recorder, call["bias"], "bias"), float(call["eps"] or 1e-5), (),
+        optional(recorder, call["bias"], "bias"), float(call["eps"]), (),
         int(call["num_groups"]),
     )  # fmt: skip
     emit(recorder, op, call["input"], call.result, "group_norm")
 
 
 @on("instance_norm",
-     "input running_mean running_var weight bias use_input_stats=True momentum eps")  # fmt: skip
+     "input running_mean running_var weight bias use_input_stats=True momentum eps=1e-05")  # fmt: skip
 def _instance_norm(recorder: Recorder, call: Call) -> None:
     if not call["use_input_stats"]:
-        call.arguments["training"] = False  # type: ignore[index]
-        return _batch_norm(recorder, call)  # type: ignore[no-any-return]
+        read = {name: call[name] for name in call.arguments}
+        return _batch_norm(recorder, Call(call.name, read | {"training": False}, call.result))
     groups = call["input"].shape[1]
     op = Normalise(
         "instance", optional(recorder, call["weight"], "weight"),
-        optional(recorder, call["bias"], "bias"), float(call["eps"] or 1e-5), (), int(groups),
+        optional(recorder, call["bias"], "bias"), float(call["eps"]), (), int(groups),
     )  # fmt: skip
     emit(recorder, op, call["input"], call.result, "instance_norm")
 
@@ -168,7 +168,7 @@ def _average_pool(recorder: Recorder, call: Call) -> None:
 
 @on("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "
      "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
-     "input output_size return_indices=False")  # fmt: skip
+     "input ~output_size return_indices=False")  # fmt: skip
 def _adaptive_pool(recorder: Recorder, call: Call) -> None:
     rank = int(call.name[-2])
     if isinstance(call.result, tuple):

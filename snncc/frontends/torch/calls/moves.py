@@ -40,7 +40,7 @@ from snncc.ir.ops import (
 )  # fmt: skip
 
 
-@on("view reshape flatten unflatten view_as reshape_as ravel", "input *rest")
+@on("view reshape flatten unflatten view_as reshape_as ravel", "input ~*rest")
 def _reshape(recorder: Recorder, call: Call) -> None:
     x, result = call["input"], call.result
     entry = recorder.tracked(x)
@@ -113,7 +113,7 @@ def _movedim(recorder: Recorder, call: Call) -> None:
     _permute_to(recorder, call["input"], call.result, [n - 2 for n in marked.shape])
 
 
-@on("expand expand_as repeat broadcast_to tile", "input *sizes")
+@on("expand expand_as repeat broadcast_to tile", "input ~*sizes")
 def _expand(recorder: Recorder, call: Call) -> None:
     x, result = call["input"], call.result
     entry = recorder.tracked(x)
@@ -249,9 +249,9 @@ def _cut(recorder: Recorder, node: str, axis: int, size: int, item: Any) -> str:
 @on("split chunk unbind tensor_split unsafe_chunk iter", "input size dim=0")
 def _split(recorder: Recorder, call: Call) -> Any:
     x = call["input"]
-    pieces = list(call.result)
+    pieces, size = list(call.result), call["size"]
     entry = recorder.tracked(x)
-    dim = call["size"] if call.name == "unbind" and call["size"] is not None else call["dim"]
+    dim = size if call.name == "unbind" and size is not None else call["dim"]
     dim = 0 if call.name == "iter" else int(dim) % len(entry.axes)
     gone = call.name in ("unbind", "iter")
     if entry.axes[dim] == "T" and len(pieces) == x.shape[dim]:
@@ -347,7 +347,9 @@ def _pad(recorder: Recorder, call: Call) -> None:
     emit(recorder, Pad(tuple(pairs)), x, call.result, "pad")
 
 
-@on("interpolate upsample", "input size scale_factor mode")
+@on("interpolate upsample",
+     "input ~size scale_factor mode='nearest' align_corners recompute_scale_factor "
+     "antialias=False")  # fmt: skip
 def _interpolate(recorder: Recorder, call: Call) -> None:
     x, result = call["input"], call.result
     _, axes = recorder.solid(x)
@@ -355,6 +357,9 @@ def _interpolate(recorder: Recorder, call: Call) -> None:
     need_features(axes, rank)
     factors = [after / before for before, after in
                zip(x.shape[-rank:], result.shape[-rank:], strict=True)]  # fmt: skip
-    if call["mode"] not in (None, "nearest") or any(f != int(f) for f in factors):
-        raise recorder.refuse("SNN301", "only nearest upsampling by whole factors is known here")
+    asked = call["scale_factor"]
+    wanted = factors if asked is None else [float(f) for f in (
+        asked if isinstance(asked, list | tuple) else [asked] * rank)]  # fmt: skip
+    if call["mode"] != "nearest" or wanted != factors or any(f != int(f) for f in factors):
+        raise recorder.refuse("SNN301", "only nearest upsampling by whole factors is supported")
     emit(recorder, Upsample(tuple(map(int, factors))), x, result, "upsample")

@@ -68,7 +68,7 @@ def _reflected_matmul(recorder: Recorder, call: Call) -> None:
     _matmul(recorder, Call("matmul", arguments, call.result))
 
 
-@on("softmax log_softmax", "input dim")
+@on("softmax log_softmax", "input dim _stacklevel dtype")
 def _softmax(recorder: Recorder, call: Call) -> None:
     _, axes = recorder.solid(call["input"])
     op = Softmax(feature_index(axes, call["dim"]), call.name.startswith("log"))

@@ -12,7 +12,9 @@ from snncc.ir.ops import Op, Ref, Reshape
 
 HANDLERS: dict[str, tuple[tuple[str, ...], Handler]] = {}
 """Plain name of a function (``add`` for ``add_``, ``__add__``, ``torch.add``) to its parameter
-names and handler. A parameter may give a default (``dim=0``); ``*rest`` takes what is left."""
+names and handler. A parameter may give a default (``dim=0``); ``*rest`` takes what is left, and
+what stands behind a ``~`` shows in the result. A handler reads all others, or they must be the
+default: whatever it does not read is refused where it is given."""
 
 
 def on(names: str, parameters: str) -> Callable[[Handler], Handler]:
