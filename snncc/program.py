@@ -330,7 +330,7 @@ def load(path: str | Path) -> Program:
 
 def _short(inputs: np.ndarray) -> np.ndarray:
     """In one byte a value, or in float32, where that loses nothing."""
-    if inputs.size and 0 <= inputs.min() and inputs.max() <= 255:
+    if inputs.size and inputs.min() >= 0 and inputs.max() <= 255:
         whole = inputs.astype(np.uint8)
         if np.array_equal(whole, inputs):
             return whole

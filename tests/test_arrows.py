@@ -10,12 +10,8 @@ import pytest
 import snncc
 
 ROOT = Path(snncc.__file__).parent
-BACK = {
-    ("snncc.frontends.torch.loops", "snncc.frontends.torch.recorder"),
-    ("snncc.frontends.torch.neurons", "snncc.frontends.torch.recorder"),
-    ("snncc.overview", "snncc.program"),
-}
-"""Parts know the type of the whole: those of a recorder, and the page in a program's folder."""
+BACK = {("snncc.overview", "snncc.program")}
+"""A part knows the type of the whole: the page in a program's folder."""
 ROOMS = ("snncc.cli", "snncc.pipeline", "snncc.passes", "snncc.ir", "snncc.diagnostics")
 
 

@@ -11,13 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from snncc.frontends.torch import observe
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import (
-    Disagreement,
     TensorStore,
     Value,
     Written,
@@ -33,10 +30,8 @@ from snncc.passes.base import Form
 from snncc.pipeline import Broken, Stage
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from torch import nn
 
-    from snncc.program import Program
+    pass
 
 TOLERANCE = 1e-9
 """Of heads, relative to their largest value."""

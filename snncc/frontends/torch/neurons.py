@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +15,15 @@ from torch import nn
 from snncc.diagnostics import SnnccError
 from snncc.frontends.neurons import NeuronModule, is_registered
 from snncc.frontends.torch.axes import Axes, features
+from snncc.frontends.torch.builder import Builder
+from snncc.frontends.torch.draft import joined
+from snncc.frontends.torch.firing import each_step, fire_in_levels, one_later, spikes_of
+from snncc.frontends.torch.loops import Loop, single_step
 from snncc.frontends.torch.tracked import Tracked
-from snncc.ir.interpreter import TensorStore, apply, fire_as_written
+from snncc.frontends.torch.unread import stand_for
+from snncc.ir.interpreter import TensorStore, fire_as_written
 from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale
 from snncc.ir.shapes import Shape
-
-if TYPE_CHECKING:
-    from snncc.frontends.torch.recorder import Recorder
 
 STEPS = 12
 """So many steps a neuron of one step runs to see whether its reading is right."""
@@ -43,47 +45,45 @@ class State:
 class Neurons:
     """The calls of neurons in one recording, and the states they leave."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, builder: Builder, loop: Loop) -> None:
+        self._builder, self._loop = builder, loop
         self._calls: dict[int, int] = {}
         self._held: dict[int, tuple[tuple[int, int], ...]] = {}
-        self._left: dict[int, State] = {}
-        self._inside = False
 
     def leaf(self, module: nn.Module, path: str, reading: NeuronModule) -> Callable[..., Any]:
         """The forward that takes the place of the module's own."""
-        original, recorder = module.forward, self._recorder
+        original, builder = module.forward, self._builder
         doubtful = reading.doubtful or is_registered(module)
         twin = copy.deepcopy(module) if doubtful else None
-        in_loop = reading.keeps_state and not reading.multi_step and not recorder.single_step
+        in_loop = reading.keeps_state and not reading.multi_step and not builder.single_step
 
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
-            if self._inside:
+            if builder.inside_leaf:
                 return original(x, *given, **named)
             try:
                 return called(x, *given, **named)
             except SnnccError as error:
                 if in_loop:
                     raise
-                return recorder.stand_for(error, original, (x, *given), named, fires=True)
+                return stand_for(builder, error, original, (x, *given), named, fires=True)
 
         def called(x: torch.Tensor, *given: Any, **named: Any) -> Any:
-            if not recorder.is_tracked(x):
+            if not builder.is_tracked(x):
                 what = (
-                    "what cannot be recorded" if recorder.is_foreign(x) else "nothing of the input"
+                    "what cannot be recorded" if builder.is_foreign(x) else "nothing of the input"
                 )
-                nothing = recorder.refuse("SNN311", f"neuron {path} reads {what}")
-                raise recorder.why_lost(x) or nothing
+                nothing = builder.refuse("SNN311", f"neuron {path} reads {what}")
+                raise builder.why_lost(x) or nothing
             call = self._calls.get(id(module), 0)
             self._calls[id(module)] = call + 1
             if call and reading.keeps_state and not in_loop:
                 said = f"neuron {path} is called again before its state is reset"
-                raise recorder.refuse("SNN309", said)
+                raise builder.refuse("SNN309", said)
             taken = dict(zip(reading.states, given, strict=False)) | named
             self._check(module, path, reading, taken, call)
-            recorder.settle(x)
+            self._loop.settle(x)
             at = call if in_loop else None
-            with torch._C.DisableTorchFunction(), self.within():
+            with builder.unseen():
                 if twin is not None and not call:
                     self._believe(twin, x, path, reading)
                 y = original(x, *given, **named)
@@ -97,49 +97,49 @@ class Neurons:
         self, x: torch.Tensor, y: torch.Tensor, path: str, reading: NeuronModule, at: int | None
     ) -> tuple[str, Axes]:
         """Bind the spikes of a call, the ``at``-th of a loop; returns the current it took."""
-        recorder, loop = self._recorder, self._recorder.loop
-        entry = recorder.tracked(x)
-        static = recorder.nodes[entry.node].signal.rate != "step"
+        builder, loop = self._builder, self._loop
+        entry = builder.tracked(x)
+        static = builder.nodes[entry.node].signal.rate != "step"
         step = at if entry.at is not None or static else None
-        with loop.call([entry], step):
-            node, axes = recorder.solid(x)
+        with builder.numbering.call([entry], step):
+            node, axes = builder.solid(x)
             has_time = axes[:1] == ("T",)
             if reading.multi_step and not has_time:
-                if recorder.nodes[node].signal.rate == "final":
+                if builder.nodes[node].signal.rate == "final":
                     said = f"neuron {path} reads a value of all time steps"
-                    raise recorder.refuse("SNN112", said)
+                    raise builder.refuse("SNN112", said)
                 said = f"neuron {path} is multi-step, but its input has no time axis in front"
-                raise recorder.refuse("SNN306", said)
-            alone = step is not None or recorder.single_step
+                raise builder.refuse("SNN306", said)
+            alone = step is not None or builder.single_step
             if not reading.multi_step and (not alone or any("T" in role for role in axes)):
-                raise recorder.refuse("SNN306", single_step(path))
+                raise builder.refuse("SNN306", single_step(path))
             for ref, array in reading.tensors.items():
-                recorder.array(np.asarray(array), "", joined(path, ref))
+                builder.array(np.asarray(array), "", joined(path, ref))
             shape = features(axes, y.shape)
             for op in reading.before:
-                node = recorder.emit(rooted(op, path), [node], shape, axes, what="in", suffix=".in")
+                node = builder.emit(rooted(op, path), [node], shape, axes, what="in", suffix=".in")
             if reading.recurrent:
                 node = self._fed_back(reading, path, node, shape, axes)
             name = self._levels(reading, path, entry, node, shape, axes, step)
             for op in reading.after:
                 op = rooted(op, path)
-                name = recorder.emit(op, [name], shape, axes, what="out", suffix=".out")
+                name = builder.emit(op, [name], shape, axes, what="out", suffix=".out")
             if reading.recurrent:
                 loop.feeds(path, name)
-            recorder.bind(y, name, axes)
+            builder.bind(y, name, axes)
         return node, axes
 
     def _fed_back(
         self, reading: NeuronModule, path: str, node: str, shape: Shape, axes: Axes
     ) -> str:
         """The current ``node`` and what the neuron's own spikes of the step before add to it."""
-        recorder = self._recorder
-        name = recorder.loop.fed_back(path, axes, shape)
+        builder = self._builder
+        name = self._loop.fed_back(path, axes, shape)
         for op in reading.recurrent:
-            name = recorder.emit(
+            name = builder.emit(
                 rooted(op, path), [name], shape, axes, what="recurrent", suffix=".recurrent"
             )
-        return recorder.emit(
+        return builder.emit(
             Elementwise("add"), [node, name], shape, axes, what="current", suffix=".current"
         )
 
@@ -148,7 +148,7 @@ class Neurons:
         axes: Axes, step: int | None,
     ) -> str:  # fmt: skip
         """The node of the neuron's spikes, or of the sum of its levels'."""
-        recorder, loop = self._recorder, self._recorder.loop
+        builder, loop = self._builder, self._loop
         total: str | None = None
         for number, (level, height) in enumerate(
             zip(reading.levels, reading.heights, strict=True), 1
@@ -157,27 +157,18 @@ class Neurons:
             name = None if step is None else loop.neuron(path + suffix, entry, node, step)
             if name is None:
                 op = rooted(level, path)
-                name = recorder.emit(op, [node], shape, axes, rate="step", what="sn", suffix=suffix)
+                name = builder.emit(op, [node], shape, axes, rate="step", what="sn", suffix=suffix)
                 if step is not None:
                     loop.made_neuron(path + suffix, name, node)
             if height != 1:
-                name = recorder.emit(
+                name = builder.emit(
                     Scale(height), [name], shape, axes, what="height", suffix=f"{suffix}.height"
                 )
-            total = name if total is None else recorder.emit(
+            total = name if total is None else builder.emit(
                 Elementwise("add"), [total, name], shape, axes, what="sum", suffix=".sum"
             )  # fmt: skip
         assert total is not None
         return total
-
-    @contextmanager
-    def within(self) -> Iterator[None]:
-        """Neurons inside of a neuron are its own business."""
-        self._inside = True
-        try:
-            yield
-        finally:
-            self._inside = False
 
     def _believe(self, twin: nn.Module, x: torch.Tensor, path: str, reading: NeuronModule) -> None:
         """Raise SnnccError (SNN319) unless ``twin`` spikes as its reading says, on random currents.
@@ -199,13 +190,13 @@ class Neurons:
             else:
                 given = self._step_by_step(twin, current, path, reading, store)
             if reading.recurrent:
-                back = each_step(reading.recurrent, _one_later(given), store)
+                back = each_step(reading.recurrent, one_later(given), store)
                 current = each_step(reading.before, current, store) + back
                 reading = replace(reading, before=())
             expected = fire_in_levels(reading, current, store)
         if given.shape != expected.shape:
             said = f"yields shape {tuple(given.shape[1:])} for {tuple(expected.shape[1:])}"
-            raise self._recorder.refuse("SNN319", f"neuron {path} {said}")
+            raise self._builder.refuse("SNN319", f"neuron {path} {said}")
         differing = (given.to(expected.dtype) != expected).nonzero()
         if len(differing):
             step, sample, *neuron = index = tuple(differing[0].tolist())
@@ -213,7 +204,7 @@ class Neurons:
                 f"neuron {path} yields {float(given[index]):g} and its reading "
                 f"{float(expected[index]):g} in step {step}, neuron ({', '.join(map(str, neuron))})"
             )
-            raise self._recorder.refuse("SNN319", said)
+            raise self._builder.refuse("SNN319", said)
 
     def _step_by_step(
         self, twin: nn.Module, current: torch.Tensor, path: str, reading: NeuronModule,
@@ -228,12 +219,12 @@ class Neurons:
                 values.append(getattr(twin, name))
         taken = each_step(reading.before, current, store)
         if reading.recurrent:
-            taken = taken + each_step(reading.recurrent, _one_later(torch.stack(given)), store)
+            taken = taken + each_step(reading.recurrent, one_later(torch.stack(given)), store)
         for name, op in reading.shown.items():
             seen = torch.stack(states[name])
             if not torch.allclose(seen, fire_as_written(op, taken, store), atol=1e-5):
                 said = f"neuron {path} leaves another {name} than its reading"
-                raise self._recorder.refuse("SNN319", said)
+                raise self._builder.refuse("SNN319", said)
         return torch.stack(given)
 
     # -- states --------------------------------------------------------------------------------
@@ -251,85 +242,52 @@ class Neurons:
                 kept = _identity(state) == held[place]
                 if not kept and not self._is_copy(state, path, reading.shown.get(name), call):
                     said = f"neuron {path} does not go on from the {name} its last call left"
-                    raise self._recorder.refuse("SNN309", said)
+                    raise self._builder.refuse("SNN309", said)
             elif isinstance(state, torch.Tensor):
                 with torch._C.DisableTorchFunction():
-                    rests = not self._recorder.is_tracked(state) and not bool(state.any())
+                    rests = not self._builder.is_tracked(state) and not bool(state.any())
                 if not rests:
                     said = f"neuron {path} starts with a {name} of its own"
-                    raise self._recorder.refuse("SNN110", said)
+                    raise self._builder.refuse("SNN110", said)
 
     def _is_copy(self, state: object, path: str, op: Op | None, call: int) -> bool:
         """Whether ``state`` is a copy of the membrane that the last call left."""
-        if op is None or not self._recorder.is_tracked(state):
+        if op is None or not self._builder.is_tracked(state):
             return False
         assert isinstance(state, torch.Tensor)
-        entry = self._recorder.tracked(state)
-        return self._recorder.nodes[entry.node].op == rooted(op, path) and entry.at == call - 1
+        entry = self._builder.tracked(state)
+        return self._builder.nodes[entry.node].op == rooted(op, path) and entry.at == call - 1
 
     def _keep(
         self, module: nn.Module, path: str, reading: NeuronModule, current: str, axes: Axes,
         at: int | None,
     ) -> None:  # fmt: skip
         """Note the states that a call left, and what they mean in case they are read."""
-        recorder = self._recorder
+        builder = self._builder
         states = [getattr(module, name, None) for name in reading.states]
         self._held[id(module)] = tuple(map(_identity, states))
         for name, state in zip(reading.states, states, strict=True):
-            if not isinstance(state, torch.Tensor) or recorder.is_tracked(state):
+            if not isinstance(state, torch.Tensor) or builder.is_tracked(state):
                 continue
-            recorder.keep_alive(state)
+            builder.keep_alive(state)
             if name in reading.shown:
                 op = rooted(reading.shown[name], path)
-                self._left[id(state)] = State(path, op, current, axes, at)
+                left = State(path, op, current, axes, at)
+                builder.show_when_read(state, partial(self._show, left))
             else:
-                recorder.lose(state, recorder.refuse("SNN301", f"the {name} of {path} is read"))
+                builder.lose(state, builder.refuse("SNN301", f"the {name} of {path} is read"))
 
-    def left(self, value: object) -> bool:
-        """Whether ``value`` is a membrane that a neuron left and nobody read."""
-        return id(value) in self._left
-
-    def show(self, tensor: torch.Tensor) -> None:
+    def _show(self, state: State, tensor: torch.Tensor) -> None:
         """A membrane is read: from now on it is a node."""
-        recorder, state = self._recorder, self._left.pop(id(tensor))
-        signal = recorder.nodes[state.current].signal
+        builder = self._builder
+        signal = builder.nodes[state.current].signal
         current = Tracked(state.current, state.axes, 0, at=state.at)
         entries = [current] if signal.rate == "step" else []
-        with recorder.within(state.path), recorder.loop.call(entries, state.at):
-            node = recorder.emit(
+        with builder.within(state.path), builder.numbering.call(entries, state.at):
+            node = builder.emit(
                 state.op, [state.current], signal.shape, state.axes, "step", "mem", suffix=".mem"
             )
-            recorder.place(tensor, node, state.axes, state.at)
-
-
-def spikes_of(output: Any) -> torch.Tensor:
-    """What a neuron yields, without the states it may return behind."""
-    spikes: torch.Tensor = output[0] if isinstance(output, tuple) else output
-    return spikes
-
-
-def fire_in_levels(reading: NeuronModule, x: torch.Tensor, store: TensorStore) -> torch.Tensor:
-    """What a neuron that reads so yields for (T, N, …)."""
-    current = each_step(reading.before, x, store)
-    total = torch.zeros_like(current)
-    for level, height in zip(reading.levels, reading.heights, strict=True):
-        total = total + height * fire_as_written(level, current, store)
-    return each_step(reading.after, total, store)
-
-
-def each_step(ops: Sequence[Op], x: torch.Tensor, store: TensorStore) -> torch.Tensor:
-    """``ops``, one after the other, on every step of (T, N, …)."""
-    for op in ops:
-        x = apply(op, [x.flatten(0, 1)], store).unflatten(0, x.shape[:2])
-    return x
-
-
-def _one_later(steps: torch.Tensor) -> torch.Tensor:
-    return torch.cat([torch.zeros_like(steps[:1]), steps[:-1]])
-
-
-def single_step(path: str) -> str:
-    return f"neuron {path} is single-step: pass time_steps and an input of one step"
+            builder.place(tensor, node, state.axes, state.at)
 
 
 def rooted(op: OpType, path: str) -> OpType:
@@ -337,10 +295,6 @@ def rooted(op: OpType, path: str) -> OpType:
     values = {f.name: getattr(op, f.name) for f in fields(op)}
     refs = {k: Ref(joined(path, v)) for k, v in values.items() if isinstance(v, Ref)}
     return replace(op, **refs)
-
-
-def joined(module: str, what: str) -> str:
-    return ".".join(part for part in (module, what) if part) or "network"
 
 
 def _identity(state: object) -> tuple[int, int]:

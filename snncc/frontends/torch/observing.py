@@ -15,7 +15,7 @@ from torch import nn
 from snncc.diagnostics import refuse
 from snncc.frontends.neurons import NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
-from snncc.frontends.torch.neurons import each_step, spikes_of
+from snncc.frontends.torch.firing import each_step, spikes_of
 from snncc.frontends.torch.tracing import at_rest, named_outputs, private_copy, undisturbed
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from snncc.frontends.torch.axes import Axes
 
@@ -15,7 +17,7 @@ class Tracked:
 
     ``version`` is the tensor's write counter when it was last seen; ``through_data``: it came
     from ``.data``, whose writes nobody counts. ``at``: the one step of the node it is, or with
-    ``summed`` the sum over the steps up to this one (see ``loops``).
+    ``summed`` the sum over the steps up to this one (see ``numbering``).
     """
 
     node: str
@@ -68,3 +70,15 @@ class Call:
 def _is(value: Any, default: Any) -> bool:
     plain = isinstance(value, bool | int | float | str | tuple)
     return value is default or (plain and bool(value == default))
+
+
+def tensors_in(value: object) -> Iterator[torch.Tensor]:
+    """The tensors in an argument or a result, however deep."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from tensors_in(item)

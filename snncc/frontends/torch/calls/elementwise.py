@@ -14,7 +14,6 @@ from snncc.frontends.torch.tracked import Call
 from snncc.ir.elementwise import ARITY, BOOLEAN
 from snncc.ir.ops import Constant, Elementwise, Identity
 
-
 _OF_TRUTH = {
     "add": "or", "mul": "and", "minimum": "and", "maximum": "or", "where": "where", "abs": "abs",
 }  # fmt: skip

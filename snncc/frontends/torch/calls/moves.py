@@ -171,7 +171,7 @@ def _getitem(recorder: Recorder, call: Call) -> None:
         items[place : place + 1] = [slice(None)] * (len(entry.axes) - named)
     items += [slice(None)] * (len(entry.axes) - sum(i is not None for i in items))
     at = _step(recorder, x, items)
-    with recorder.loop.call([entry if at is None else replace(entry, at=at)]):
+    with recorder.numbering.call([entry if at is None else replace(entry, at=at)]):
         _take(recorder, entry, items, x, result)
 
 

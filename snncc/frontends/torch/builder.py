@@ -1,0 +1,227 @@
+"""Building a Graph while torch runs: which node each tensor is, and the next node."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from snncc.diagnostics import Location, SnnccError, refuse
+from snncc.frontends.torch.axes import Axes, features
+from snncc.frontends.torch.draft import Draft, joined
+from snncc.frontends.torch.notes import Notes
+from snncc.frontends.torch.numbering import Numbering
+from snncc.frontends.torch.tracked import Tracked, tensors_in
+from snncc.ir.graph import Node, Rate, Signal
+from snncc.ir.ops import Constant, Input, Op, OverTime, Ref, Reshape
+
+
+class Builder(Draft):
+    """A draft whose nodes come from tensors of a run.
+
+    ``known`` are tensors that existed before the run, under the names they get. What is wrong is in
+    ``notes``.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[int, str],
+        samples: int,
+        steps: int | None,
+        single_step: bool,
+        notes: Notes,
+    ) -> None:
+        super().__init__(samples, steps, single_step)
+        self.notes = notes
+        self.numbering = Numbering(self)
+        self._known = dict(known)
+        self._unusable: dict[int, SnnccError] = {}
+        self._tracked: dict[int, Tracked] = {}
+        self._unshown: dict[int, Callable[[torch.Tensor], None]] = {}
+        self._alive: list[torch.Tensor] = []
+        self._written_at: dict[int, Location] = {}
+        self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
+        self._leaves: frozenset[str] = frozenset()
+
+    # -- tensors that depend on the input --------------------------------------------------
+
+    def is_tracked(self, value: object) -> bool:
+        return isinstance(value, torch.Tensor) and (
+            id(value) in self._tracked or id(value) in self._unshown
+        )
+
+    def tracked(self, tensor: torch.Tensor) -> Tracked:
+        """What ``tensor`` is; refuses one written to behind the recording's back."""
+        show = self._unshown.pop(id(tensor), None)
+        if show is not None:
+            show(tensor)
+        entry = self._tracked[id(tensor)]
+        if entry.version != tensor._version:
+            said = "a tensor was written to through another view of it"
+            raise refuse("SNN310", said, self._written_at.get(_storage(tensor)) or self.here())
+        return entry
+
+    def signal(self, tensor: torch.Tensor) -> Signal:
+        return self.nodes[self.tracked(tensor).node].signal
+
+    def bind(self, tensor: torch.Tensor, node: str, axes: Axes, through_data: bool = False) -> None:
+        """From now on ``tensor`` is ``node``, at the step of this call if it is in a loop."""
+        at = self.numbering.at if self.nodes[node].signal.rate == "step" else None
+        self.place(tensor, node, axes, at, through_data)
+
+    def place(
+        self, tensor: torch.Tensor, node: str, axes: Axes, at: int | None = None,
+        through_data: bool = False, summed: bool = False,
+    ) -> None:  # fmt: skip
+        """From now on ``tensor`` is ``node``: all of it, one step, or the sum up to one."""
+        if len(axes) != tensor.dim():
+            raise self.refuse("SNN301", f"axes {axes} do not describe shape {tuple(tensor.shape)}")
+        self._watch(tensor)
+        self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data, at, summed)
+
+    def show_when_read(self, tensor: torch.Tensor, show: Callable[[torch.Tensor], None]) -> None:
+        """Once somebody reads ``tensor``, ``show`` places it."""
+        self._unshown[id(tensor)] = show
+
+    def note_write(self, tensor: torch.Tensor) -> None:
+        """The code at hand writes to ``tensor``, and so to all views of its memory."""
+        self._written_at[_storage(tensor)] = self.here()
+
+    def overlook_write(self, tensor: torch.Tensor) -> None:
+        """Written to or not, ``tensor`` is what it was before."""
+        entry = self._tracked.get(id(tensor))
+        if entry is not None:
+            self._tracked[id(tensor)] = replace(entry, version=tensor._version)
+
+    def keep_alive(self, *tensors: torch.Tensor) -> None:
+        """Keep their ids from being given to others."""
+        self._alive.extend(tensors)
+
+    def _watch(self, tensor: torch.Tensor) -> None:
+        """Forget ``tensor`` as soon as nobody has it: another may then get its id."""
+        key = id(tensor)
+        if key not in self._watched:
+            self._watched[key] = weakref.ref(tensor, lambda _: self._forget(key))
+
+    def _forget(self, key: int) -> None:
+        for table in (self._watched, self._tracked, self._known, self._unusable):
+            table.pop(key, None)
+
+    # -- other tensors ---------------------------------------------------------------------
+
+    def is_known(self, tensor: torch.Tensor) -> bool:
+        return id(tensor) in self._known
+
+    def is_foreign(self, tensor: torch.Tensor) -> bool:
+        """Whether nobody knows where ``tensor`` comes from."""
+        met = self.is_tracked(tensor) or self.is_known(tensor)
+        return not met and id(tensor) not in self._unusable
+
+    def remember(self, value: object) -> None:
+        """Tensors a call returned without reading the input are constants of the run."""
+        for tensor in tensors_in(value):
+            if not self.is_known(tensor):
+                self._watch(tensor)
+                self._known[id(tensor)] = ""
+
+    def ref(self, tensor: torch.Tensor, what: str = "constant") -> Ref:
+        """The name of a tensor that does not depend on the input."""
+        return self.array(tensor.detach().cpu().numpy(), what, self._name_of(tensor))
+
+    def _name_of(self, tensor: torch.Tensor) -> str:
+        if self.is_tracked(tensor):
+            raise self.refuse("SNN103", "a weight is computed from the input")
+        if not self.is_known(tensor):
+            raise self.refuse("SNN311", "a tensor comes from code that cannot be recorded")
+        return self._known[id(tensor)]
+
+    def lose(self, tensor: torch.Tensor, error: SnnccError) -> None:
+        """``tensor`` has no meaning in a Graph: ``error`` where it joins the rest of the run."""
+        self._watch(tensor)
+        self._unusable[id(tensor)] = error
+
+    def why_lost(self, tensor: torch.Tensor) -> SnnccError | None:
+        """Why ``tensor`` has no meaning, if it has none."""
+        return self._unusable.get(id(tensor))
+
+    # -- nodes -----------------------------------------------------------------------------
+
+    def emit(
+        self,
+        op: Op,
+        inputs: Sequence[str],
+        shape: Sequence[int],
+        axes: Axes = (),
+        rate: Rate | None = None,
+        what: str = "",
+        suffix: str = "",
+    ) -> str:
+        """Add a node; its rate is that of its arguments unless given.
+
+        Its name is that of the module if that has no parts, else with ``what`` behind; then
+        ``suffix``.
+        """
+        own = isinstance(op, Constant | Input)
+        if not own:
+            inputs = self._arguments(op, inputs, rate)
+        if rate is None:
+            rate = self._joint_rate([self.nodes[name].signal.rate for name in inputs])
+        if not own and (found := self.numbering.find(op, tuple(inputs), rate)):
+            return found
+        base = joined(self.module, "" if self._is_leaf() else what) + suffix
+        name = what if own else self.unique(base)
+        if name not in self.nodes:
+            stepwise = rate == "step" and self.numbering.at is not None and not own
+            signal_axes = ("T", *axes) if stepwise and axes else axes
+            signal = Signal(tuple(int(n) for n in shape), rate, axes=signal_axes)
+            origin = Location() if own else self.here()
+            self.nodes[name] = Node(name, op, tuple(inputs), signal, origin)
+            if not own:
+                self.numbering.made(op, tuple(inputs), name, rate)
+        return name
+
+    def _arguments(self, op: Op, inputs: Sequence[str], rate: Rate | None) -> tuple[str, ...]:
+        """``inputs`` of a new op, or their last values where it comes after the loop."""
+        inputs = self.numbering.arguments(op, inputs, rate)
+        finished = self.numbering.finished if rate != "final" else frozenset()
+        return tuple(self.over_time("last", n) if n in finished else n for n in inputs)
+
+    def over_time(self, kind: Literal["last", "sum"], name: str) -> str:
+        """The last value of a node, or the sum of all."""
+        signal = self.nodes[name].signal
+        with self.within(name):
+            op, axes = OverTime(kind), signal.axes[1:]
+            return self.emit(op, [name], signal.shape, axes, "final", suffix=f".{kind}")
+
+    def _joint_rate(self, rates: Sequence[Rate]) -> Rate:
+        if "final" in rates and "step" in rates:
+            raise self.refuse("SNN112", "a value of all steps meets a value of one step")
+        return "final" if "final" in rates else "step" if "step" in rates else "static"
+
+    def _is_leaf(self) -> bool:
+        return self.module in self._leaves
+
+    def number(self, value: float) -> str:
+        """A node for a plain number."""
+        text = f"{value:g}" if float(f"{value:g}") == value else repr(value)
+        return self.emit(Constant(float(value)), (), (), what=f"number:{text}", rate="static")
+
+    def solid(self, tensor: torch.Tensor) -> tuple[str, Axes]:
+        """The node of ``tensor`` with placeholder axes turned into features."""
+        entry = self.tracked(tensor)
+        if "1" not in entry.axes:
+            return entry.node, entry.axes
+        axes = tuple("F" if role == "1" else role for role in entry.axes)
+        shape = features(axes, tensor.shape)
+        node = self.emit(Reshape(shape), [entry.node], shape, axes, what="unsqueeze")
+        self.bind(tensor, node, axes)
+        return node, axes
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    """The same for all views of one memory."""
+    with torch._C.DisableTorchFunction():
+        return tensor.untyped_storage().data_ptr()
