@@ -16,7 +16,7 @@ def _read(module: IF | LIF | PLIF, leak: float, decay_input: bool) -> NeuronModu
         leak, decay_input, float(module.threshold), module.reset,
         float(module.v_reset), float(module.v_reset),
     )  # fmt: skip
-    return NeuronModule(spiking, multi_step=True, keeps_state=False)
+    return NeuronModule(spiking, multi_step=True, keeps_state=False, step=module.surrogate)
 
 
 def integrate_and_fire(module: IF) -> NeuronModule:
@@ -33,4 +33,4 @@ def parametric_leaky(module: PLIF) -> NeuronModule:
 
 def multi_level(module: MLF) -> NeuronModule:
     levels = [Spiking(decay=module.tau, threshold=v, strict=True) for v in module.thresholds]
-    return NeuronModule(levels, multi_step=True, keeps_state=False)
+    return NeuronModule(levels, multi_step=True, keeps_state=False, step=module.surrogate)

@@ -30,8 +30,8 @@ class NeuronModule:
     ``states``: the attributes that hold its state; its forward may take them too, in this order,
     after the input. ``shown``: what they mean when they are read as values. ``before`` and
     ``after``: what it does to its input and to its spikes. ``recurrent``: linear ops from what it
-    yielded in the step before to a part of its input. ``doubtful``: versions of the class
-    differ, so that the reading is held against the module whenever it is recorded.
+    yielded in the step before to a part of its input. ``step``: the function that it fires with,
+    from the distance of a membrane to the threshold to a spike.
     """
 
     spiking: Spiking | Sequence[Spiking]
@@ -44,7 +44,7 @@ class NeuronModule:
     after: tuple[Op, ...] = ()
     weights: Sequence[float] = ()
     recurrent: tuple[Op, ...] = ()
-    doubtful: bool = False
+    step: Callable[[Any], Any] | None = None
 
     @property
     def levels(self) -> tuple[Spiking, ...]:
@@ -76,7 +76,7 @@ def register_neuron(cls: type[nn.Module], convert: Convert) -> None:
     """From now on read modules of exactly the class ``cls`` as ``convert`` says.
 
     ``convert(module)`` returns a ``NeuronModule``. Whatever happens inside the module's forward is
-    not recorded; instead, each time a network is traced, the module runs on random currents beside
+    not recorded; instead, each time a network is traced, the module runs on drawn currents beside
     what ``convert`` says it is, and a single spike that differs is an error (SNN319).
 
     Raises SnnccError (SNN316) when ``cls`` is no class of modules.

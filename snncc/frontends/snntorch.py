@@ -16,7 +16,7 @@ after the spike: mem ← mem − (spk − r)·threshold, or mem ← mem·(1 − 
 is never above a threshold ≥ 0, hence r = 0: a hard reset at once. After the former it may be, with
 an input above twice the threshold: ``when="both"`` keeps that.
 
-Versions differ in this, so that a reading is held against the module whenever it is recorded.
+Versions differ in this; a reading is held against the module whenever it is recorded.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _read(
     return NeuronModule(
         spiking, multi_step=False, keeps_state=True, tensors=tensors, states=states, before=before,
         after=() if height == 1 else (Scale(height),),
-        shown={"mem": Membrane(**_fields(spiking), before=delayed)}, doubtful=True,
+        shown={"mem": Membrane(**_fields(spiking), before=delayed)}, step=module.spike_grad,
     )  # fmt: skip
 
 

@@ -23,7 +23,9 @@ def _read(module: Any, leak: float, decay_input: bool) -> NeuronModule:
         leak, decay_input, float(module.v_threshold), "soft" if soft else "hard", rest, rest
     )
     multi_step = type(module).__name__.startswith("MultiStep") or _mode(module) == "m"
-    return NeuronModule(spiking, multi_step, keeps_state=True, states=("v",))
+    return NeuronModule(
+        spiking, multi_step, keeps_state=True, states=("v",), step=module.surrogate_function
+    )
 
 
 def _mode(module: Any) -> str:

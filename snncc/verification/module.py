@@ -22,9 +22,9 @@ from snncc.frontends.torch.states import changed, held
 from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Value, fire_as_written, run_graph
+from snncc.ir.interpreter.rounding import TOLERANCE, is_tie
 from snncc.ir.ops import Elementwise, Spiking
 from snncc.verification.probes import Probe
-from snncc.verification.rounding import TOLERANCE, is_tie
 
 STEPPED = frozenset({*COMPARISONS, "eq", "ne", "sign", "round", "floor", "ceil", "trunc"})
 """Functions that jump, so that rounding before them decides what comes out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -13,20 +13,17 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import SnnccError
-from snncc.frontends.neurons import NeuronModule, is_registered
+from snncc.frontends.neurons import Convert, NeuronModule, is_registered, qualified_name
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.builder import Builder
 from snncc.frontends.torch.draft import joined
-from snncc.frontends.torch.firing import each_step, fire_in_levels, one_later, spikes_of
+from snncc.frontends.torch.firing import spikes_of
 from snncc.frontends.torch.loops import Loop, single_step
 from snncc.frontends.torch.tracked import Tracked
+from snncc.frontends.torch.trial import Misread, Trial, step_fault
 from snncc.frontends.torch.unread import stand_for
-from snncc.ir.interpreter import TensorStore, fire_as_written
 from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale
 from snncc.ir.shapes import Shape
-
-STEPS = 12
-"""So many steps a neuron of one step runs to see whether its reading is right."""
 
 OpType = TypeVar("OpType", bound=Op)
 
@@ -49,25 +46,31 @@ class Neurons:
         self._builder, self._loop = builder, loop
         self._calls: dict[int, int] = {}
         self._held: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._convert: dict[int, Convert] = {}
+        self._readings: dict[int, NeuronModule] = {}
 
-    def leaf(self, module: nn.Module, path: str, reading: NeuronModule) -> Callable[..., Any]:
+    def leaf(self, module: nn.Module, path: str, convert: Convert) -> Callable[..., Any]:
         """The forward that takes the place of the module's own."""
         original, builder = module.forward, self._builder
-        doubtful = reading.doubtful or is_registered(module)
-        twin = copy.deepcopy(module) if doubtful else None
-        in_loop = reading.keeps_state and not reading.multi_step and not builder.single_step
+        self._convert[id(module)] = convert
 
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
             if builder.inside_leaf:
                 return original(x, *given, **named)
+            reading: NeuronModule | None = None
             try:
-                return called(x, *given, **named)
+                with builder.unseen():
+                    reading = self._read(module, path)
+                return called(reading, x, *given, **named)
             except SnnccError as error:
-                if in_loop:
+                if reading is not None and in_loop(reading):
                     raise
                 return stand_for(builder, error, original, (x, *given), named, fires=True)
 
-        def called(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+        def in_loop(reading: NeuronModule) -> bool:
+            return reading.keeps_state and not reading.multi_step and not builder.single_step
+
+        def called(reading: NeuronModule, x: torch.Tensor, *given: Any, **named: Any) -> Any:
             if not builder.is_tracked(x):
                 what = (
                     "what cannot be recorded" if builder.is_foreign(x) else "nothing of the input"
@@ -76,16 +79,18 @@ class Neurons:
                 raise builder.why_lost(x) or nothing
             call = self._calls.get(id(module), 0)
             self._calls[id(module)] = call + 1
-            if call and reading.keeps_state and not in_loop:
+            if call and reading.keeps_state and not in_loop(reading):
                 said = f"neuron {path} is called again before its state is reset"
                 raise builder.refuse("SNN309", said)
+            if reading.keeps_state:
+                self._check_same(module, path, reading)
             taken = dict(zip(reading.states, given, strict=False)) | named
             self._check(module, path, reading, taken, call)
             self._loop.settle(x)
-            at = call if in_loop else None
+            at = call if in_loop(reading) else None
             with builder.unseen():
-                if twin is not None and not call:
-                    self._believe(twin, x, path, reading)
+                if not call or not reading.keeps_state:
+                    self._try(module, path, reading, x, given, named)
                 y = original(x, *given, **named)
                 current, axes = self._spike(x, spikes_of(y), path, reading, at)
             self._keep(module, path, reading, current, axes, at)
@@ -170,62 +175,54 @@ class Neurons:
         assert total is not None
         return total
 
-    def _believe(self, twin: nn.Module, x: torch.Tensor, path: str, reading: NeuronModule) -> None:
-        """Raise SnnccError (SNN319) unless ``twin`` spikes as its reading says, on random currents.
+    def _try(
+        self, module: nn.Module, path: str, reading: NeuronModule, x: torch.Tensor,
+        given: Sequence[Any], named: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """Raise SnnccError (SNN319) unless a copy spikes as its reading says, on drawn currents."""
+        twin, sized = _copy(module), is_registered(module)
+        try:
+            Trial(twin, reading, x, given, named, sized).run()
+        except Misread as error:
+            raise self._builder.refuse("SNN319", f"neuron {path} {error}") from None
+        except Exception as error:
+            said = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+            raise self._builder.refuse(
+                "SNN319", f"neuron {path} cannot be tried on drawn currents: it raises {said}"
+            ) from None
 
-        Step 0 of a sample lies exactly on the threshold of one level, where > and ≥ differ.
-        """
-        steps = x.shape[:1] if reading.multi_step else (STEPS,)
-        size = x.shape[1:] if reading.multi_step else x.shape
-        store = TensorStore(reading.tensors, x.dtype)
-        source = torch.Generator().manual_seed(0)
-        noise = torch.rand((*steps, *size), generator=source, dtype=torch.float64).to(x.dtype)
-        bounds = [store.number(level.threshold).expand(size[1:]) for level in reading.levels]
-        current = (4 * noise - 1) * torch.stack([b.abs() for b in bounds]).amax(0)
-        for sample in range(size[0] // 2):
-            current[0, sample] = bounds[sample % len(bounds)]
-        with torch.no_grad():
-            if reading.multi_step:
-                given = spikes_of(twin(current.clone()))
-            else:
-                given = self._step_by_step(twin, current, path, reading, store)
-            if reading.recurrent:
-                back = each_step(reading.recurrent, one_later(given), store)
-                current = each_step(reading.before, current, store) + back
-                reading = replace(reading, before=())
-            expected = fire_in_levels(reading, current, store)
-        if given.shape != expected.shape:
-            said = f"yields shape {tuple(given.shape[1:])} for {tuple(expected.shape[1:])}"
-            raise self._builder.refuse("SNN319", f"neuron {path} {said}")
-        differing = (given.to(expected.dtype) != expected).nonzero()
-        if len(differing):
-            step, sample, *neuron = index = tuple(differing[0].tolist())
-            said = (
-                f"neuron {path} yields {float(given[index]):g} and its reading "
-                f"{float(expected[index]):g} in step {step}, neuron ({', '.join(map(str, neuron))})"
-            )
-            raise self._builder.refuse("SNN319", said)
+    # -- what it is ----------------------------------------------------------------------------
 
-    def _step_by_step(
-        self, twin: nn.Module, current: torch.Tensor, path: str, reading: NeuronModule,
-        store: TensorStore,
-    ) -> torch.Tensor:  # fmt: skip
-        """The spikes of a neuron of one step; raises SNN319 where it shows another membrane."""
-        states: dict[str, list[Any]] = {name: [] for name in reading.shown}
-        given = []
-        for step in current:
-            given.append(spikes_of(twin(step.clone())))
-            for name, values in states.items():
-                values.append(getattr(twin, name))
-        taken = each_step(reading.before, current, store)
-        if reading.recurrent:
-            taken = taken + each_step(reading.recurrent, one_later(torch.stack(given)), store)
-        for name, op in reading.shown.items():
-            seen = torch.stack(states[name])
-            if not torch.allclose(seen, fire_as_written(op, taken, store), atol=1e-5):
-                said = f"neuron {path} leaves another {name} than its reading"
-                raise self._builder.refuse("SNN319", said)
-        return torch.stack(given)
+    def _read(self, module: nn.Module, path: str) -> NeuronModule:
+        """What the neuron is at this call. Raises SnnccError (SNN110, SNN319)."""
+        builder = self._builder
+        if name := replaced_method(module):
+            said = f"method `{name}` of neuron {path} is replaced on the instance"
+            raise builder.refuse("SNN110", said)
+        try:
+            reading = self._convert[id(module)](module)
+        except SnnccError as error:
+            place = builder.here()
+            raise SnnccError(replace(f, location=place) for f in error.findings) from None
+        except Exception as error:
+            name = qualified_name(type(module))
+            said = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+            raise builder.refuse(
+                "SNN319", f"the reading of {name} that was registered raises {said}"
+            ) from None
+        if fault := step_fault(reading, torch.get_default_dtype()):
+            name = getattr(reading.step, "__qualname__", "") or type(reading.step).__qualname__
+            said = f"the step function `{name}` of neuron {path} {fault}"
+            raise builder.refuse("SNN110", said)
+        return reading
+
+    def _check_same(self, module: nn.Module, path: str, reading: NeuronModule) -> None:
+        """A neuron whose state goes on is the same at every call."""
+        first = self._readings.setdefault(id(module), reading)
+        if changed := differences(first, reading):
+            what, before, now = changed[0]
+            said = f"neuron {path} has {what} {before} in one step and {now} in another"
+            raise self._builder.refuse("SNN318", said)
 
     # -- states --------------------------------------------------------------------------------
 
@@ -243,12 +240,17 @@ class Neurons:
                 if not kept and not self._is_copy(state, path, reading.shown.get(name), call):
                     said = f"neuron {path} does not go on from the {name} its last call left"
                     raise self._builder.refuse("SNN309", said)
-            elif isinstance(state, torch.Tensor):
-                with torch._C.DisableTorchFunction():
-                    rests = not self._builder.is_tracked(state) and not bool(state.any())
-                if not rests:
+            elif isinstance(state, torch.Tensor | int | float):
+                if not self._rests(state, reading):
                     said = f"neuron {path} starts with a {name} of its own"
                     raise self._builder.refuse("SNN110", said)
+
+    def _rests(self, state: torch.Tensor | float, reading: NeuronModule) -> bool:
+        """Whether a first state is what the reading starts from."""
+        if isinstance(state, torch.Tensor):
+            with torch._C.DisableTorchFunction():
+                return not self._builder.is_tracked(state) and not bool(state.any())
+        return state == 0 or any(state == level.initial for level in reading.levels)
 
     def _is_copy(self, state: object, path: str, op: Op | None, call: int) -> bool:
         """Whether ``state`` is a copy of the membrane that the last call left."""
@@ -295,6 +297,41 @@ def rooted(op: OpType, path: str) -> OpType:
     values = {f.name: getattr(op, f.name) for f in fields(op)}
     refs = {k: Ref(joined(path, v)) for k, v in values.items() if isinstance(v, Ref)}
     return replace(op, **refs)
+
+
+def replaced_method(module: nn.Module) -> str | None:
+    """The name of a method of the class that the instance has its own of, if there is one."""
+    for name, value in vars(module).items():
+        if name != "forward" and callable(value) and callable(getattr(type(module), name, None)):
+            return name
+    return None
+
+
+def differences(one: NeuronModule, two: NeuronModule) -> list[tuple[str, object, object]]:
+    """What differs between two readings of a module: its name, and both values."""
+    found: list[tuple[str, object, object]] = []
+    for first, second in zip(one.levels, two.levels, strict=False):
+        found += [
+            (field.name, getattr(first, field.name), getattr(second, field.name))
+            for field in fields(first)
+            if getattr(first, field.name) != getattr(second, field.name)
+        ]
+    for name in one.tensors.keys() | two.tensors.keys():
+        if not np.array_equal(one.tensors.get(name, 0), two.tensors.get(name, 0)):
+            found.append((name, "of other values", "changed ones"))
+    plain = ("multi_step", "keeps_state", "before", "after", "recurrent", "heights")
+    found += [(name, getattr(one, name), getattr(two, name)) for name in plain
+              if getattr(one, name) != getattr(two, name)]  # fmt: skip
+    return found
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """A copy of a neuron with its own forward."""
+    ours = vars(module).pop("forward")
+    try:
+        return copy.deepcopy(module)
+    finally:
+        object.__setattr__(module, "forward", ours)
 
 
 def _identity(state: object) -> tuple[int, int]:

@@ -306,7 +306,10 @@ class Recorder(Builder, TorchFunctionMode):
                     if convert is None:
                         refuse_unknown(module, path)
                         continue
-                    forward = self.neurons.leaf(module, path, convert(module))
+                    if "forward" in vars(module):
+                        said = f"method `forward` of neuron {path} is replaced on the instance"
+                        raise refuse("SNN110", said)
+                    forward = self.neurons.leaf(module, path, convert)
                 except SnnccError as error:
                     forward = self._refusing(error, module.forward, fires=True)
                 object.__setattr__(module, "forward", forward)

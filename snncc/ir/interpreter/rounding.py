@@ -13,7 +13,8 @@ from fractions import Fraction
 
 import torch
 
-from snncc.ir.interpreter import TensorStore, Value, Written
+from snncc.ir.interpreter.operations import TensorStore, Value
+from snncc.ir.interpreter.written import Written
 from snncc.ir.ops import Dynamics, Number, Ref
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}
