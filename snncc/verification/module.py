@@ -97,7 +97,9 @@ class _Comparison:
         witness = Witness(self._module, self._graph, self._dtype)
         before, calls, findings = held(witness.twin), list[Call](), list[Finding]()
         first: tuple[Probe, dict[str, Value]] | None = None
-        for probe in probes:
+        waiting = list(probes)
+        while waiting:
+            probe = waiting.pop(0)
             again = first is not None and probe.inputs is first[0].inputs
             values = first[1] if first is not None and again else self._run(probe)
             first = first or (probe, values)
@@ -106,6 +108,8 @@ class _Comparison:
             except Exception as error:
                 if calls:
                     findings.append(_not_verified(probe, error))
+                    few = probes[0].samples
+                    waiting[:0] = probe.pieces(few) if probe.samples > few else ()
                     continue
                 if self._dtype == torch.float64 and _is_about_dtype(error):
                     raise _WrongDtype from None

@@ -71,6 +71,18 @@ class Probe:
         return replace(self, inputs=self.inputs.narrow(self.axis, 0, count))
 
 
+    def pieces(self, samples: int) -> list[Probe]:
+        """The same in calls of so many samples each; what is left over goes."""
+        return [
+            replace(
+                self,
+                name=f"{self.name}, part {number + 1}",
+                inputs=self.inputs.narrow(self.axis, number * samples, samples),
+            )
+            for number in range(self.samples // samples)
+        ]
+
+
 Draw = Callable[[torch.Generator, tuple[int, ...], float], Value]
 """A sample of a shape, T in front where the input changes from step to step; the number is the
 largest count, or the spread of the example's values."""

@@ -22,13 +22,13 @@ from snncc.ir.ops import Constant, Input, Op, OverTime, Ref, Reshape
 class Builder(Draft):
     """A draft whose nodes come from tensors of a run.
 
-    ``known`` are tensors that existed before the run, under the names they get. What is wrong is in
+    ``known`` are tensors that existed before the run, by the names they get. What is wrong is in
     ``notes``.
     """
 
     def __init__(
         self,
-        known: Mapping[int, str],
+        known: Mapping[str, torch.Tensor],
         samples: int,
         steps: int | None,
         single_step: bool,
@@ -37,7 +37,9 @@ class Builder(Draft):
         super().__init__(samples, steps, single_step)
         self.notes = notes
         self.numbering = Numbering(self)
-        self._known = dict(known)
+        self._known = {id(tensor): name for name, tensor in known.items()}
+        self._versions = {id(tensor): tensor._version for tensor in known.values()}
+        self._rewritten: dict[int, int] = {}
         self._unusable: dict[int, SnnccError] = {}
         self._tracked: dict[int, Tracked] = {}
         self._unshown: dict[int, Callable[[torch.Tensor], None]] = {}
@@ -107,10 +109,29 @@ class Builder(Draft):
             self._watched[key] = weakref.ref(tensor, lambda _: self._forget(key))
 
     def _forget(self, key: int) -> None:
-        for table in (self._watched, self._tracked, self._known, self._unusable):
+        for table in (
+            self._watched, self._tracked, self._known, self._unusable, self._versions,
+        ):  # fmt: skip
             table.pop(key, None)
 
     # -- other tensors ---------------------------------------------------------------------
+
+    def check_unwritten(self, tensor: torch.Tensor) -> None:
+        """Refuse a constant that was written to since it was met, by no recorded call."""
+        key = id(tensor)
+        if key not in self._known or key in self._tracked or key in self._unusable:
+            return
+        met = self._versions.setdefault(key, tensor._version)
+        if tensor._version not in (met, self._rewritten.get(_storage(tensor))):
+            raise refuse(
+                "SNN310",
+                "a constant was written to through another view of it",
+                self._written_at.get(_storage(tensor)) or self.here(),
+            )
+
+    def note_rewrite(self, tensor: torch.Tensor) -> None:
+        """A call wrote constants into ``tensor``, and so into all views of its memory."""
+        self._rewritten[_storage(tensor)] = tensor._version
 
     def is_known(self, tensor: torch.Tensor) -> bool:
         return id(tensor) in self._known
@@ -126,6 +147,7 @@ class Builder(Draft):
             if not self.is_known(tensor):
                 self._watch(tensor)
                 self._known[id(tensor)] = ""
+            self._versions.setdefault(id(tensor), tensor._version)
 
     def ref(self, tensor: torch.Tensor, what: str = "constant") -> Ref:
         """The name of a tensor that does not depend on the input."""

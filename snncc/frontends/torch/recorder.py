@@ -39,14 +39,14 @@ class Recorder(Builder, TorchFunctionMode):
     """Records one run.
 
     ``handlers`` maps a function's name to (parameter names, handler). ``known`` are tensors that
-    existed before the run, under the names they get. What is wrong is in ``notes``;
+    existed before the run, by the names they get. What is wrong is in ``notes``;
     where these are lenient, an `Unread` node stands for what a call returned that cannot be read.
     """
 
     def __init__(
         self,
         handlers: Mapping[str, tuple[tuple[str, ...], Handler]],
-        known: Mapping[int, str],
+        known: Mapping[str, torch.Tensor],
         paths: Mapping[int, str],
         samples: int,
         steps: int | None,
@@ -94,12 +94,19 @@ class Recorder(Builder, TorchFunctionMode):
         for tensor in inputs:
             if self.is_foreign(tensor):
                 self._name_of(tensor)
+            elif name not in HARMLESS:
+                self.check_unwritten(tensor)
         if reads:
             self._check_exact(name, args)
             self._check_out(kwargs.get("out"))
         read = self._before_write(name, args)
         before = self._reads(reads)
+        versions = [tensor._version for tensor in inputs]
         result = run()
+        if not reads:
+            for tensor, version in zip(inputs, versions, strict=True):
+                if tensor._version != version:
+                    self.note_rewrite(tensor)
         if self._lost(name, inputs, result):
             return result
         if not reads:
@@ -209,8 +216,8 @@ class Recorder(Builder, TorchFunctionMode):
         in_place = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
         if not in_place or not isinstance(target, torch.Tensor):
             return ()
+        self.note_write(target)
         if self.is_tracked(target):
-            self.note_write(target)
             return ()
         with torch._C.DisableTorchFunction():
             copy = target.clone()
@@ -250,7 +257,10 @@ class Recorder(Builder, TorchFunctionMode):
             raise self.refuse("SNN301", f"{name} reads a complex number")
 
     def _check_out(self, out: object) -> None:
-        if isinstance(out, torch.Tensor) and out._base is not None:
+        if not isinstance(out, torch.Tensor):
+            return
+        self.note_write(out)
+        if out._base is not None:
             raise self.refuse("SNN310", "out= writes into part of a tensor")
 
     def _written(self, name: str, call: Call, args: Sequence[Any]) -> bool:

@@ -27,6 +27,9 @@ from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
 from snncc.ir.ops import Constant, Identity, Input, Unread
 
+Integers = Mapping[tuple[str, torch.dtype], str]
+"""The nodes that torch computes in whole numbers: their dtype, and the call."""
+
 Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
 
@@ -243,7 +246,7 @@ def _agreed(
     """Two recordings, on other data and another batch size, that agree."""
     batch = axes.index("N")
 
-    def recorded(run: int, notes: Notes) -> Graph:
+    def recorded(run: int, notes: Notes) -> tuple[Graph, Integers]:
         twin = private_copy(module, dtype)
         named = _known_tensors(twin)
         _check_finite(named, notes)
@@ -251,15 +254,39 @@ def _agreed(
         data = (_other(data, kind) if run else data).to(dtype)
         return _record(twin, data, axes, samples[run], time_steps, kind, named, notes)
 
-    first = recorded(0, notes)
+    first, integers = recorded(0, notes)
     if not notes.frozen:
         try:
-            _compare(first, recorded(1, Notes(notes.lenient)))
+            _compare(first, recorded(1, Notes(notes.lenient))[0])
         except SnnccError as error:
             notes.add(error)
             if not notes.lenient:
                 raise
-    return with_values(first)
+    graph = with_values(first)
+    _check_range(graph, integers, notes)
+    return graph
+
+
+def _check_range(graph: Graph, integers: Integers, notes: Notes) -> None:
+    """Refuse values that do not fit in the dtype in which torch computes them: it wraps around.
+
+    Of real numbers nothing is known, and int64 is taken to be large enough for them.
+    """
+    for (name, dtype), call in integers.items():
+        node, limits = graph.nodes.get(name), torch.iinfo(dtype)
+        if node is None:
+            continue
+        members = node.signal.values.members
+        if members is None and dtype == torch.int64:
+            continue
+        if members is None or not members or members[0] < limits.min or members[-1] > limits.max:
+            kind = str(dtype).removeprefix("torch.")
+            said = f"`{call}` computes in {kind}, which wraps around below {limits.min} and above "
+            said += f"{limits.max}, and its values are {node.signal.values}"
+            notes.go_on(refuse("SNN301", said, node.origin, help=_WIDER))
+
+
+_WIDER = "compute it in float or int64"
 
 
 def _other(example: torch.Tensor, kind: InputKind) -> torch.Tensor:
@@ -298,12 +325,13 @@ def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
 def _record(
     twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
     kind: InputKind, named: Mapping[str, torch.Tensor], notes: Notes,
-) -> Graph:  # fmt: skip
+) -> tuple[Graph, Integers]:  # fmt: skip
+    """The Graph of one run, and which nodes were computed in whole numbers."""
     steps = data.shape[axes.index("T")] if "T" in axes else None
     single = time_steps is not None
     recorder = Recorder(
-        HANDLERS, {id(tensor): name for name, tensor in named.items()},
-        {id(part): path for path, part in twin.named_modules()}, samples, steps, single, notes,
+        HANDLERS, named, {id(part): path for path, part in twin.named_modules()}, samples, steps,
+        single, notes,
     )  # fmt: skip
     rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
     shape = features(axes, data.shape)
@@ -317,9 +345,10 @@ def _record(
     heads = _heads(recorder, output)
     recorder.loop.finish(heads.values())
     total = time_steps if single else recorder.steps
-    return Graph.build(
+    graph = Graph.build(
         recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
     )
+    return graph, recorder.integers
 
 
 def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.dtype) -> object:
