@@ -37,7 +37,7 @@ OF_PASSES = 2
 MEMORY = 1 << 29
 """Bytes that the compared spikes may take; large networks are verified on fewer samples."""
 
-WORK = 4e8
+WORK = 3e8
 """Multiplications that the drawn samples may cost; slow networks are verified on fewer."""
 
 SEED = 0

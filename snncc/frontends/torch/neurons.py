@@ -42,8 +42,8 @@ class State:
 class Neurons:
     """The calls of neurons in one recording, and the states they leave."""
 
-    def __init__(self, builder: Builder, loop: Loop) -> None:
-        self._builder, self._loop = builder, loop
+    def __init__(self, builder: Builder, loop: Loop, tried: bool = True) -> None:
+        self._builder, self._loop, self._tried = builder, loop, tried
         self._calls: dict[int, int] = {}
         self._held: dict[int, tuple[tuple[int, int], ...]] = {}
         self._convert: dict[int, Convert] = {}
@@ -89,7 +89,7 @@ class Neurons:
             self._loop.settle(x)
             at = call if in_loop(reading) else None
             with builder.unseen():
-                if not call or not reading.keeps_state:
+                if self._tried and (not call or not reading.keeps_state):
                     self._try(module, path, reading, x, given, named)
                 y = original(x, *given, **named)
                 current, axes = self._spike(x, spikes_of(y), path, reading, at)

@@ -41,6 +41,7 @@ class Recorder(Builder, TorchFunctionMode):
     ``handlers`` maps a function's name to (parameter names, handler). ``known`` are tensors that
     existed before the run, by the names they get. What is wrong is in ``notes``;
     where these are lenient, an `Unread` node stands for what a call returned that cannot be read.
+    ``verified``: calls are replayed and neurons are tried.
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Recorder(Builder, TorchFunctionMode):
         steps: int | None,
         single_step: bool,
         notes: Notes,
+        verified: bool = True,
     ) -> None:
         TorchFunctionMode.__init__(self)
         Builder.__init__(self, known, samples, steps, single_step, notes)
         self.handlers, self.paths = handlers, paths
         self.loop = Loop(self)
-        self.neurons = Neurons(self, self.loop)
+        self.neurons = Neurons(self, self.loop, verified)
+        self._verified = verified
         self._rounding = False
         self._tried: set[str] = set()
         self.integers: dict[tuple[str, torch.dtype], str] = {}
@@ -100,7 +103,7 @@ class Recorder(Builder, TorchFunctionMode):
             self._check_exact(name, args)
             self._check_out(kwargs.get("out"))
         read = self._before_write(name, args)
-        before = self._reads(reads)
+        before = self._reads(reads) if self._verified else None
         versions = [tensor._version for tensor in inputs]
         result = run()
         if not reads:

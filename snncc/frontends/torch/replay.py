@@ -40,10 +40,6 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 WRAPPING = (torch.uint8, torch.int8, torch.int16)
 """Dtypes in which drawn values may leave the range; what is computed in them is proved to fit."""
 
-TRIES = 2
-"""How many times a function is tried on drawn values."""
-
-
 @dataclass(frozen=True)
 class Value:
     """What a node was at one moment: ``data`` (T, N, *features) or (N, *features)."""
@@ -142,26 +138,23 @@ class Replay:
         if len(reads.values) != len(reads.forms):
             return None  # one node under two forms
         source = torch.Generator().manual_seed(0)
-        for number in range(TRIES):
+        with torch._C.DisableTorchFunction():
             drawn = {
-                key: _drawn(form.one_sample(self.steps), form.dtype, source, not number)
+                key: _drawn(form.one_sample(self.steps), form.dtype, source)
                 for key, form in reads.forms.items()
             }
-            try:
-                known = {
-                    form.node: value_of(drawn[key].clone(), form.axes, self.steps)
-                    for key, form in reads.forms.items()
-                }
-                result = func(*_with(drawn, args), **_with(drawn, dict(kwargs)))
-                if not isinstance(result, torch.Tensor) or result.dtype in WRAPPING:
-                    return None
-                with torch._C.DisableTorchFunction():
-                    found = self._difference(known, result, entry)
-            except Exception:
+        try:
+            known = {
+                form.node: value_of(drawn[key].clone(), form.axes, self.steps)
+                for key, form in reads.forms.items()
+            }
+            result = func(*_with(drawn, args), **_with(drawn, dict(kwargs)))
+            if not isinstance(result, torch.Tensor) or result.dtype in WRAPPING:
                 return None
-            if found is not None:
-                return found
-        return None
+            with torch._C.DisableTorchFunction():
+                return self._difference(known, result, entry)
+        except Exception:
+            return None
 
     def _difference(
         self, known: Mapping[str, Value], tensor: torch.Tensor, entry: Tracked
@@ -220,7 +213,7 @@ class Replay:
         lead = next(value.data.shape[: 1 + timed] for value in values if value.timed == timed)
         flat = [_flat(arg, lead) if isinstance(arg, Value) else arg for arg in args]
         result = apply(node.op, flat, store)
-        return Value(result.unflatten(0, lead) if timed else result, timed)
+        return Value(result.reshape(*lead, *result.shape[1:]) if timed else result, timed)
 
 
 def value_of(tensor: torch.Tensor, axes: Axes, steps: int | None, samples: int = 1) -> Value:
@@ -234,7 +227,7 @@ def value_of(tensor: torch.Tensor, axes: Axes, steps: int | None, samples: int =
     for place, role in enumerate(roles):
         if role in ("TN", "NT"):
             sizes = (steps or 1, -1) if role == "TN" else (-1, steps or 1)
-            data = data.unflatten(place, sizes)
+            data = data.reshape(*data.shape[:place], *sizes, *data.shape[place + 1 :])
             roles[place : place + 1] = role
             break
     kept = [place for place, role in enumerate(roles) if role != "1"]
@@ -259,9 +252,11 @@ def _flat(value: Value, lead: Sequence[int]) -> torch.Tensor:
 
 
 def _first_difference(mine: Value, theirs: Value, dtype: torch.dtype) -> Difference | None:
-    one, two = mine.data.to(torch.float64), theirs.data.to(torch.float64)
-    if mine.timed != theirs.timed or one.shape != two.shape:
+    if mine.timed != theirs.timed or mine.data.shape != theirs.data.shape:
         raise Unknown
+    one, two = mine.data.to(torch.float64), theirs.data.to(torch.float64)
+    if torch.equal(one, two):
+        return None
     finite = two[two.isfinite()]
     scale = max(1.0, float(finite.abs().max())) if finite.numel() else 1.0
     apart = (one - two).abs() > TOLERANCE[dtype] * scale
@@ -273,18 +268,15 @@ def _first_difference(mine: Value, theirs: Value, dtype: torch.dtype) -> Differe
     return float(one[index]), float(two[index])
 
 
-def _drawn(
-    shape: Sequence[int], dtype: torch.dtype, source: torch.Generator, on_grid: bool
-) -> torch.Tensor:
-    """Values of a dtype; of real numbers on a grid, where functions have corners, or anywhere."""
+def _drawn(shape: Sequence[int], dtype: torch.dtype, source: torch.Generator) -> torch.Tensor:
+    """Values of a dtype; real ones on a grid, where functions have their corners, or anywhere."""
+    whole = torch.randint(0 if dtype == torch.uint8 else -12, 13, tuple(shape), generator=source)
     if dtype == torch.bool:
-        return torch.randint(0, 2, tuple(shape), generator=source) > 0
-    whole = torch.randint(0 if dtype == torch.uint8 else -6, 7, tuple(shape), generator=source)
+        return whole > 0
     if not dtype.is_floating_point:
         return whole.to(dtype)
-    if on_grid:
-        return whole.to(dtype) / 4
-    return 4 * torch.randn(tuple(shape), generator=source, dtype=torch.float64).to(dtype)
+    anywhere = 4 * torch.randn(tuple(shape), generator=source, dtype=torch.float64)
+    return torch.where(whole % 2 == 0, whole / 8, anywhere).to(dtype)
 
 
 def _with(drawn: Mapping[int, torch.Tensor], value: Any) -> Any:

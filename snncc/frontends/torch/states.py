@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import types
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -45,6 +46,18 @@ def changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[s
     return both + [name for name in [*before, *after] if (name in before) != (name in after)]
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A tensor as it was; equal while it is the same one and nobody wrote to it."""
+
+    tensor: torch.Tensor
+    version: int
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, _Kept) and self.tensor is other.tensor
+        return same and self.version == other.version  # type: ignore[attr-defined]
+
+
 def _around(cls: type) -> Iterator[tuple[str, object]]:
     """Class attributes, and what methods of a user's class read that is not their own."""
     for base in cls.__mro__:
@@ -75,8 +88,7 @@ def _read_by(function: types.FunctionType) -> Iterator[tuple[str, object]]:
 def _describe(found: dict[str, object], name: str, value: Any, depth: int) -> None:
     """Note ``value``, and what it is made of, under ``name``."""
     if isinstance(value, torch.Tensor):
-        plain = value.layout == torch.strided and not value.is_meta
-        found[name] = digest(value) if plain else tuple(value.shape)
+        found[name] = _Kept(value, value._version)
     elif value is None or isinstance(value, bool | int | float | complex | str | bytes):
         found[name] = (type(value).__name__, repr(value))
     elif isinstance(value, nn.Module) or depth == 0:

@@ -252,7 +252,7 @@ def _agreed(
         _check_finite(named, notes)
         data = example.index_select(batch, torch.arange(samples[run]) % example.shape[batch])
         data = (_other(data, kind) if run else data).to(dtype)
-        return _record(twin, data, axes, samples[run], time_steps, kind, named, notes)
+        return _record(twin, data, axes, samples[run], time_steps, kind, named, notes, not run)
 
     first, integers = recorded(0, notes)
     if not notes.frozen:
@@ -324,14 +324,14 @@ def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
 
 def _record(
     twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
-    kind: InputKind, named: Mapping[str, torch.Tensor], notes: Notes,
+    kind: InputKind, named: Mapping[str, torch.Tensor], notes: Notes, verified: bool,
 ) -> tuple[Graph, Integers]:  # fmt: skip
     """The Graph of one run, and which nodes were computed in whole numbers."""
     steps = data.shape[axes.index("T")] if "T" in axes else None
     single = time_steps is not None
     recorder = Recorder(
         HANDLERS, named, {id(part): path for path, part in twin.named_modules()}, samples, steps,
-        single, notes,
+        single, notes, verified,
     )  # fmt: skip
     rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
     shape = features(axes, data.shape)

@@ -18,8 +18,10 @@ class Widened(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.Tensor.float:
             func = torch.Tensor.double
-        args = tuple(map(_wide, args))
-        kwargs = {key: _wide(value) for key, value in (kwargs or {}).items()}
+        kwargs = kwargs or {}
+        if any(value is torch.float32 for value in (*args, *kwargs.values())):
+            args = tuple(map(_wide, args))
+            kwargs = {key: _wide(value) for key, value in kwargs.items()}
         result = func(*args, **kwargs)
         if isinstance(result, torch.Tensor) and result.dtype == torch.float32:
             given = (*args, *kwargs.values())
