@@ -135,9 +135,9 @@ def reset(module: nn.Module) -> None:
     """Known neurons forget what they saw; nothing else does."""
     for part in module.modules():
         home = type(part).__module__
-        if "spikingjelly" in home:
+        if "spikingjelly" in home and hasattr(part, "reset"):
             part.reset()
-        elif "snntorch" in home:
+        elif "snntorch" in home and hasattr(part, "mem"):
             part.mem = torch.zeros(0)
 
 

@@ -138,9 +138,11 @@ def _plan(kinds: list[Kind], dice: random.Random) -> Plan | None:
         layout = "N" if style == "single" else dice.choice(["TN", "TN", "NT", "N"])
         static = layout == "N" and style != "single"
         kind = "analog" if static else dice.choice(["spike", "spike", "spike", "count", "analog"])
+        image = dice.random() < 0.35
         plan = Plan(
-            dice.randrange(2**32), library, style, layout, kind, dice.random() < 0.35,
-            dice.randint(3, 5), dice.choice([4, 6]), dice.random() < 0.3, dice.random() < 0.4,
+            dice.randrange(2**32), library, style, layout, kind, image,
+            dice.randint(3, 5), dice.choice([4, 6]), dice.random() < 0.3,
+            readout=not image and dice.random() < 0.5,
         )  # type: ignore[arg-type]  # fmt: skip
         if all(_fits(each, plan) for each in kinds):
             return plan

@@ -53,6 +53,7 @@ def judge(hostile: Hostile) -> Verdict:
         np.random.seed(hostile.seed % 2**32)
         try:
             fresh = [_answer(hostile, hostile.make(), x) for x in hostile.inputs]
+            again = _called_again(hostile)
         except Exception as error:
             return Verdict("void", f"the module: {type(error).__name__}: {error}")
         try:
@@ -61,24 +62,23 @@ def judge(hostile: Hostile) -> Verdict:
             return Verdict("refused", error.findings[0].code)
         except Exception as error:
             return Verdict("crashed", f"compile: {type(error).__name__}: {error}")
-        return _compared(hostile, program, fresh)
+        return _compared(hostile, program, fresh, again)
 
 
-def _compared(hostile: Hostile, program: snncc.Program, fresh: list[Tensor]) -> Verdict:
-    again, compared = hostile.make(), 0
-    for x, want in zip(hostile.inputs, fresh, strict=True):
+def _compared(
+    hostile: Hostile, program: snncc.Program, fresh: list[Tensor], again: list[Tensor]
+) -> Verdict:
+    compared = 0
+    for x, want, later in zip(hostile.inputs, fresh, again, strict=True):
         try:
             result = program.run(x.clone())
         except SnnccError as error:
             if error.findings[0].code not in ("SNN306", "SNN312"):
                 return Verdict("crashed", f"run: {error}")
-            reset(again)
-            _answer(hostile, again, x)
             continue
         except Exception as error:
             return Verdict("crashed", f"run: {type(error).__name__}: {error}")
-        reset(again)
-        for which, answer in (("fresh", want), ("called again", _answer(hostile, again, x))):
+        for which, answer in (("fresh", want), ("called again", later)):
             got = result.outputs if answer.dim() == result.outputs.dim() else result.logits
             said = _difference(got, answer)
             if said and not hostile.exact and _unstable(hostile, x, want):
@@ -87,6 +87,15 @@ def _compared(hostile: Hostile, program: snncc.Program, fresh: list[Tensor]) -> 
                 return Verdict("wrong", f"{which}, {_about(x)}: {said}")
             compared += 1
     return Verdict("equal" if compared else "void")
+
+
+def _called_again(hostile: Hostile) -> list[Tensor]:
+    """What one module says to all inputs in turn."""
+    module, answers = hostile.make(), []
+    for x in hostile.inputs:
+        reset(module)
+        answers.append(_answer(hostile, module, x))
+    return answers
 
 
 def _answer(hostile: Hostile, module: nn.Module, x: Tensor) -> Tensor:
