@@ -165,15 +165,14 @@ def _layer(plan: Plan, dice: random.Random | None, mean: float) -> nn.Module:
 
 
 def _norm(plan: Plan, dice: random.Random) -> nn.Module:
-    """One that divides by a power of two."""
+    """One whose factors are powers of two, so that it folds into weights and thresholds exactly."""
     if plan.image:
         norm: nn.Module = nn.BatchNorm2d(2, eps=0.0)
-    elif plan.style == "multi":
-        norm = nn.BatchNorm1d(plan.features, eps=0.0)
     else:
         norm = nn.BatchNorm1d(plan.features, eps=0.0)
-    _fill(norm, dice, 0.8)
+    _fill(norm, dice, 0.0)
     with torch.no_grad():
+        norm.weight.copy_(torch.tensor([dice.choice([0.5, 1.0, 2.0, -1.0]) for _ in norm.weight]))
         norm.running_mean.fill_(dice.choice([0.0, 0.25, -0.5]))
         norm.running_var.fill_(dice.choice([0.25, 1.0, 4.0]))
     return norm

@@ -12,11 +12,9 @@ import ast
 import copy
 import functools
 import math
-import os
 import pickle
 import random
 import textwrap
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,8 +31,8 @@ TWO = 0.15
 """How often there are two elements."""
 
 NAMES: dict[str, Any] = vars(hostile_hosts) | {
-    "F": F, "copy": copy, "functools": functools, "math": math, "np": np, "os": os,
-    "pickle": pickle, "random": random, "time": time,
+    "F": F, "copy": copy, "functools": functools, "math": math, "np": np,
+    "pickle": pickle, "random": random,
 }  # fmt: skip
 """What the texts may use."""
 
@@ -133,7 +131,11 @@ def _plan(kinds: list[Kind], dice: random.Random) -> Plan | None:
     """A network that all ``kinds`` fit, if there is any."""
     for _ in range(200):
         library = dice.choice(["snncc", "snncc", "sj", "sj", "snntorch"])
-        styles = {"snncc": ["multi"], "sj": ["multi", "loop", "single"], "snntorch": ["loop", "single"]}
+        styles = {
+            "snncc": ["multi"],
+            "sj": ["multi", "loop", "single"],
+            "snntorch": ["loop", "single"],
+        }
         style = dice.choice(styles[library])
         layout = "N" if style == "single" else dice.choice(["TN", "TN", "NT", "N"])
         static = layout == "N" and style != "single"
@@ -211,11 +213,11 @@ def _data(plan: Plan, samples: int, rates: tuple[float, ...], source: torch.Gene
         values = torch.round((chance * 2 - 1 + rate.pow(2) / 2) * 4 * (1 + 15 * (rate >= 0.9))) / 4
     elif plan.input == "count":
         wide = torch.where(rate >= 0.9, 255.0, 4.0)
-        values = torch.where(rate == 1, 255.0, torch.floor(chance * rate * wide * 1.2).clamp(max=255))
+        values = torch.where(
+            rate == 1, 255.0, torch.floor(chance * rate * wide * 1.2).clamp(max=255)
+        )
     else:
         values = (chance < rate).to(torch.float64)
     if plan.layout == "NT":
         values = values.transpose(0, 1).contiguous()
     return values
-
-

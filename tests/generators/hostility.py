@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import warnings
 from collections import Counter
@@ -111,7 +110,9 @@ def _difference(got: Tensor, want: Tensor) -> str:
     if got.shape != want.shape:
         return f"shape {tuple(got.shape)} for {tuple(want.shape)}"
     scale = want.nan_to_num(0.0, 0.0, 0.0).abs().max().clamp(min=1.0)
-    off = ~((got - want).abs() <= TOLERANCE * scale) & ~((got == want) | (got.isnan() & want.isnan()))
+    off = ~((got - want).abs() <= TOLERANCE * scale) & ~(
+        (got == want) | (got.isnan() & want.isnan())
+    )
     if not off.any():
         return ""
     place = tuple(off.nonzero()[0].tolist())
@@ -169,7 +170,8 @@ class Tally:
     def table(self) -> str:
         kinds = sorted({kind for kind, _ in self.counts})
         rows = [
-            f"{kind:34}" + "".join(f"{what} {n:4}  " for what in WHATS if (n := self.counts[kind, what]))
+            f"{kind:34}"
+            + "".join(f"{what} {n:4}  " for what in WHATS if (n := self.counts[kind, what]))
             for kind in kinds
         ]
         return "\n".join([*rows, f"{'all':34}{dict(self.total)}"])
@@ -179,12 +181,13 @@ WHATS: tuple[What, ...] = ("equal", "refused", "wrong", "crashed", "void")
 
 
 def judge_all(seeds: Iterable[int]) -> Tally:
-    """Each of ``seeds``, counted under the first of its kinds."""
+    """Each of ``seeds``, counted under its kind, or apart where it has two."""
     tally = Tally(Counter(), Counter(), [])
     for seed in seeds:
         hostile = draw(seed)
         verdict = judge(hostile)
-        tally.counts[hostile.kinds[0], verdict.what] += 1
+        kind = hostile.kinds[0] if len(hostile.kinds) == 1 else "two elements"
+        tally.counts[kind, verdict.what] += 1
         if hostile.harmless:
             tally.harmless[verdict.what] += 1
         if verdict.bad:
