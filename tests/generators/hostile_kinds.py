@@ -98,7 +98,7 @@ spikes(
     "torch.remainder(a - 2 * x, 3.0)",
     "(a - 2 * x) % -3.0",
     "torch.remainder(a - 2 * x, -2)",
-    "math.pi * 0 + (a + x) % 2",
+    "(a + x) % 2",
 )
 spikes(
     "rounding mode",
@@ -1106,7 +1106,7 @@ spikes(
     "    return pool.submit(lambda: {e}).result()",
     "with torch._C.DisableTorchFunction():\n    a.mul_(2)\nreturn a",
     "with torch._C.DisableTorchFunction():\n    k = bool(x.all())\nreturn 1 - a if k else a",
-    "with torch._C.DisableTorchFunction():\n    k = float(x.sum() > 0.9 * x.numel())\nreturn a * (1 + k)",
+    "with torch._C.DisableTorchFunction():\n    k = float(x.mean() > 0.9)\nreturn a * (1 + k)",
     "with torch._C.DisableTorchFunction():\n    k = net.full(x)\nreturn a + k",
     choices={"e": ("a * 2", "a + x", "1 - a")},
 )
@@ -1179,7 +1179,7 @@ spikes(
     "seeded chance",
     "torch.manual_seed(0); return a * torch.rand(a.shape[-1]).round()",
     "torch.manual_seed(a.shape[{N}]); return a * torch.rand(()).mul(4).round()",
-    "g = torch.Generator().manual_seed(3)\nreturn a * torch.randint(0, 3, a.shape[-1:], generator=g)",
+    "a * torch.randint(0, 3, a.shape[-1:], generator=torch.Generator().manual_seed(3))",
     "g = torch.Generator().manual_seed(3)\nreturn a * torch.randint(0, 3, a.shape, generator=g)",
     "torch.manual_seed(int(x.sum())); return a * torch.rand(()).mul(4).round()",
     "return a * random.Random(4).randint(1, 3)",
@@ -1229,7 +1229,7 @@ spikes(
     "a + torch.full_like(a, a.shape[{N}])",
     "a * torch.tensor(a.shape).prod()",
     "a * a.new_ones(a.shape).mean({N}).sum()",
-    "a * torch.linspace(0, 1, a.shape[{N}])[-1] + torch.linspace(0, 1, a.shape[{N}])[1 % a.shape[{N}]]",
+    "a + torch.linspace(0, 1, a.shape[{N}])[1 % a.shape[{N}]]",
     "a * math.prod(a.shape)",
     "a * sum(1 for _ in a.movedim({N}, 0))",
     "a * torch.ones_like(a).norm()",
