@@ -25,7 +25,7 @@ import torch
 
 from snncc.compiler import calibrated, passes_of
 from snncc.diagnostics import refuse
-from snncc.frontends.torch import trace
+from snncc.frontends.torch import Recording, trace
 from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
@@ -78,7 +78,9 @@ def verify(path: str | Path, module: nn.Module | None = None) -> Iterator[Line]:
 def _probes(program: Program) -> tuple[Probe, ...]:
     """The inputs of the record, the user's from the folder and the others drawn again."""
     tensors = {name: torch.from_numpy(array) for name, array in program.inputs.items()}
-    return probes(program.graph, tensors["example"], tensors.get("calibration"))
+    samples = frozenset(program.about["verification"]["module"]["samples"])
+    recording = Recording(program.graph, samples)
+    return probes(recording, tensors["example"], tensors.get("calibration"))
 
 
 def _inputs(given: Sequence[Probe], calls: Sequence[Mapping[str, Any]]) -> Line:

@@ -13,7 +13,7 @@ import torch
 
 from snncc.diagnostics import Finding, refuse
 from snncc.frontends.data import InputKind, Layout
-from snncc.frontends.torch import as_example, read, trace
+from snncc.frontends.torch import as_example, read, record
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
@@ -32,7 +32,7 @@ from snncc.pipeline import (
     with_reset,
 )
 from snncc.program import Program
-from snncc.verification import Agreement, Probe, Verification, agreement, probes, record
+from snncc.verification import Agreement, Probe, Verification, agreement, probes, record_of
 from snncc.verification.probes import arranged, for_passes, recordings
 
 if TYPE_CHECKING:
@@ -149,13 +149,14 @@ def compile(
     scheduled_from = [each.name for each in passes].index(last) + 1
     begin = time.perf_counter()
     example = as_example(example_input)
-    graph = trace(module, example, time_steps=time_steps, layout=layout, input=input)
+    recording = record(module, example, time_steps=time_steps, layout=layout, input=input)
+    graph = recording.graph
     seconds = {"trace": time.perf_counter() - begin}
     data = None if calibration is None else as_example(calibration)
     agreed = verification = None
     if verify:
         begin = time.perf_counter()
-        agreed = agreement(module, graph, probes(graph, example, data))
+        agreed = agreement(module, graph, probes(recording, example, data))
         seconds["verify the module"] = time.perf_counter() - begin
         verification = Verification(arranged(graph, for_passes(agreed.probes)))
     if reset is not None:
@@ -186,7 +187,7 @@ def compile(
             "passes": [str(stage.applied) for stage in result.stages],
             "reports": _plain(result.reports),
             "stripped": _what_went(graph, stripped, gone),
-            "verification": record(module, agreed, verification.checks)
+            "verification": record_of(module, agreed, verification.checks, recording.samples)
             if agreed is not None and verification is not None
             else None,
         },

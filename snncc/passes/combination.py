@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,12 @@ class Region:
     terms: Mapping[Term, float]
     offset: torch.Tensor | None = None
     broken: bool = False
+
+
+def is_finite(region: Region) -> bool:
+    """Whether all its numbers are finite."""
+    finite = all(map(math.isfinite, region.terms.values()))
+    return finite and (region.offset is None or bool(torch.isfinite(region.offset).all()))
 
 
 def accumulate(terms: dict[Term, float], term: Term, coefficient: float) -> None:

@@ -74,7 +74,15 @@ from snncc.ir.ops import (
 )  # fmt: skip
 from snncc.ir.shapes import has_empty_window, output_shape
 from snncc.ir.values import ValueSet
-from snncc.passes.combination import Region, Term, accumulate, combine, compact, plus
+from snncc.passes.combination import (
+    Region,
+    Term,
+    accumulate,
+    combine,
+    compact,
+    is_finite,
+    plus,
+)  # fmt: skip
 from snncc.passes.cones import (
     Affine,
     Moebius,
@@ -232,7 +240,11 @@ class Lowering:
             return self._find("SNN112", node, said)
         if node.name not in self._regions:
             self._open.add(node.name)
-            self._regions[node.name] = self._lowered(node)
+            region = self._lowered(node)
+            if not region.broken and not is_finite(region):
+                message = f"`{node.name}` has a factor or a term that is infinite or no number"
+                region = self._find("SNN108", node, message)
+            self._regions[node.name] = region
             self._open.remove(node.name)
         return self._regions[node.name]
 
@@ -401,6 +413,10 @@ class Lowering:
         linear = self._is_linear_elementwise(node, op)
         own = tuple(n for n in dict.fromkeys(node.inputs) if not self._is_number(n))
         leaves = group_leaves(self._graph, node.name, self._sets)
+        for read in (leaves, own):
+            if self._is_few(read) and not np.isfinite(self._values(node, read)).all():
+                message = f"`{node.name}` is infinite or no number for some of what it reads"
+                return self._find("SNN108", node, message)
         if not linear or self._group_is_nonlinear(node, leaves):
             for read in dict.fromkeys((leaves, own)):
                 if self._is_function_of(node, read):
@@ -524,11 +540,17 @@ class Lowering:
 
     def _table(self, node: Node, leaves: tuple[str, ...]) -> Table | None:
         """The values of ``node`` for all levels of the leaves; None where it is no function."""
+        found = self._values(node, leaves)
+        if not np.isfinite(found).all():
+            return None
+        return by_level(found, [levels_of(self._sets[leaf].members or ()) for leaf in leaves])
+
+    def _values(self, node: Node, leaves: tuple[str, ...]) -> np.ndarray:
+        """The values of ``node`` for all members of the leaves, which are few."""
         members = [self._sets[leaf].members or () for leaf in leaves]
         columns = np.array(list(itertools.product(*members)), dtype=np.float64).T
         values = dict(zip(leaves, columns.reshape(len(leaves), -1), strict=True))
-        found = evaluate(self._graph, node.name, values)
-        return by_level(found, [levels_of(each) for each in members])
+        return evaluate(self._graph, node.name, values)
 
     def _level_counts(self, leaves: Iterable[str]) -> tuple[int, ...]:
         return tuple(len(levels_of(self._sets[leaf].members or ())) for leaf in leaves)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from snncc.diagnostics import refuse
-from snncc.frontends.torch import arrange, check_bound
+from snncc.frontends.torch import Recording, arrange, check_bound
 from snncc.frontends.torch.states import digest
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Value
@@ -152,11 +152,14 @@ ANALOG: Mapping[str, Draw] = {
 }
 
 
-def probes(graph: Graph, example: Value, calibration: Value | None = None) -> tuple[Probe, ...]:
-    """What a module and its ``graph`` are called with, in this order.
+def probes(
+    recording: Recording, example: Value, calibration: Value | None = None
+) -> tuple[Probe, ...]:
+    """What a module and its Graph are called with, in this order.
 
     Raises SnnccError: SNN306 where data does not fit, SNN312 where it is not finite.
     """
+    graph = recording.graph
     (node,) = graph.inputs
     axis = node.signal.axes.index("N")
     room = _room(graph)
@@ -170,13 +173,19 @@ def probes(graph: Graph, example: Value, calibration: Value | None = None) -> tu
     kinds, scale = _kinds(node, example)
     many = min(DRAWN, room, max(LEAST, int(WORK / _work(graph))))
     calls = {"drawn": (list(kinds) * DRAWN)[:many]}
-    if min(probe.samples for probe in users) > 1:
-        calls["one sample"] = list(kinds)[:1]
+    if min(probe.samples for probe in users) > 1 or many == DRAWN:
+        calls |= {f"one sample, {kind}": [kind] for kind in ALONE if kind in kinds}
+    for count in sorted(recording.samples):
+        calls[f"{count} samples"] = (list(kinds) * count)[: min(count, max(room, many))]
     drawn = [
         _drawn(graph, name, [kinds[kind] for kind in calls[name]], scale, SEED + number)
         for number, name in enumerate(calls)
     ]
     return (*users, *drawn, replace(users[0], name="example again"))
+
+
+ALONE = ("full", "silent", "high", "negative")
+"""Kinds that are a call of one sample, too: what a whole batch has in common shows there."""
 
 
 def _kinds(node: Node, example: Value) -> tuple[Mapping[str, Draw], float]:

@@ -19,8 +19,10 @@ from snncc.verification.passes import Check
 LIBRARIES = ("snncc", "torch", "numpy", "spikingjelly", "snntorch")
 
 
-def record(module: nn.Module, agreed: Agreement, checks: Iterable[Check]) -> dict[str, Any]:
-    """Plain values for the manifest."""
+def record_of(
+    module: nn.Module, agreed: Agreement, checks: Iterable[Check], samples: Iterable[int]
+) -> dict[str, Any]:
+    """Plain values for the manifest; ``samples`` are those of the recording."""
     return {
         "module": {
             **fingerprint(module),
@@ -37,6 +39,7 @@ def record(module: nn.Module, agreed: Agreement, checks: Iterable[Check]) -> dic
                 for call in agreed.calls
             ],
             "populations": populations(agreed),
+            "samples": sorted(samples),
         },
         "passes": [
             {"pass": check.applied, "neuron-steps": check.compared, "ties": check.ties}

@@ -52,6 +52,11 @@ class Notes:
             raise error
 
     @property
+    def apart(self) -> bool:
+        """Whether another recording, which tries nothing, must differ."""
+        return self.frozen or any(f.code in ("SNN319", "SNN323") for f in self.findings)
+
+    @property
     def frozen(self) -> bool:
         return any(finding.code in FROZEN for finding in self.findings)
 

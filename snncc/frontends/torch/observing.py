@@ -119,8 +119,9 @@ class Witness:
         self._stepwise: set[str] = set()
         for path, part in self.twin.named_modules():
             if (convert := converter(part)) is not None:
-                self._rest.append((part, _kept_by(part)))
-                self._watch(part, path or "network", convert(part))
+                reading = convert(part)
+                self._rest.append((part, _states_of(part, reading)))
+                self._watch(part, path or "network", reading)
 
     def _watch(self, part: nn.Module, base: str, reading: NeuronModule) -> None:
         original, alone = part.forward, reading.keeps_state and not reading.multi_step
@@ -200,12 +201,9 @@ class Witness:
         )
 
 
-def _kept_by(part: nn.Module) -> dict[str, Any]:
-    """The attributes of a neuron that may hold a state."""
-    return copy.deepcopy({
-        name: value for name, value in vars(part).items()
-        if not name.startswith("_") and not callable(value) and name != "training"
-    })  # fmt: skip
+def _states_of(part: nn.Module, reading: NeuronModule) -> dict[str, Any]:
+    """The states of a neuron, where they are attributes of its own."""
+    return copy.deepcopy({name: vars(part)[name] for name in reading.states if name in vars(part)})
 
 
 def observe(module: nn.Module, inputs: torch.Tensor | np.ndarray, graph: Graph) -> Observation:

@@ -26,6 +26,7 @@ from snncc.frontends.torch.functions import (
     by_name,
     plain_name,
 )
+from snncc.frontends.torch.guards import Guard, sizes
 from snncc.frontends.torch.loops import Loop
 from snncc.frontends.torch.neurons import Neurons
 from snncc.frontends.torch.notes import Notes
@@ -63,6 +64,7 @@ class Recorder(Builder, TorchFunctionMode):
         self._verified = verified
         self._rounding = False
         self._tried: set[str] = set()
+        self.guards: list[tuple[Guard, bool]] = []
         self.integers: dict[tuple[str, torch.dtype], str] = {}
 
     # -- the mode --------------------------------------------------------------------------
@@ -116,7 +118,7 @@ class Recorder(Builder, TorchFunctionMode):
             self.remember(result)
             return result
         if name in HARMLESS:
-            return result
+            return self._form(name, inputs[0], args, kwargs, result)
         base = base_name(name)
         if base not in self.handlers:
             if not any(True for _ in tensors_in(result)):
@@ -141,6 +143,20 @@ class Recorder(Builder, TorchFunctionMode):
             return result if written or answer is None else answer
         except MixedAxes as error:
             raise self.refuse("SNN112", f"{base}: {error}") from None
+
+    def _form(
+        self, name: str, tensor: torch.Tensor, args: Sequence[Any], kwargs: Mapping[str, Any],
+        result: Any,
+    ) -> Any:  # fmt: skip
+        """What forward learns of a tensor's form; the number of samples answers as `Samples`."""
+        entry = self._tracked.get(id(tensor))
+        if entry is None or name not in ("shape", "size", "__len__"):
+            return result
+        whole = sizes(tensor.shape, entry.axes, self.steps, self.guards)
+        dim = 0 if name == "__len__" else (*args[1:], *kwargs.values(), None)[0]
+        if name == "shape" or dim is None:
+            return whole
+        return whole[dim]
 
     # -- what was written down is what was called ------------------------------------------
 

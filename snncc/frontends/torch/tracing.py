@@ -20,6 +20,7 @@ from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends import snntorch
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
+from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.recorder import Recorder
 from snncc.frontends.torch.widening import Widened
@@ -29,6 +30,15 @@ from snncc.ir.ops import Constant, Identity, Input, Unread
 
 Integers = Mapping[tuple[str, torch.dtype], str]
 """The nodes that torch computes in whole numbers: their dtype, and the call."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A Graph, and the numbers of samples for which forward may do something else."""
+
+    graph: Graph
+    samples: frozenset[int] = frozenset()
+
 
 Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
@@ -69,6 +79,20 @@ def trace(
     Raises SnnccError with the first finding: SNN1xx (temporal mixing, neurons without exact form),
     SNN3xx (whatever a recording cannot see).
     """
+    return record(
+        module, example_input, time_steps=time_steps, layout=layout, input=input
+    ).graph
+
+
+def record(
+    module: nn.Module,
+    example_input: torch.Tensor | np.ndarray,
+    *,
+    time_steps: int | None = None,
+    layout: Layout | None = None,
+    input: InputKind = "analog",
+) -> Recording:
+    """The same, with what has to be verified with other numbers of samples."""
     return _traced(module, example_input, time_steps, layout, input, Notes())
 
 
@@ -84,7 +108,7 @@ def read(
     notes = Notes(lenient=True)
     graph: Graph | None = None
     try:
-        graph = _traced(module, example_input, time_steps, layout, input, notes)
+        graph = _traced(module, example_input, time_steps, layout, input, notes).graph
     except SnnccError as error:
         notes.add(error)
     return Reading(graph, tuple(notes.findings))
@@ -93,7 +117,7 @@ def read(
 def _traced(
     module: nn.Module, example_input: object, time_steps: int | None, layout: Layout | None,
     input: InputKind, notes: Notes,
-) -> Graph:  # fmt: skip
+) -> Recording:  # fmt: skip
     example = as_example(example_input)
     _check_values(module)
     if example.dim() < 2:
@@ -242,11 +266,11 @@ def _first_line(error: BaseException) -> str:
 def _agreed(
     module: nn.Module, example: torch.Tensor, axes: Axes, samples: list[int],
     time_steps: int | None, kind: InputKind, dtype: torch.dtype, notes: Notes,
-) -> Graph:  # fmt: skip
+) -> Recording:  # fmt: skip
     """Two recordings, on other data and another batch size, that agree."""
     batch = axes.index("N")
 
-    def recorded(run: int, notes: Notes) -> tuple[Graph, Integers]:
+    def recorded(run: int, notes: Notes) -> tuple[Graph, Recorder]:
         twin = private_copy(module, dtype)
         named = _known_tensors(twin)
         _check_finite(named, notes)
@@ -254,17 +278,20 @@ def _agreed(
         data = (_other(data, kind) if run else data).to(dtype)
         return _record(twin, data, axes, samples[run], time_steps, kind, named, notes, not run)
 
-    first, integers = recorded(0, notes)
-    if not notes.frozen:
+    first, recorder = recorded(0, notes)
+    asked = recorder.guards
+    if not notes.apart:
         try:
-            _compare(first, recorded(1, Notes(notes.lenient))[0])
+            second, other = recorded(1, Notes(notes.lenient))
+            asked = [*asked, *other.guards]
+            _compare(first, second)
         except SnnccError as error:
             notes.add(error)
             if not notes.lenient:
                 raise
     graph = with_values(first)
-    _check_range(graph, integers, notes)
-    return graph
+    _check_range(graph, recorder.integers, notes)
+    return Recording(graph, other_answers(asked))
 
 
 def _check_range(graph: Graph, integers: Integers, notes: Notes) -> None:
@@ -325,8 +352,8 @@ def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
 def _record(
     twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
     kind: InputKind, named: Mapping[str, torch.Tensor], notes: Notes, verified: bool,
-) -> tuple[Graph, Integers]:  # fmt: skip
-    """The Graph of one run, and which nodes were computed in whole numbers."""
+) -> tuple[Graph, Recorder]:  # fmt: skip
+    """The Graph of one run, and what else the recorder saw."""
     steps = data.shape[axes.index("T")] if "T" in axes else None
     single = time_steps is not None
     recorder = Recorder(
@@ -348,7 +375,7 @@ def _record(
     graph = Graph.build(
         recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
     )
-    return graph, recorder.integers
+    return graph, recorder
 
 
 def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.dtype) -> object:

@@ -8,6 +8,7 @@ show, on silence, and on a grid, where sums are exact. Its step function is trie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +25,7 @@ from snncc.ir.ops import Spiking
 STEPS = 12
 """So many steps a neuron of one step is tried for."""
 
-FREE = (8, 32)
+FREE = (16, 32)
 """Samples and neurons of a trial where the size is free."""
 
 MEMBRANES = (-1e6, -100, -3, -1.5, -1, -0.5, -1e-3, -1e-9, 0, 1e-9, 1e-3, 0.5, 1, 1.5, 3, 100, 1e6)
@@ -55,8 +56,11 @@ class Trial:
         reading, dtype = self.reading, self.x.dtype
         store = TensorStore(reading.tensors, dtype)
         steps, *size = self.x.shape if reading.multi_step else (STEPS, *self.x.shape)
-        if not (self.sized or reading.tensors):
-            size = list(FREE)
+        samples, neurons = FREE
+        if self.sized or reading.tensors:
+            size[0] = max(2, min(samples * neurons // max(1, math.prod(size[1:])), samples))
+        else:
+            size = [samples, neurons]
         with torch.no_grad():
             current = awkward(reading, (steps, *size), store, dtype)
             fired = self._fired(current, store)
@@ -140,6 +144,7 @@ def awkward(
     half = torch.arange(steps).reshape(-1, *[1] * (len(shape) - 1)) < steps / 2
     kinds: list[Callable[[], torch.Tensor]] = [
         lambda: (4 * noise() - 1) * height,
+        lambda: (4 * noise() - 1) * height,
         lambda: torch.where(half, -20 * noise(), 20 * noise()) * height,
         lambda: 40 * (noise() - 0.5) * height,
         lambda: (8 * noise() - 4).round() / 2 * grid,
@@ -147,13 +152,13 @@ def awkward(
     ]
     onto = list(_onto_thresholds(reading, tuple(size), store, dtype))
     chosen = torch.randint(0, len(kinds) + len(onto), (samples, *size), generator=source)
-    chosen.view(-1)[: len(onto)] = torch.arange(len(kinds), len(kinds) + len(onto))[: chosen.numel()]
     current = torch.zeros(tuple(shape), dtype=dtype)
     for number, kind in enumerate(kinds):
         current = torch.where(chosen == number, kind(), current)
     later = (4 * noise() - 1) * height
+    near = torch.where(noise() < 0.5, 0.0, noise() - 0.5)[0] * height  # half of them lands
     for number, first in enumerate(onto, len(kinds)):
-        landing = torch.cat([first.expand(1, samples, *size), later[1:]])
+        landing = torch.cat([(first + near)[None], later[1:]])
         current = torch.where(chosen == number, landing, current)
     return current
 

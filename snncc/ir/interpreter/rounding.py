@@ -35,6 +35,8 @@ def is_tie(
     ``neuron`` is its place in the population, ``dtype`` that of the module.
     """
     tolerance = TOLERANCE[dtype]
+    if not (bool(mine.isfinite().all()) and bool(theirs.isfinite().all())):
+        return False
     largest = max(float(mine.abs().max()), float(theirs.abs().max()), 1e-300)
     apart = float((mine - theirs).abs().max())
     if apart > tolerance * largest:

@@ -242,7 +242,8 @@ def _data(recorder: Recorder, call: Call) -> None:
 @on("dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout",
      "input p training=True inplace=False")  # fmt: skip
 def _dropout(recorder: Recorder, call: Call) -> None:
-    if call["training"] and call["p"] != 0:
+    rate = call["p"]
+    if call["training"] and rate != 0:
         raise recorder.refuse("SNN308", "a dropout is active")
     if call.result is not call["input"]:
         emit(recorder, Identity("dropout"), call["input"], call.result, "dropout")
