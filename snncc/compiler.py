@@ -14,6 +14,7 @@ import torch
 from snncc.diagnostics import Finding, refuse
 from snncc.frontends.data import InputKind, Layout
 from snncc.frontends.torch import as_example, read, record
+from snncc.frontends.torch.states import held, restore
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
@@ -149,7 +150,9 @@ def compile(
     scheduled_from = [each.name for each in passes].index(last) + 1
     begin = time.perf_counter()
     example = as_example(example_input)
+    before = held(module)
     recording = record(module, example, time_steps=time_steps, layout=layout, input=input)
+    restore(before, held(module))
     graph = recording.graph
     seconds = {"trace": time.perf_counter() - begin}
     data = None if calibration is None else as_example(calibration)
@@ -157,6 +160,7 @@ def compile(
     if verify:
         begin = time.perf_counter()
         agreed = agreement(module, graph, probes(recording, example, data))
+        restore(before, held(module))
         seconds["verify the module"] = time.perf_counter() - begin
         verification = Verification(arranged(graph, for_passes(agreed.probes)))
     if reset is not None:

@@ -18,7 +18,8 @@ from torch import nn
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends.torch import Observation, Witness, arrange
-from snncc.frontends.torch.states import changed, held
+from snncc.frontends.torch.flow import Flow, Used
+from snncc.frontends.torch.states import Held, changed, held, restore
 from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Value, fire_as_written, run_graph
@@ -119,6 +120,7 @@ class _Comparison:
             except SnnccError as error:
                 kept = changed(before, held(witness.twin))
                 raise self._blamed(error, probe, values, kept) from None
+        self._check_kept(witness, before, probes[0])
         if self._dtype == torch.float64:
             try:
                 calls.append(self._as_trained(probes[0]))
@@ -131,6 +133,27 @@ class _Comparison:
         inputs = arrange(probe.inputs, self._graph)
         return run_graph(self._graph, inputs, keep=[*self._neurons, *keep], forced=forced)
 
+    def _check_kept(self, witness: Witness, before: Held, probe: Probe) -> None:
+        """Raise SnnccError (SNN322) where what the calls left behind reaches an output."""
+        after = held(witness.twin)
+        names = changed(before, after)
+        if not names:
+            return
+        flow = Flow(after, names)
+        try:
+            with flow:
+                witness(probe.first(1).inputs)
+            name = flow.reached(witness.outputs)
+        except Used as error:
+            name = error.name
+        except Exception:
+            name = names[0]
+        finally:
+            restore(after, held(witness.twin))
+        if name is not None:
+            said = "what is computed hangs on it"
+            raise _kept([name], "one call to the next", said)
+
     def _as_trained(self, probe: Probe) -> Call:
         """One sample once more, in the module's own dtype and with gradients."""
         dtypes = {p.dtype for p in self._module.parameters()} or {torch.float32}
@@ -140,11 +163,17 @@ class _Comparison:
         one = replace(probe.first(1), name=f"{probe.name}, as trained")
         other = _Comparison(self._module, self._graph, dtype)
         try:
-            witness = Witness(self._module, self._graph, dtype, widened=False, grad=True)
-            seen = witness(one.inputs)
+            seen = Witness(self._module, self._graph, dtype, widened=False, grad=True)(one.inputs)
+            alone = Witness(self._module, self._graph, dtype, widened=False, watched=False)
+            unseen = alone(one.inputs)
         except Exception as error:
             raise _NotRun(error) from None
-        return other._compare(one, seen, other._run(one))
+        call = other._compare(one, seen, other._run(one))
+        for head, name in self._graph.heads.items():
+            if not _equal(seen.heads[head], unseen.heads[head], torch.float64):
+                said = f"output `{head}` is another one when nobody watches and without gradients"
+                raise _differs(self._graph.nodes[name], one, said)
+        return call
 
     def _blamed(
         self, error: SnnccError, probe: Probe, values: Mapping[str, Value], kept: Sequence[str]

@@ -326,12 +326,15 @@ def differences(one: NeuronModule, two: NeuronModule) -> list[tuple[str, object,
 
 
 def _copy(module: nn.Module) -> nn.Module:
-    """A copy of a neuron with its own forward."""
+    """A copy of a neuron with its own forward, without the hooks around it."""
     ours = vars(module).pop("forward")
     try:
-        return copy.deepcopy(module)
+        twin = copy.deepcopy(module)
     finally:
         object.__setattr__(module, "forward", ours)
+    twin._forward_hooks.clear()
+    twin._forward_pre_hooks.clear()
+    return twin
 
 
 def _identity(state: object) -> tuple[int, int]:

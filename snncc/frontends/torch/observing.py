@@ -100,12 +100,13 @@ class Witness:
     really called T times. Each call is a run of its own: neurons, and all other parts that have a
     ``reset``, are reset before it. Whatever else the module keeps, it keeps from call to call.
     ``dtype`` is that of the copy, and ``widened`` says that code which asks for float32 gets
-    float64.
+    float64. Neurons are not ``watched`` where only the outputs are wanted. ``outputs`` are those of
+    the last call, as the module returned them.
     """
 
     def __init__(
         self, module: nn.Module, graph: Graph, dtype: torch.dtype = torch.float64,
-        *, widened: bool = True, grad: bool = False,
+        *, widened: bool = True, grad: bool = False, watched: bool = True,
     ) -> None:  # fmt: skip
         self.twin = private_copy(module, dtype)
         self.graph, self.dtype, self.grad = graph, dtype, grad
@@ -117,7 +118,8 @@ class Witness:
         self._levels: list[Levels] = []
         self._rest: list[tuple[nn.Module, dict[str, Any]]] = []
         self._stepwise: set[str] = set()
-        for path, part in self.twin.named_modules():
+        self.outputs: list[torch.Tensor] = []
+        for path, part in self.twin.named_modules() if watched else ():
             if (convert := converter(part)) is not None:
                 reading = convert(part)
                 self._rest.append((part, _states_of(part, reading)))
@@ -165,6 +167,7 @@ class Witness:
         self._spikes.clear()
         self._currents.clear()
         self._graded.clear()
+        self.outputs.clear()
         graph, tensor = self.graph, torch.as_tensor(inputs).to(self.dtype)
         (node,) = graph.inputs
         single = not any("T" in n.signal.axes for n in graph.nodes.values())
@@ -176,6 +179,7 @@ class Witness:
                     self._calls.clear()
                     for name, value in named_outputs(self.twin(step.clone())):
                         outputs.setdefault(name, []).append(value.detach())
+                        self.outputs.append(value)
         axes = {n.name: n.signal.axes for n in graph.nodes.values()}
         timed = "T" in node.signal.axes
         steps = tensor.shape[node.signal.axes.index("T")] if timed else graph.time_steps or 1

@@ -1,0 +1,128 @@
+"""Whether what a module keeps from an earlier call reaches what it yields.
+
+Statistics, counters and logs do no harm as long as nobody reads them. So the module runs once more
+with what it kept marked: a number is replaced by a `Mark`, a tensor is known by its identity, and
+everything that is computed from either is marked in turn. An output that is marked, or a question
+that is asked of a marked number, is a state that lives on from call to call.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from snncc.frontends.torch.functions import READS_VALUES, plain_name
+from snncc.frontends.torch.states import Held
+from snncc.frontends.torch.tracked import tensors_in
+
+
+class Used(Exception):
+    """What a module kept is used: ``name`` is one of it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Mark:
+    """A number that was kept: it can be added up and shown, and nothing may depend on it."""
+
+    def __init__(self, value: Any, name: str) -> None:
+        self.value, self.name = value, name
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, form: str) -> str:
+        return format(self.value, form)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        raise Used(next(v.name for v in (*args, *(kwargs or {}).values()) if isinstance(v, Mark)))
+
+    def _asked(self, *given: Any) -> Any:
+        raise Used(self.name)
+
+    __bool__ = __int__ = __float__ = __index__ = __len__ = __iter__ = __getitem__ = _asked
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _asked
+    __hash__ = _asked  # type: ignore[assignment]
+
+
+def _forward(make: Callable[[Any, Any], Any]) -> Callable[[Mark, Any], Any]:
+    def method(self: Mark, other: Any) -> Any:
+        if isinstance(other, torch.Tensor):
+            return NotImplemented
+        return Mark(make(self.value, _bare(other)), self.name)
+
+    return method
+
+
+def _reflected(make: Callable[[Any, Any], Any]) -> Callable[[Mark, Any], Any]:
+    def method(self: Mark, other: Any) -> Any:
+        if isinstance(other, torch.Tensor):
+            raise Used(self.name)
+        return Mark(make(_bare(other), self.value), self.name)
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
+    setattr(Mark, f"__{_name}__", _forward(getattr(operator, _name)))
+    setattr(Mark, f"__r{_name}__", _reflected(getattr(operator, _name)))
+
+
+def _bare(value: Any) -> Any:
+    return value.value if isinstance(value, Mark) else value
+
+
+class Flow(TorchFunctionMode):
+    """While it is on, what is computed from marked tensors and numbers is marked."""
+
+    def __init__(self, kept: Held, names: Iterable[str]) -> None:
+        super().__init__()
+        self._names: dict[int, str] = {}
+        self._alive: list[torch.Tensor] = []
+        self._kept = kept
+        for name in names:
+            place = kept.get(name)
+            if place is None:
+                continue
+            if isinstance(place.value, torch.Tensor):
+                self._mark(place.value, name)
+            elif isinstance(place.value, int | float) and not isinstance(place.value, bool):
+                place.put(Mark(place.value, name))
+
+    def reached(self, tensors: Iterable[torch.Tensor]) -> str | None:
+        """The name of what reached one of ``tensors``, if anything did."""
+        return next((self._names[id(t)] for t in tensors if id(t) in self._names), None)
+
+    def _mark(self, tensor: torch.Tensor, name: str) -> None:
+        self._names.setdefault(id(tensor), name)
+        self._alive.append(tensor)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [*args, *kwargs.values()]
+        marks = [value.name for value in given if isinstance(value, Mark)]
+        inputs = list(tensors_in(given))
+        name = marks[0] if marks else self.reached(inputs)
+        if name is not None and plain_name(func) in READS_VALUES:
+            raise Used(name)
+        args = tuple(map(_bare, args))
+        result = func(*args, **{key: _bare(value) for key, value in kwargs.items()})
+        if name is not None:
+            for tensor in tensors_in(result):
+                self._mark(tensor, name)
+            if args and isinstance(args[0], torch.Tensor) and _writes(plain_name(func)):
+                self._mark(args[0], name)
+        return result
+
+
+def _writes(name: str) -> bool:
+    return (name.endswith("_") and not name.endswith("__")) or name in ("__setitem__", "data=")
