@@ -98,6 +98,7 @@ class _Comparison:
         witness = Witness(self._module, self._graph, self._dtype)
         before, calls, findings = held(witness.twin), list[Call](), list[Finding]()
         first: tuple[Probe, dict[str, Value]] | None = None
+        once: Held | None = None  # what is made by the first call, and kept, may be used
         waiting = list(probes)
         while waiting:
             probe = waiting.pop(0)
@@ -120,7 +121,8 @@ class _Comparison:
             except SnnccError as error:
                 kept = changed(before, held(witness.twin))
                 raise self._blamed(error, probe, values, kept) from None
-        self._check_kept(witness, before, probes[0])
+            once = once or held(witness.twin)
+        self._check_kept(witness, once or before, probes[0])
         if self._dtype == torch.float64:
             try:
                 calls.append(self._as_trained(probes[0]))

@@ -116,12 +116,21 @@ class Flow(TorchFunctionMode):
             raise Used(name)
         args = tuple(map(_bare, args))
         result = func(*args, **{key: _bare(value) for key, value in kwargs.items()})
+        written = args[0] if args and _writes(plain_name(func)) else None
+        if isinstance(written, torch.Tensor) and _overwrites(plain_name(func), args):
+            name = self.reached(tensors_in(given[1:]))
+            self._names.pop(id(written), None)
         if name is not None:
-            for tensor in tensors_in(result):
+            for tensor in (*tensors_in(result), *tensors_in(written)):
                 self._mark(tensor, name)
-            if args and isinstance(args[0], torch.Tensor) and _writes(plain_name(func)):
-                self._mark(args[0], name)
         return result
+
+
+def _overwrites(name: str, args: Sequence[Any]) -> bool:
+    """Whether nothing of what a tensor held is left."""
+    if name == "__setitem__":
+        return args[1] is Ellipsis or (isinstance(args[1], slice) and args[1] == slice(None))
+    return name in ("zero_", "fill_", "copy_")
 
 
 def _writes(name: str) -> bool:

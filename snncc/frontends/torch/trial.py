@@ -8,6 +8,7 @@ show, on silence, and on a grid, where sums are exact. Its step function is trie
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,38 +62,50 @@ class Trial:
             size[0] = max(2, min(samples * neurons // max(1, math.prod(size[1:])), samples))
         else:
             size = [samples, neurons]
-        with torch.no_grad():
-            current = awkward(reading, (steps, *size), store, dtype)
-            fired = self._fired(current, store)
-            if reading.recurrent:
-                back = each_step(reading.recurrent, one_later(fired), store)
-                current = each_step(reading.before, current, store) + back
-                reading = replace(reading, before=())
-            expected = fire_in_levels(reading, current, store)
+        currents = [awkward(reading, (steps, *size), store, dtype)]
+        if self.sized:  # of a class of the user's nothing is known: all neurons alike, too
+            currents += [factor * currents[0].abs() for factor in (8.0, -8.0, 0.0)]
+        for current in currents:
+            with torch.no_grad():
+                self._run(current, store)
+
+    def _run(self, current: torch.Tensor, store: TensorStore) -> None:
+        reading, module = self.reading, copy.deepcopy(self.module)
+        fired = self._fired(module, current, store)
+        if reading.recurrent:
+            back = each_step(reading.recurrent, one_later(fired), store)
+            current = each_step(reading.before, current, store) + back
+            reading = replace(reading, before=())
+        expected = fire_in_levels(reading, current, store)
         if fired.shape != expected.shape:
             raise Misread(f"yields shape {tuple(fired.shape[1:])} for {tuple(expected.shape[1:])}")
-        self._compare(fired.to(dtype), expected, each_step(reading.before, current, store), store)
+        taken = each_step(reading.before, current, store)
+        self._compare(fired.to(current.dtype), expected, taken, store)
 
-    def _fired(self, current: torch.Tensor, store: TensorStore) -> torch.Tensor:
+    def _fired(
+        self, module: nn.Module, current: torch.Tensor, store: TensorStore
+    ) -> torch.Tensor:
         if self.reading.multi_step:
-            return self._spikes(current)
-        return self._step_by_step(current, store)
+            return self._spikes(module, current)
+        return self._step_by_step(module, current, store)
 
-    def _spikes(self, current: torch.Tensor) -> torch.Tensor:
+    def _spikes(self, module: nn.Module, current: torch.Tensor) -> torch.Tensor:
         """What the module yields, with what its call was given but for its states."""
         states = self.reading.states
         named = {name: v for name, v in (self.named or {}).items() if name not in states}
-        return spikes_of(self.module(current.clone(), *self.given[len(states) :], **named))
+        return spikes_of(module(current.clone(), *self.given[len(states) :], **named))
 
-    def _step_by_step(self, current: torch.Tensor, store: TensorStore) -> torch.Tensor:
+    def _step_by_step(
+        self, module: nn.Module, current: torch.Tensor, store: TensorStore
+    ) -> torch.Tensor:
         """The spikes of a neuron of one step; raises Misread where it shows another membrane."""
         reading = self.reading
         states: dict[str, list[Any]] = {name: [] for name in reading.shown}
         fired = []
         for step in current:
-            fired.append(self._spikes(step))
+            fired.append(self._spikes(module, step))
             for name, values in states.items():
-                values.append(getattr(self.module, name))
+                values.append(getattr(module, name))
         taken = each_step(reading.before, current, store)
         if reading.recurrent:
             taken = taken + each_step(reading.recurrent, one_later(torch.stack(fired)), store)
