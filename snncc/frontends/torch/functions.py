@@ -27,6 +27,10 @@ FORM_ONLY = frozenset({
 })  # fmt: skip
 """Calls whose result depends on a tensor's form and never on its data."""
 
+CONVOLUTIONS = frozenset({
+    "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
+})  # fmt: skip
+
 WRITES = frozenset({
     "__setitem__", "copy_", "fill_", "zero_", "masked_fill_", "index_put_", "index_add_",
     "scatter_", "scatter_add_", "set_", "resize_", "swapaxes_", "index_copy_", "index_fill_",
