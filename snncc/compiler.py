@@ -125,9 +125,10 @@ def compile(
     how many spikes they flip. Without, all is floating point and no spike differs.
 
     With ``verify`` the module itself runs beside the recorded network, and then both sides of each
-    pass, on samples of the example, of ``calibration`` and on drawn ones, spike for spike. Where the target has cores, the spikes of
-    ``calibration`` say how much work each neuron is. ``on_pass`` is shown each `Stage`,
-    ``source`` says where the module came from ("name", "sha256").
+    pass, on samples of the example, of ``calibration`` and on drawn ones, spike for spike. Where
+    the target has cores, the spikes of ``calibration`` say how much work each neuron is.
+    ``on_pass`` is shown each `Stage`, ``source`` says where the module came from ("name",
+    "sha256").
 
     Raises SnnccError with all findings where the module cannot be compiled, and SNN316 for an
     option that is not there; PassError where a pass is broken, and that is our bug.

@@ -16,15 +16,15 @@ ARITY = MappingProxyType({
     "ge": 2, "gt": 2, "le": 2, "lt": 2, "eq": 2, "ne": 2,
     "pow": 2, "square": 1, "sqrt": 1, "exp": 1, "log": 1, "sign": 1,
     "round": 1, "floor": 1, "ceil": 1, "trunc": 1, "remainder": 2, "fmod": 2,
-    "relu": 1, "relu6": 1, "sigmoid": 1, "tanh": 1, "gelu": 1, "gelu_tanh": 1, "silu": 1, "softplus": 1,
-    "elu": 1, "leaky_relu": 2, "hardsigmoid": 1, "hardswish": 1, "hardtanh": 3, "erf": 1,
-    "mish": 1, "softsign": 1, "heaviside": 2,
+    "relu": 1, "relu6": 1, "sigmoid": 1, "tanh": 1, "gelu": 1, "gelu_tanh": 1, "silu": 1,
+    "softplus": 1, "elu": 1, "leaky_relu": 2, "hardsigmoid": 1, "hardswish": 1, "hardtanh": 3,
+    "erf": 1, "mish": 1, "softsign": 1, "heaviside": 2,
 })  # fmt: skip
 """How many arguments each function takes; numbers are arguments too (Constant nodes)."""
 
 ACTIVATIONS = frozenset({
-    "relu", "relu6", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu",
-    "hardsigmoid", "hardswish", "hardtanh", "mish", "softsign",
+    "relu", "relu6", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "softplus", "elu",
+    "leaky_relu", "hardsigmoid", "hardswish", "hardtanh", "mish", "softsign",
 })  # fmt: skip
 
 COMPARISONS = frozenset({"ge", "gt", "le", "lt", "heaviside"})

@@ -260,7 +260,7 @@ class _Comparison:
             said = f"output `{head}` has shape {tuple(theirs.shape)} in the module and "
             raise _differs(node, probe, f"{said}{tuple(mine.shape)} in the recorded network")
         axis = int(node.signal.rate == "step")
-        sure = torch.tensor([n for n in range(mine.shape[axis]) if n not in loose], dtype=torch.long)
+        sure = torch.tensor([n for n in range(mine.shape[axis]) if n not in loose]).long()
         theirs, mine = theirs.index_select(axis, sure), mine.index_select(axis, sure)
         off = _apart(theirs, mine, self._dtype).nonzero()
         if len(off):

@@ -30,7 +30,6 @@ from snncc.passes.base import Form
 from snncc.pipeline import Broken, Stage
 
 if TYPE_CHECKING:
-
     pass
 
 TOLERANCE = 1e-9

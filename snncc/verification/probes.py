@@ -70,7 +70,6 @@ class Probe:
         count = min(samples, self.samples)
         return replace(self, inputs=self.inputs.narrow(self.axis, 0, count))
 
-
     def pieces(self, samples: int) -> list[Probe]:
         """The same in calls of so many samples each; what is left over goes."""
         return [

@@ -156,6 +156,7 @@ NORMALISED = nn.Sequential(
 )
 ONE = {"neurons": 1, "tile_columns": 1, "tile_rows": 1}
 
+
 class Calls(nn.Module):
     """A network that is read well and yet is another one at some calls."""
 

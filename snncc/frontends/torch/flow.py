@@ -51,7 +51,7 @@ class Mark:
 
     __bool__ = __int__ = __float__ = __index__ = __len__ = __iter__ = __getitem__ = _asked
     __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _asked
-    __hash__ = _asked  # type: ignore[assignment]
+    __hash__ = _asked
 
 
 def _forward(make: Callable[[Any, Any], Any]) -> Callable[[Mark, Any], Any]:

@@ -65,8 +65,8 @@ def by_name(
 ) -> tuple[dict[str, Any], dict[str, Any], bool]:
     """Arguments under their names, the defaults, and whether an argument has no name.
 
-    A parameter is a name, maybe with a default (``dim=0``); a last one ``*name`` takes the rest. What
-    stands behind a ``~`` shows in the result, and is left out.
+    A parameter is a name, maybe with a default (``dim=0``); a last one ``*name`` takes the rest.
+    What stands behind a ``~`` shows in the result, and is left out.
     """
     values: dict[str, Any] = {}
     defaults: dict[str, Any] = {}

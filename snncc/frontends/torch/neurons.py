@@ -240,17 +240,17 @@ class Neurons:
                 if not kept and not self._is_copy(state, path, reading.shown.get(name), call):
                     said = f"neuron {path} does not go on from the {name} its last call left"
                     raise self._builder.refuse("SNN309", said)
-            elif isinstance(state, torch.Tensor | int | float):
-                if not self._rests(state, reading):
-                    said = f"neuron {path} starts with a {name} of its own"
-                    raise self._builder.refuse("SNN110", said)
+            elif not self._rests(state, reading):
+                said = f"neuron {path} starts with a {name} of its own"
+                raise self._builder.refuse("SNN110", said)
 
-    def _rests(self, state: torch.Tensor | float, reading: NeuronModule) -> bool:
+    def _rests(self, state: object, reading: NeuronModule) -> bool:
         """Whether a first state is what the reading starts from."""
         if isinstance(state, torch.Tensor):
             with torch._C.DisableTorchFunction():
                 return not self._builder.is_tracked(state) and not bool(state.any())
-        return state == 0 or any(state == level.initial for level in reading.levels)
+        number = isinstance(state, int | float)
+        return not number or state == 0 or any(state == level.initial for level in reading.levels)
 
     def _is_copy(self, state: object, path: str, op: Op | None, call: int) -> bool:
         """Whether ``state`` is a copy of the membrane that the last call left."""

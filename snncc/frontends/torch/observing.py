@@ -18,7 +18,7 @@ from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.firing import each_step, spikes_of
 from snncc.frontends.torch.tracing import at_rest, named_outputs, private_copy, undisturbed
 from snncc.frontends.torch.widening import Widened
-from snncc.ir.graph import Graph
+from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Written
 from snncc.ir.ops import Input
 
@@ -173,13 +173,15 @@ class Witness:
         single = not any("T" in n.signal.axes for n in graph.nodes.values())
         outputs: dict[str, list[torch.Tensor]] = {}
         self.reset()
-        with undisturbed(self.twin, self.dtype), torch.set_grad_enabled(self.grad):
-            with Widened() if self.widened else nullcontext():
-                for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
-                    self._calls.clear()
-                    for name, value in named_outputs(self.twin(step.clone())):
-                        outputs.setdefault(name, []).append(value.detach())
-                        self.outputs.append(value)
+        with (
+            undisturbed(self.twin, self.dtype), torch.set_grad_enabled(self.grad),
+            Widened() if self.widened else nullcontext(),
+        ):  # fmt: skip
+            for step in _calls(tensor, node.signal.axes, single, graph.time_steps):
+                self._calls.clear()
+                for name, value in named_outputs(self.twin(step.clone())):
+                    outputs.setdefault(name, []).append(value.detach())
+                    self.outputs.append(value)
         axes = {n.name: n.signal.axes for n in graph.nodes.values()}
         timed = "T" in node.signal.axes
         steps = tensor.shape[node.signal.axes.index("T")] if timed else graph.time_steps or 1
@@ -238,10 +240,7 @@ class Levels:
         if not (self._cells and reading.keeps_state):
             shape = current.shape[1:]
             self._cells = tuple(Written(level, shape, self._store) for level in reading.levels)
-        spikes = [
-            torch.stack([cell(step)[0] for step in current])
-            for cell in self._cells
-        ]
+        spikes = [torch.stack([cell(step)[0] for step in current]) for cell in self._cells]
         whole = spikes if reading.multi_step else [s[0] for s in spikes]
         return dict(zip(self.suffixes, whole, strict=True))
 

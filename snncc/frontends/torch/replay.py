@@ -44,6 +44,7 @@ SOME = 4093
 WRAPPING = (torch.uint8, torch.int8, torch.int16)
 """Dtypes in which drawn values may leave the range; what is computed in them is proved to fit."""
 
+
 @dataclass(frozen=True)
 class Value:
     """What a node was at one moment: ``data`` (T, N, *features) or (N, *features)."""

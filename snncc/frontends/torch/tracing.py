@@ -6,7 +6,7 @@ import copy
 import inspect
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -79,9 +79,7 @@ def trace(
     Raises SnnccError with the first finding: SNN1xx (temporal mixing, neurons without exact form),
     SNN3xx (whatever a recording cannot see).
     """
-    return record(
-        module, example_input, time_steps=time_steps, layout=layout, input=input
-    ).graph
+    return record(module, example_input, time_steps=time_steps, layout=layout, input=input).graph
 
 
 def record(
@@ -216,20 +214,20 @@ def at_rest(twin: nn.Module) -> None:
     for part in twin.modules():
         if "snntorch" in type(part).__module__:
             snntorch.at_rest(part)
-        elif _is_resettable(part):
-            part.reset()
+        elif (reset := _reset_of(part)) is not None:
+            reset(part)
 
 
-def _is_resettable(part: nn.Module) -> bool:
-    """Whether it has a method ``reset`` to be called between samples, as SpikingJelly's have."""
-    reset = getattr(type(part), "reset", None)
+def _reset_of(part: nn.Module) -> Callable[[nn.Module], object] | None:
+    """Its method ``reset``, to be called between samples as SpikingJelly's are, if it has one."""
+    reset: Callable[[nn.Module], object] | None = getattr(type(part), "reset", None)
     if not callable(reset):
-        return False
+        return None
     try:
         inspect.signature(reset).bind(part)
     except (TypeError, ValueError):
-        return False
-    return True
+        return None
+    return reset
 
 
 @contextmanager

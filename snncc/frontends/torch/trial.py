@@ -82,9 +82,7 @@ class Trial:
         taken = each_step(reading.before, current, store)
         self._compare(fired.to(current.dtype), expected, taken, store)
 
-    def _fired(
-        self, module: nn.Module, current: torch.Tensor, store: TensorStore
-    ) -> torch.Tensor:
+    def _fired(self, module: nn.Module, current: torch.Tensor, store: TensorStore) -> torch.Tensor:
         if self.reading.multi_step:
             return self._spikes(module, current)
         return self._step_by_step(module, current, store)

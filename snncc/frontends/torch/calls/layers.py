@@ -111,11 +111,13 @@ def _group_norm(recorder: Recorder, call: Call) -> None:
 
 
 @on("instance_norm",
-     "input running_mean running_var weight bias use_input_stats=True momentum eps=1e-05")  # fmt: skip
+     "input running_mean running_var weight bias use_input_stats=True momentum "
+     "eps=1e-05")  # fmt: skip
 def _instance_norm(recorder: Recorder, call: Call) -> None:
     if not call["use_input_stats"]:
         read = {name: call[name] for name in call.arguments}
-        return _batch_norm(recorder, Call(call.name, read | {"training": False}, call.result))
+        _batch_norm(recorder, Call(call.name, read | {"training": False}, call.result))
+        return
     groups = call["input"].shape[1]
     op = Normalise(
         "instance", optional(recorder, call["weight"], "weight"),
