@@ -115,13 +115,13 @@ CALLS = {
     "truth values multiplied": (lambda net, a, x: (a.bool() * x.bool()).double(), "equal"),
     "largest of truth values": (lambda net, a, x: torch.maximum(a.bool(), x.bool()) * 1.0, "equal"),
     "bytes subtracted": (
-        lambda net, a, x: (a.to(torch.uint8) - x.to(torch.uint8)).double(), "SNN323",
+        lambda net, a, x: (a.to(torch.uint8) - x.to(torch.uint8)).double(), "SNN301",
     ),
     "bytes that fit": (
         lambda net, a, x: (a.to(torch.uint8) + x.to(torch.uint8)).double(), "equal",
     ),
     "short numbers that wrap": (
-        lambda net, a, x: ((a.to(torch.int8) * 100 + x.to(torch.int8) * 100) > 0) * 1.0, "SNN323",
+        lambda net, a, x: ((a.to(torch.int8) * 100 + x.to(torch.int8) * 100) > 0) * 1.0, "SNN301",
     ),
     "sum in bytes": (
         lambda net, a, x: (x.sum(-1, keepdim=True, dtype=torch.uint8) * 50).double() * a, "SNN301",
@@ -395,7 +395,12 @@ FROZEN = {
     "text by str": (lambda net, a, x: a * (2.0 if "7." in str(x.sum()) else 1.0), "SNN302"),
     "text by format": (lambda net, a, x: a * (2.0 if f"{x.sum()}" == "7" else 1.0), "SNN302"),
     "gradients": (lambda net, a, x: 1 - a if torch.is_grad_enabled() else a, "SNN321"),
-    "dtype": (lambda net, a, x: a if net.fc.weight.dtype == torch.float64 else a, "equal"),
+    "a dtype that is not met": (
+        lambda net, a, x: 1 - a if net.fc.weight.dtype == torch.half else a, "equal",
+    ),
+    "the dtype of training": (
+        lambda net, a, x: 1 - a if a.element_size() == 4 else a, "equal",
+    ),
     "all at once": (lambda net, a, x: _unseen_all(a, x), "SNN321"),
 }  # fmt: skip
 

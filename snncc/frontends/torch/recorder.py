@@ -31,7 +31,7 @@ from snncc.frontends.torch.guards import Guard, sizes
 from snncc.frontends.torch.loops import Loop
 from snncc.frontends.torch.neurons import Neurons
 from snncc.frontends.torch.notes import Notes
-from snncc.frontends.torch.replay import Reads, Replay
+from snncc.frontends.torch.replay import WRAPPING, Reads, Replay
 from snncc.frontends.torch.tracked import Call, tensors_in
 
 Handler = Callable[["Recorder", Call], Any]
@@ -199,8 +199,8 @@ class Recorder(Builder, TorchFunctionMode):
             if entry is None or tensor.dtype == torch.bool:
                 continue
             if tensor.dtype in (torch.half, torch.bfloat16):
-                kind = str(tensor.dtype).removeprefix("torch.")
-                raise self.refuse("SNN301", f"`{base}` computes in {kind}, which rounds")
+                said = f"`{base}` computes in half precision, {_name(tensor.dtype)}, which rounds"
+                raise self.refuse("SNN301", said)
             if not tensor.is_floating_point():
                 self.integers.setdefault((entry.node, tensor.dtype), base)
 
@@ -228,6 +228,10 @@ class Recorder(Builder, TorchFunctionMode):
             if new and entry.node not in self._tried and replay.is_by_value(reads, entry.node):
                 self._tried.add(entry.node)
                 found = replay.difference_on_drawn(func, args, kwargs, reads, entry)
+        kind = results[0][0].dtype if results else None
+        if found is not None and kind in WRAPPING:
+            said = f"`{call.name}` computes in {_name(kind)}, which wraps around: it gives "
+            raise self.refuse("SNN301", f"{said}{found[1]:g} in place of {found[0]:g}")
         if found is not None:
             said = f"`{call.name}` gives {found[1]!r} where what it was read as gives {found[0]!r}"
             raise self.refuse("SNN323", said)
@@ -378,3 +382,7 @@ class Recorder(Builder, TorchFunctionMode):
             return unread.stand_for(self, here, original, given, named, fires)
 
         return forward
+
+
+def _name(dtype: torch.dtype | None) -> str:
+    return str(dtype).removeprefix("torch.")
