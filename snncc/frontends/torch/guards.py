@@ -41,7 +41,7 @@ class Samples(int):
         return made
 
     def _asked(self, compare: Callable[[Any, Any], bool], other: object) -> Any:
-        outcome = compare(int(self), other)
+        outcome = compare(int(self), int(other) if isinstance(other, Samples) else other)
         if outcome is NotImplemented or not isinstance(other, int | float):
             return outcome
         of, its = self.of, other.of if isinstance(other, Samples) else lambda samples: other
