@@ -24,13 +24,13 @@ import numpy as np
 import torch
 
 from snncc.compiler import calibrated, passes_of
-from snncc.diagnostics import refuse
+from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.torch import Recording, trace
 from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.ir.text import print_graph, print_network
-from snncc.pipeline import run, with_reset
+from snncc.pipeline import PassError, run, with_reset
 from snncc.program import MANIFEST, MAPPING, Program, emit, load
 from snncc.targets import target as find_target
 from snncc.verification import Agreement, Probe, Verification, agreement, probes
@@ -54,8 +54,7 @@ def verify(path: str | Path, module: nn.Module | None = None) -> Iterator[Line]:
     """Run the record of the program in folder ``path`` again, with ``module`` from its beginning.
 
     Yields what was compared, one after the other. Raises SnnccError: SNN305 where the folder is no
-    whole program, SNN316 where it was compiled without verification, and as `snncc.compile` does
-    where the module is not the network any more.
+    whole program, SNN316 where it was compiled without verification.
     """
     program = load(path)
     proof = program.about["verification"]
@@ -106,8 +105,12 @@ def _module(program: Program, module: nn.Module, given: Sequence[Probe]) -> Iter
         same = now[what] == proof[what]
         yield Line(f"module's {what}", same, "as recorded" if same else "other than recorded")
     known = {name: options[name] for name in ("input", "layout", "time_steps") if name in options}
-    graph = trace(module, program.inputs["example"], **known)
-    agreed = agreement(module, graph, given)
+    try:
+        graph = trace(module, program.inputs["example"], **known)
+        agreed = agreement(module, graph, given)
+    except SnnccError as error:
+        yield Line("module → network", False, str(error))
+        return
     if reset := options.get("reset"):
         graph = with_reset(graph, reset)
     yield _form("module → network", program.graph, graph)
@@ -133,8 +136,12 @@ def _passes(program: Program, given: Sequence[Probe]) -> Iterator[Line]:
     ran = {call["input"] for call in proof["module"]["calls"]}
     chosen = for_passes([probe for probe in given if probe.name in ran])
     verification = Verification(arranged(graph, chosen))
-    result = run(graph, passes, verify=verification)
-    for check, row in zip(verification.checks, proof["passes"], strict=True):
+    try:
+        result = run(graph, passes, verify=verification)
+    except (SnnccError, PassError) as error:
+        yield Line("network → program", False, str(error))
+        return
+    for check, row in zip(verification.checks, proof["passes"], strict=False):
         same = (check.applied, check.compared) == (row["pass"], row["neuron-steps"])
         ties = "" if not check.ties else f", {check.ties:,} ties by rounding"
         yield Line(check.applied, same, f"0 of {check.compared:,} neuron-steps differ{ties}")

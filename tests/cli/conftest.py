@@ -98,6 +98,15 @@ def small_network():
     return network.eval()
 
 
+@pytest.fixture
+def other_model(tmp_path):
+    """The same network with other weights in its last layer."""
+    network = small_network()
+    network.fc.bias.data += 0.125
+    snncc.save_model(network, tmp_path / "other.pt", torch.zeros(STEPS, 2, *SHAPE), input="spike")
+    return tmp_path / "other.pt"
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "small.pt"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,8 @@ class Net(nn.Module):
 
 
 def recorded(module: nn.Module, x: torch.Tensor = X, **options: object) -> Recording:
-    return record(module.eval(), x, **({"input": "spike", "layout": "TN"} | options))  # type: ignore[arg-type]
+    given: dict[str, Any] = {"input": "spike", "layout": "TN"} | options
+    return record(module.eval(), x, **given)
 
 
 def with_neuron(graph: Graph, name: str, **changes: object) -> Graph:
@@ -167,7 +169,7 @@ def test_a_module_that_takes_float32_alone():
     assert {call.dtype for call in agreed.calls} == {torch.float32}
 
 
-# -- what cannot be ----------------------------------------------------------------------------------
+# -- what cannot be ------------------------------------------------------------------------------
 
 
 class AtMost(Net):
@@ -205,7 +207,7 @@ def test_what_is_not_verified_is_said_by_compile():
     assert not program.findings[0].is_error
 
 
-# -- inputs ------------------------------------------------------------------------------------------
+# -- inputs --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_what_is_not_verified_is_said_by_compile():
 )
 @pytest.mark.parametrize("layout", ["TN", "NT", "N"])
 def test_drawn_samples_are_what_is_declared(kind, kinds, layout):
-    class Any(nn.Module):
+    class Fires(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.sn = snncc.nn.IF()
@@ -224,7 +226,7 @@ def test_drawn_samples_are_what_is_declared(kind, kinds, layout):
             return self.sn(x if layout == "TN" else x.transpose(0, 1))
 
     example = {"TN": X, "NT": X.transpose(0, 1), "N": X[0]}[layout]
-    recording = recorded(Any(), example, layout=layout, input=kind)
+    recording = recorded(Fires(), example, layout=layout, input=kind)
     for probe in probes(recording, example):
         assert probe.inputs.dim() == example.dim()
         assert probe.inputs.shape[probe.axis] == probe.samples

@@ -30,7 +30,7 @@ def samples(value: int = 3) -> Samples:
         (lambda n: n % 2 == 0, {2}),
         (lambda n: 12 // n == 12, {1}),
         (lambda n: n * n > 50, {8}),
-        (lambda n: 10 < n, {11}),
+        (lambda n: n > 10, {11}),
         (lambda n: n > 0, set()),
         (lambda n: bool(n), set()),
         (lambda n: n > 2 * MOST, set()),

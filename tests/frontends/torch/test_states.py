@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ class Holder:
 
 
 class Keeps(nn.Module):
-    shared = [0]
+    shared: ClassVar[list[int]] = [0]
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +129,7 @@ HARMLESS = {
     "a statistic": statistic,
     "written anew": rewritten,
     "replaced": lambda keeps, x: setattr(keeps, "number", 3) or x * keeps.number,
-    "shown": lambda keeps, x: x if str(keeps.number) else x,
+    "shown": lambda keeps, x: x * len(f"{keeps.number}"),
 }
 USED = {
     "a factor": (lambda keeps, x: x * keeps.number, "number"),

@@ -1,0 +1,166 @@
+"""snncc verify: the record of a proof runs again, and says what is not as recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import snncc
+from snncc.ir import files
+from snncc.ir.graph import Graph
+from snncc.program import _canonical, _checksum, _digests
+
+
+def lines(result):
+    """What was compared: (name, mark, rest) of each line."""
+    return [
+        (row[2:36].strip(), row[36:45].strip(), row[45:])
+        for row in result.stdout.splitlines()
+        if row.startswith("  ")
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--target", "reference"),
+        ("--target", "loihi1", "--weight-bits", "8"),
+        ("--stock-only",),
+        ("--keep-aap",),
+        ("--reset", "soft"),
+        ("--head", "0"),
+    ],
+)
+def test_a_program_is_what_its_record_says(run, model, data, options):
+    calibrate = ("--calibrate", data) if "--weight-bits" in options else ()
+    assert run("compile", model, "-o", "out", *options, *calibrate).exit_code == 0
+    result = run("verify", "out", model)
+    assert result.exit_code == 0, result.output
+    marks = {mark for _, mark, _ in lines(result)}
+    assert marks == {"same", "-"}  # "-": the versions, which say nothing about the proof
+    assert "out is what its record says" in result.stdout
+    names = [name for name, _, _ in lines(result)]
+    assert "module's weights" in names
+    assert "fold-bn" in names
+    assert "network → program" in names
+    assert ("package" in names) is ("reference" not in options)
+
+
+def test_without_the_model_the_proof_begins_at_the_graph(run, program):
+    result = run("verify", program)
+    assert result.exit_code == 0, result.output
+    (module,) = [row for row in lines(result) if row[0] == "module"]
+    assert module[1:] == ("-", "not compared: name MODEL to compare it")
+    assert not any("module's" in name for name, _, _ in lines(result))
+
+
+def test_the_counts_are_those_of_the_record(run, model, program):
+    proof = snncc.load(program).about["verification"]
+    result = run("verify", program, model)
+    said = {name: rest for name, _, rest in lines(result)}
+    total = sum(call["neuron-steps"] for call in proof["module"]["calls"])
+    assert (
+        f"0 of {total:,} neuron-steps differ in {len(proof['module']['calls'])} calls"
+        in (said["module → network"])
+    )
+    for row in proof["passes"]:
+        assert f"0 of {row['neuron-steps']:,} neuron-steps" in said[row["pass"]]
+    assert proof["versions"]["torch"] == torch.__version__
+
+
+def differing(result):
+    assert result.exit_code == 1, result.output
+    assert "is NOT what its record says" in result.stdout
+    return {name for name, mark, _ in lines(result) if mark == "DIFFERS"}
+
+
+def test_other_weights_of_the_module(run, program, other_model):
+    found = differing(run("verify", program, other_model))
+    assert found == {"module's weights", "module → network"}
+
+
+def forged(program, folder):
+    """A copy whose checksums will be made anew."""
+    shutil.copytree(program, folder)
+    return folder
+
+
+def sealed(folder, **changes):
+    """Make the checksums of a changed folder right again."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["checksum"]
+    (folder / "manifest.json").unlink()
+    manifest |= changes | {"files": _digests(folder)}
+    text = _canonical({**manifest, "checksum": _checksum(manifest)})
+    (folder / "manifest.json").write_text(text)
+
+
+def edited(folder, form):
+    """Another number in a tensor of one of the forms."""
+    graph = files.load(folder / form)
+    tensors = dict(graph.tensors)
+    name = next(name for name, tensor in tensors.items() if tensor.size > 20)
+    tensors[name] = tensors[name].copy()
+    tensors[name].flat[0] += 0.5
+    if isinstance(graph, Graph):
+        nodes = graph.nodes.values()
+        other = Graph.build(nodes, tensors, graph.heads, graph.name, graph.time_steps)
+    else:
+        other = replace(graph, tensors=tensors)
+    files.save(other, folder / form)
+
+
+@pytest.mark.parametrize("form", ["graph", "network", "scheduled"])
+def test_a_form_that_was_changed_and_sealed_again(run, model, program, tmp_path, form):
+    folder = forged(program, tmp_path / "forged")
+    edited(folder, form)
+    sealed(folder)
+    expected = {
+        "graph": "module → network", "network": "network → program",
+        "scheduled": "program → schedule",
+    }  # fmt: skip
+    assert expected[form] in differing(run("verify", folder, model))
+
+
+def test_a_package_that_was_changed_and_sealed_again(run, model, program, tmp_path):
+    folder = forged(program, tmp_path / "forged")
+    code = folder / "loihi" / "network.py"
+    code.write_text(code.read_text() + "\n# changed\n")
+    sealed(folder)
+    assert differing(run("verify", folder, model)) == {"package"}
+
+
+def test_inputs_that_were_changed_and_sealed_again(run, model, program, tmp_path):
+    folder = forged(program, tmp_path / "forged")
+    with np.load(folder / "inputs.npz") as file:
+        inputs = {name: 1 - array for name, array in file.items()}
+    np.savez_compressed(folder / "inputs.npz", **inputs)
+    sealed(folder)
+    assert "inputs" in differing(run("verify", folder, model))
+
+
+def test_counts_that_were_changed_and_sealed_again(run, model, program, tmp_path):
+    folder = forged(program, tmp_path / "forged")
+    proof = snncc.load(program).about["verification"]
+    proof["passes"][0]["neuron-steps"] += 1
+    proof["module"]["populations"]["stem_sn"] += 1
+    sealed(folder, verification=proof)
+    assert differing(run("verify", folder, model)) == {"select-head", "module → network"}
+
+
+def test_a_changed_file_is_exit_2(refused, program, tmp_path):
+    folder = forged(program, tmp_path / "forged")
+    (folder / "inputs.npz").write_bytes(b"")
+    refused("verify", folder, said="inputs.npz was changed or cut short")
+
+
+def test_what_has_no_record(run, refused, model, tmp_path):
+    assert run("compile", model, "-o", "out", "--no-verify").exit_code == 0
+    refused("verify", "out", said="was compiled with --no-verify and holds no record of a proof")
+    refused("verify", "absent", said="absent does not exist")
