@@ -450,10 +450,8 @@ READING = (
             """,
         example="""
             def forward(self, x):
-                x = torch.batch_norm(x, w, b, mean, var, False, 0.1, 1e-5, True)  # SNN323
-                return self.sn(x)  # torch.batch_norm takes its arguments in another order
+                return self.sn(torch.abs(self.fc(x)))  # SNN323 if it were read as torch.relu
             """,
-        help="write the line with the functions of torch.nn.functional, and report the call: this "
-        "is a gap of snncc",
+        help="write the line with other functions of torch, and report it: this is a gap of snncc",
     ),
 )

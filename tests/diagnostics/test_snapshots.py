@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from snncc.diagnostics import RULES, Finding, SnnccError
 from snncc.diagnostics.render import text
 from snncc.frontends.checkpoints import open_model
 from snncc.frontends.data import read_data
+from snncc.frontends.torch.calls import HANDLERS
 from snncc.ir.text import parse_network
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.check_stock import CheckStock
@@ -192,6 +194,18 @@ def compiled(module: type[nn.Module]) -> Callable[[Path], None]:
     return compile
 
 
+def misread(folder: Path) -> None:
+    """A handler that takes one function for another."""
+    with mock.patch.dict(HANDLERS, {"abs": HANDLERS["relu"]}):
+        net = nn.Sequential(nn.Linear(8, 8), Absolute(), snncc.nn.IF()).eval()
+        raise SnnccError(snncc.check(net, torch.ones(4, 3, 8)).findings)
+
+
+class Absolute(nn.Module):
+    def forward(self, x):
+        return torch.abs(x)
+
+
 BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN201": mapped_to({"thresholds": "layer"}, NORMALISED, 1, 4, 4),
     "SNN202": delay_not_stock,
@@ -215,6 +229,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN320": chip_file,
     "SNN321": compiled(BranchOnSamples),
     "SNN322": compiled(CountsCalls),
+    "SNN323": misread,
     "SNN506": quantized("threshold=1.0"),
     "SNN508": compiled(FixedSamples),
 }
