@@ -24,6 +24,9 @@ Levels = tuple[int, ...]
 NOISE = 2.0**-40
 """Numbers that differ by less, of the largest one, may be one number that was rounded twice."""
 
+SAME = 2.0**-48
+"""Averages that differ by less, of the largest one, are one number that was divided twice."""
+
 GATE_INPUTS = 8
 """So many bits a function may depend on to be tried as one threshold gate."""
 
@@ -64,7 +67,7 @@ def levels_of(members: Sequence[float]) -> tuple[tuple[float, ...], ...]:
     An average of 6 spikes is k/2/3 in one window of a pool and k/3/2 in another, whose floats may
     differ. No sum of weighted spikes can tell these apart.
     """
-    noise = max(map(abs, members), default=0.0) * NOISE
+    noise = max(map(abs, members), default=0.0) * SAME
     levels: list[tuple[float, ...]] = []
     for value in members:
         if levels and value - levels[-1][-1] <= noise:
@@ -153,6 +156,32 @@ def moebius(table: Table, levels: Levels) -> Moebius:
         elif chosen:
             products.append((chosen, float(coefficient)))
     return Moebius(float(cube[(0,) * len(levels)]), tuple(weights), tuple(products))
+
+
+def is_exact(form: Affine | Threshold | Moebius, table: Table, levels: Levels) -> bool:
+    """Whether a form yields every value of its table, but for rounding of that value.
+
+    Not where large and small values stand together: their differences lose the small ones.
+    """
+    read = rows(levels)
+    match form:
+        case Threshold():
+            fires = read @ np.array(form.weights) >= form.threshold
+            found = np.where(fires, form.high, form.low)
+        case Affine() | Moebius():
+            found = form.constant + read @ np.array(form.weights, dtype=np.float64)
+            for chosen, coefficient in getattr(form, "products", ()):
+                found = found + coefficient * read[:, list(chosen)].all(1)
+    values = np.array(table)
+    return bool(
+        (np.abs(found - values) <= NOISE * np.maximum(np.abs(values), _least(values))).all()
+    )
+
+
+def _least(values: np.ndarray) -> float:
+    """The smallest difference of two values, or the largest value where there is but one."""
+    apart = np.diff(np.unique(values))
+    return float(apart.min() if len(apart) else np.abs(values).max(initial=0.0))
 
 
 def threshold_gate(

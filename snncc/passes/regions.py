@@ -91,6 +91,7 @@ from snncc.passes.cones import (
     bits,
     by_level,
     gates_of,
+    is_exact,
     levels_of,
     realise,
     used,
@@ -256,6 +257,9 @@ class Lowering:
         if isinstance(op, Repeat | Identity):
             return self._of(node.inputs[0])
         if node.name in self._host:
+            if node.signal.rate == "final":
+                message = f"`{node.name}` is an analog value of all time steps"
+                return self._find("SNN112", node, message)
             return Region({(node.name, ()): 1.0})
         match op:
             case Constant():
@@ -380,7 +384,8 @@ class Lowering:
             return self._find("SNN112", node, said)
         silent = torch.zeros(()) if region.offset is None else region.offset
         first = self._store.number(op.initial).expand(shape)
-        if not region.broken and not torch.allclose(silent.expand(shape).double(), first):
+        silent = silent.expand(shape).double()
+        if not region.broken and not torch.allclose(silent, first, rtol=1e-12, atol=1e-12):
             said = f"{node.name} starts at another value than {node.inputs[0]} has without spikes"
             return self._find("SNN112", node, said)
         terms = {(source, (*chain, Delay())): c for (source, chain), c in region.terms.items()}
@@ -413,6 +418,9 @@ class Lowering:
         linear = self._is_linear_elementwise(node, op)
         own = tuple(n for n in dict.fromkeys(node.inputs) if not self._is_number(n))
         leaves = group_leaves(self._graph, node.name, self._sets)
+        if node.signal.rate == "final" and not linear:
+            message = f"`{node.name}` is no sum of what all time steps yield, but a function of it"
+            return self._find("SNN112", node, message)
         for read in (leaves, own):
             if self._is_few(read) and not np.isfinite(self._values(node, read)).all():
                 message = f"`{node.name}` is infinite or no number for some of what it reads"
@@ -528,7 +536,10 @@ class Lowering:
         levels, table = self._level_counts(leaves), self._table(node, leaves)
         if table is None:
             return False
-        return max(levels, default=0) <= 2 or gates_of(realise(table, levels)) <= GATE_LIMIT
+        form = realise(table, levels)
+        if not is_exact(form, table, levels):
+            return False
+        return max(levels, default=0) <= 2 or gates_of(form) <= GATE_LIMIT
 
     def _is_few(self, leaves: tuple[str, ...]) -> bool:
         """Whether the leaves have so few levels together that a table lists them."""
@@ -670,6 +681,9 @@ class Lowering:
     def _refuse_elementwise(self, node: Node, op: Elementwise, leaves: tuple[str, ...]) -> Region:
         finite = all(self._sets[leaf].is_finite for leaf in leaves)
         spikes = finite and all(self._sets[leaf].is_spike for leaf in leaves)
+        if spikes and self._is_few(leaves):
+            message = f"`{node.name}` yields numbers too far apart to be added up exactly"
+            return self._find("SNN108", node, message)
         if spikes:
             message = f"{node.name} reads {len(leaves)} spikes at once, more than {CONE_LIMIT}"
             return self._find("SNN109", node, message)
@@ -822,6 +836,10 @@ class Lowering:
                     del self._found[key]
             (name,) = node.inputs
             node = self._graph.nodes[name]
+        if host and node.signal.rate == "step":
+            said = f"head {head} takes `{_words(host[-1])}` of each time step"
+            self._find("SNN112", node, f"{said}; take it of their mean, sum or last")
+            return
         region = self._of(node.name)
         needed = [n.op for n in self._graph.of_type(OverTime) if n.name in self._needed]
         kinds = {op.kind for op in needed if isinstance(op, OverTime)}
@@ -839,6 +857,10 @@ class Lowering:
             name, node.signal.shape, self._as_number(f"{name}.bias", offset), kind, tuple(host)
         )
         self._connect(region, name)
+
+
+def _words(op: Op) -> str:
+    return type(op).__name__.lower()
 
 
 def dense_macs(graph: Graph, node: Node) -> int:

@@ -254,7 +254,7 @@ def arranged(graph: Graph, calls: Sequence[Probe]) -> dict[str, Value]:
     """The samples of all ``calls``, one after the other, as the interpreter takes them."""
     (node,) = graph.inputs
     parts = [arrange(probe.inputs, graph)[node.name] for probe in calls]
-    return {node.name: torch.cat(parts, int(node.signal.rate == "step"))}
+    return {node.name: torch.cat(parts, parts[0].dim() - len(node.signal.shape) - 1)}
 
 
 def recordings(graph: Graph, calibration: Value, samples: int) -> Probe:

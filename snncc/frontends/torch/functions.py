@@ -8,7 +8,8 @@ from typing import Any
 
 READS_VALUES = frozenset({
     "item", "__bool__", "__float__", "__int__", "__index__", "__complex__", "tolist", "numpy",
-    "__array__", "equal", "allclose", "is_nonzero", "__contains__", "__format__", "__repr__",
+    "__array__", "__dlpack__", "untyped_storage", "storage", "equal", "allclose", "is_nonzero",
+    "__contains__", "__format__", "__repr__",
 })  # fmt: skip
 """Calls that turn tensor data into a Python value a recording would freeze in."""
 
@@ -88,6 +89,7 @@ def by_name(
 
 _ALIASES = {
     "axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "values": "other",
-    "exponent": "other",
+    "exponent": "other", "chunks": "size", "split_size": "size", "split_size_or_sections": "size",
+    "indices_or_sections": "size", "sections": "size", "indices": "size",
 }  # fmt: skip
 """What torch also calls an argument."""

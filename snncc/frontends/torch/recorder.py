@@ -65,7 +65,7 @@ class Recorder(Builder, TorchFunctionMode):
         self.neurons = Neurons(self, self.loop, verified)
         self._verified = verified
         self._rounding = False
-        self._tried: set[str] = set()
+        self._tried: set[tuple[str, str]] = set()
         self.guards: list[tuple[Guard, bool]] = []
         self.integers: dict[tuple[str, torch.dtype], str] = {}
 
@@ -122,9 +122,12 @@ class Recorder(Builder, TorchFunctionMode):
         before = self._reads(reads) if self._verified else None
         versions = [tensor._version for tensor in inputs]
         result = run()
-        if not reads:
-            for tensor, version in zip(inputs, versions, strict=True):
-                if tensor._version != version:
+        lost = any(map(self.why_lost, inputs))
+        for tensor, version in zip(inputs, versions, strict=True):
+            if not reads and tensor._version != version:
+                if lost:
+                    self._lose_written(name, tensor, inputs)
+                else:
                     self.note_rewrite(tensor)
         if self._lost(name, inputs, result):
             return result
@@ -152,6 +155,7 @@ class Recorder(Builder, TorchFunctionMode):
             answer = None if joined else self._handled(handler, call, reads)
             self._check_arguments(call)
             self._check_dtype(base, result)
+            self._pass_on_data(inputs, result)
             if before is not None and not joined:
                 self._replay(func, call, before, read or args, kwargs)
             return result if written or answer is None else answer
@@ -192,17 +196,34 @@ class Recorder(Builder, TorchFunctionMode):
             said = f"argument `{name}` of `{call.name}` is not supported"
             raise self.refuse("SNN301", said)
 
+    def _pass_on_data(self, inputs: Sequence[torch.Tensor], result: Any) -> None:
+        """A view of what came from ``.data`` is written to unseen as well."""
+        unseen = {
+            _memory(t) for t in inputs
+            if (entry := self._tracked.get(id(t))) is not None and entry.through_data
+        }  # fmt: skip
+        for tensor in tensors_in(result) if unseen else ():
+            entry = self._tracked.get(id(tensor))
+            if entry is not None and _memory(tensor) in unseen:
+                self._tracked[id(tensor)] = replace(entry, through_data=True)
+
     def _check_dtype(self, base: str, result: Any) -> None:
         """Note what must fit into an integer dtype; refuse half precision."""
         for tensor in tensors_in(result):
             entry = self._tracked.get(id(tensor))
             if entry is None or tensor.dtype == torch.bool:
                 continue
-            if tensor.dtype in (torch.half, torch.bfloat16):
-                said = f"`{base}` computes in half precision, {_name(tensor.dtype)}, which rounds"
+            if tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64):
+                said = (
+                    f"`{base}` computes in less than float32, {_name(tensor.dtype)}, which rounds"
+                )
                 raise self.refuse("SNN301", said)
-            if not tensor.is_floating_point():
-                self.integers.setdefault((entry.node, tensor.dtype), base)
+            if tensor.is_floating_point():
+                continue
+            if entry.summed and tensor.dtype != torch.int64:
+                said = f"a sum over time is added up in {_name(tensor.dtype)}, which wraps around"
+                raise self.refuse("SNN301", said)
+            self.integers.setdefault((entry.node, tensor.dtype), base)
 
     def _reads(self, tensors: Sequence[torch.Tensor]) -> Reads | None:
         """What a call reads, to replay it; None where it is about several steps."""
@@ -225,8 +246,9 @@ class Recorder(Builder, TorchFunctionMode):
             entry = results[0][1]
             cast = results[0][0].dtype not in {form.dtype for form in reads.forms.values()}
             new = cast or entry.node not in reads.values
-            if new and entry.node not in self._tried and replay.is_by_value(reads, entry.node):
-                self._tried.add(entry.node)
+            tried = (entry.node, call.name)
+            if new and tried not in self._tried and replay.is_by_value(reads, entry.node):
+                self._tried.add(tried)
                 found = replay.difference_on_drawn(func, args, kwargs, reads, entry)
         kind = results[0][0].dtype if results else None
         if found is not None and kind in WRAPPING:
@@ -243,11 +265,20 @@ class Recorder(Builder, TorchFunctionMode):
             return False
         if name in READS_VALUES:
             raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
-        if any(self.is_tracked(t) for t in inputs):
-            raise errors[0]
+        known = base_name(name) in self.handlers or name in HARMLESS or name in WRITES
+        if not known or any(self.is_tracked(t) for t in inputs):
+            raise errors[0]  # its shape or an error of it might decide what forward does
         for tensor in tensors_in(result):
             self.lose(tensor, errors[0])
         return True
+
+    def _lose_written(
+        self, name: str, target: torch.Tensor, inputs: Sequence[torch.Tensor]
+    ) -> None:
+        """What has no meaning was written into ``target``: neither it nor what it views has one."""
+        error = next(error for t in inputs if (error := self.why_lost(t)) is not None)
+        self.note_write(target)
+        unread.lose_target(self, error, target)
 
     def _before_write(self, name: str, args: Sequence[Any]) -> tuple[Any, ...]:
         """The arguments with a copy of a constant that the call writes to; else nothing."""
@@ -341,6 +372,9 @@ class Recorder(Builder, TorchFunctionMode):
             nn.modules.module.register_module_forward_hook(leave),
         ]
         changed: list[nn.Module] = []
+        script: Any = torch._C.ScriptFunction  # a free function: its calls cannot be seen
+        scripted_call = script.__call__
+        script.__call__ = self._scripted(scripted_call)
         try:
             for path, module in root.named_modules():
                 if isinstance(module, torch.jit.ScriptModule):
@@ -366,10 +400,26 @@ class Recorder(Builder, TorchFunctionMode):
                 changed.append(module)
             yield
         finally:
+            script.__call__ = scripted_call
             for module in changed:
                 del module.__dict__["forward"]
             for hook in hooks:
                 hook.remove()
+
+    def _scripted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """What stands for a call of a scripted function: it may read nothing of the input."""
+
+        def scripted(function: Any, *given: Any, **named: Any) -> Any:
+            result = call(function, *given, **named)
+            inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
+            if inputs:
+                error = self.refuse("SNN311", "a scripted function is called: nobody sees inside")
+                self.notes.go_on(error)
+                with torch._C.DisableTorchFunction():
+                    unread.stand_in(self, error, inputs, result)
+            return result
+
+        return scripted
 
     def _refusing(
         self, error: SnnccError, original: Callable[..., Any], fires: bool
@@ -382,6 +432,11 @@ class Recorder(Builder, TorchFunctionMode):
             return unread.stand_for(self, here, original, given, named, fires)
 
         return forward
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    with torch._C.DisableTorchFunction():
+        return tensor.untyped_storage().data_ptr()
 
 
 def _name(dtype: torch.dtype | None) -> str:

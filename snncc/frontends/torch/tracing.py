@@ -168,7 +168,9 @@ def _kind_of(value: object) -> str:
 def _check_values(module: nn.Module) -> None:
     """Raise SnnccError (SNN307) for a parameter or buffer without real numbers in it."""
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        if is_lazy(tensor):
+        if type(tensor).__module__.partition(".")[0] != "torch":
+            said, help = f"is a {type(tensor).__name__}, whose calls cannot be seen", "use a tensor"
+        elif is_lazy(tensor):
             said, help = "has no shape yet", "run the lazy layer once before"
         elif tensor.is_meta:
             said, help = "is on the device meta, without values", "load the weights before"
@@ -301,13 +303,16 @@ def _check_range(graph: Graph, integers: Integers, notes: Notes) -> None:
         node, limits = graph.nodes.get(name), torch.iinfo(dtype)
         if node is None:
             continue
-        members = node.signal.values.members
+        members, exact = node.signal.values.members, 2**53  # what float64 holds
         if members is None and dtype == torch.int64:
             continue
-        if members is None or not members or members[0] < limits.min or members[-1] > limits.max:
+        low, high = max(limits.min, -exact), min(limits.max, exact)
+        if members is None or not members or members[0] < low or members[-1] > high:
             kind = str(dtype).removeprefix("torch.")
-            said = f"`{call}` computes in {kind}, which wraps around below {limits.min} and above "
-            said += f"{limits.max}, and its values are {node.signal.values}"
+            said = (
+                f"`{call}` computes in {kind}, which is exact here from {low} to {high} and then "
+            )
+            said += f"wraps around, and its values are {node.signal.values}"
             notes.go_on(refuse("SNN301", said, node.origin, help=_WIDER))
 
 

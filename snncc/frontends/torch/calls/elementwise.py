@@ -129,17 +129,28 @@ def _clamp(recorder: Recorder, call: Call) -> None:
         elementwise(recorder, name, (call["input"], low, high), call.result)
 
 
-@on("clamp_min clamp_max", "input bound")
-def _clamp_one(recorder: Recorder, call: Call) -> None:
-    name = "maximum" if call.name == "clamp_min" else "minimum"
-    elementwise(recorder, name, (call["input"], call["bound"]), call.result)
+@on("clamp_min", "input min")
+def _clamp_min(recorder: Recorder, call: Call) -> None:
+    elementwise(recorder, "maximum", (call["input"], call["min"]), call.result)
+
+
+@on("clamp_max", "input max")
+def _clamp_max(recorder: Recorder, call: Call) -> None:
+    elementwise(recorder, "minimum", (call["input"], call["max"]), call.result)
 
 
 @on("where", "condition input other")
 def _where(recorder: Recorder, call: Call) -> None:
     if not isinstance(call.result, torch.Tensor):
         raise recorder.refuse("SNN302", "where turns data of the run into indices")
-    elementwise(recorder, "where", (call["condition"], call["input"], call["other"]), call.result)
+    test, one, two = call["condition"], call["input"], call["other"]
+    if not _is_truth(test) and _is_truth(one):  # as a method: x.where(test, y)
+        test, one = one, test
+    elementwise(recorder, "where", (test, one, two), call.result)
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.bool
 
 
 @on("bitwise_and bitwise_or bitwise_xor and or xor", "input other")

@@ -66,6 +66,8 @@ def _conv_transpose(recorder: Recorder, call: Call) -> None:
 def _linear(recorder: Recorder, call: Call) -> None:
     _, axes = recorder.solid(call["input"])
     need_features(axes, 1)
+    if call["weight"].dim() != 2:
+        raise recorder.refuse("SNN301", "a linear layer with a weight of one axis is not supported")
     op = Dense(recorder.ref(call["weight"], "weight"), optional(recorder, call["bias"], "bias"))
     emit(recorder, op, call["input"], call.result, "linear")
 
@@ -162,10 +164,11 @@ def _max_pool(recorder: Recorder, call: Call) -> None:
      "input kernel_size stride padding=0 ceil_mode=False count_include_pad=True "
      "divisor_override")  # fmt: skip
 def _average_pool(recorder: Recorder, call: Call) -> None:
-    if call["divisor_override"] is not None:
-        _pool(recorder, call, "sum", 1, True, int(call["divisor_override"]))
+    counting, divisor = bool(call["count_include_pad"]), call["divisor_override"]
+    if divisor is not None:
+        _pool(recorder, call, "sum", 1, True, int(divisor))
     else:
-        _pool(recorder, call, "average", 1, bool(call["count_include_pad"]))
+        _pool(recorder, call, "average", 1, counting)
 
 
 @on("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from snncc.frontends.torch.axes import (
@@ -162,8 +163,9 @@ def _set_steps(recorder: Recorder, steps: int) -> None:
 def _getitem(recorder: Recorder, call: Call) -> None:
     x, index, result = call["input"], call["index"], call.result
     items = list(index) if isinstance(index, tuple) else [index]
-    if any(isinstance(i, torch.Tensor | list) for i in items):
-        raise recorder.refuse("SNN301", "indexing by a list or a tensor is not known here")
+    items = [int(i) if isinstance(i, np.integer) else i for i in items]
+    if any(not isinstance(i, int | slice | type(...) | type(None)) for i in items):
+        raise recorder.refuse("SNN301", "indexing by a list or a tensor is not supported")
     entry = recorder.tracked(x)
     named = sum(i is not None and i is not Ellipsis for i in items)
     if Ellipsis in items:
@@ -197,7 +199,7 @@ def _take(recorder: Recorder, entry: Tracked, items: Sequence[Any], x: torch.Ten
         role, size = entry.axes[dim], x.shape[dim]
         rank = entry.axes[:dim].count("F")
         dim += 1
-        if item == slice(None):
+        if isinstance(item, slice) and range(size)[item] == range(size):
             axes.append(role)
         elif role == "F":
             node = _cut(recorder, node, rank, size, item)
