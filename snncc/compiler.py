@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from snncc.diagnostics import Finding, refuse
+from snncc.diagnostics import Finding, Location, refuse
 from snncc.frontends.data import InputKind, Layout
-from snncc.frontends.torch import as_example, read, record
+from snncc.frontends.torch import Recording, as_example, read, record
 from snncc.frontends.torch.states import held, restore
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Value
@@ -34,7 +34,7 @@ from snncc.pipeline import (
 )
 from snncc.program import Program
 from snncc.verification import Agreement, Probe, Verification, agreement, probes, record_of
-from snncc.verification.probes import arranged, for_passes, recordings
+from snncc.verification.probes import affordable, arranged, for_passes, recordings
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -185,7 +185,10 @@ def compile(
         gone,
         keep_aap,
         scheduled,
-        findings=_said((*(agreed.findings if agreed else ()), *result.findings), keep_aap),
+        findings=_said(
+            (*_unasked(recording, agreed), *(agreed.findings if agreed else ()), *result.findings),
+            keep_aap,
+        ),
         about={
             "source": dict(source or {"name": type(module).__qualname__}),
             "options": {name: value for name, value in options.items() if value},
@@ -251,6 +254,14 @@ def calibrated(passes: Iterable[Pass], measured: Mapping[str, Value]) -> list[Pa
         else each
         for each in passes
     ]
+
+
+def _unasked(recording: Recording, agreed: Agreement | None) -> Iterator[Finding]:
+    """The numbers of samples that forward asks about and that are too large to be called."""
+    for count in sorted(recording.samples) if agreed is not None else ():
+        if count > affordable(recording.graph):
+            said = f"forward asks whether there are {count:,} samples, and the recorded network is "
+            yield Finding("SNN508", f"{said}not verified with so many", Location("forward"))
 
 
 def _users(agreed: Agreement | None, measured: Probe | None) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from torch import nn
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends.torch import Observation, Witness, arrange
 from snncc.frontends.torch.flow import Flow, Used
-from snncc.frontends.torch.states import Held, changed, held, restore
+from snncc.frontends.torch.states import Held, Place, changed, digest, held, restore
 from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Value, fire_as_written, run_graph
@@ -109,9 +109,11 @@ class _Comparison:
                 seen = witness(probe.inputs)
             except Exception as error:
                 if calls:
-                    findings.append(_not_verified(probe, error))
                     few = probes[0].samples
-                    waiting[:0] = probe.pieces(few) if probe.samples > few else ()
+                    if probe.samples > few:
+                        waiting[:0] = probe.pieces(few) if probe.seed is not None else ()
+                    else:
+                        findings.append(_not_verified(probe, error))
                     continue
                 if self._dtype == torch.float64 and _is_about_dtype(error):
                     raise _WrongDtype from None
@@ -127,7 +129,8 @@ class _Comparison:
             try:
                 calls.append(self._as_trained(probes[0]))
             except _NotRun as error:
-                findings.append(_not_verified(probes[0], error.reason))
+                if error.reason is not None:
+                    findings.append(_not_verified(probes[0], error.reason))
         return Agreement(tuple(calls), tuple(findings))
 
     def _run(self, probe: Probe, forced: Mapping[str, Value] | None = None,
@@ -138,34 +141,42 @@ class _Comparison:
     def _check_kept(self, witness: Witness, before: Held, probe: Probe) -> None:
         """Raise SnnccError (SNN322) where what the calls left behind reaches an output."""
         after = held(witness.twin)
-        names = changed(before, after)
-        if not names:
-            return
-        flow = Flow(after, names)
-        try:
-            with flow:
-                witness(probe.first(1).inputs)
-            name = flow.reached(witness.outputs)
-        except Used as error:
-            name = error.name
-        except Exception:
-            name = names[0]
-        finally:
-            restore(after, held(witness.twin))
-        if name is not None:
-            said = "what is computed hangs on it"
-            raise _kept([name], "one call to the next", said)
+        fresh = held(Witness(self._module, self._graph, self._dtype, watched=False).twin)
+        names = [n for n in changed(before, after) if not _same_value(fresh.get(n), after.get(n))]
+        one = probe.first(1)
+        values = self._run(one) if names else {}
+        for otherwise in (False, True) if names else ():
+            name = None
+            flow = None
+            try:
+                flow = Flow(after, names, otherwise)
+                with flow:
+                    seen = witness(one.inputs)
+                name = flow.reached(witness.outputs)
+                if otherwise and name is None:
+                    self._compare(one, seen, values)
+            except Used as error:
+                name = error.name
+            except Exception:
+                name = (flow.asked if flow else None) or names[0]
+            finally:
+                restore(after, held(witness.twin))
+            if name is not None:
+                said = "what is computed hangs on it"
+                raise _kept([name], "one call to the next", said)
+            if flow is None or flow.asked is None:
+                return
 
     def _as_trained(self, probe: Probe) -> Call:
         """One sample once more, in the module's own dtype and with gradients."""
         dtypes = {p.dtype for p in self._module.parameters()} or {torch.float32}
         if len(dtypes) > 1 or not dtypes <= set(TOLERANCE):
-            raise _NotRun(TypeError(f"its parameters are {', '.join(map(str, dtypes))}"))
+            raise _NotRun(None)
         (dtype,) = dtypes
         one = replace(probe.first(1), name=f"{probe.name}, as trained")
         other = _Comparison(self._module, self._graph, dtype)
         try:
-            seen = Witness(self._module, self._graph, dtype, widened=False, grad=True)(one.inputs)
+            seen = self._with_gradients(one, dtype)
             alone = Witness(self._module, self._graph, dtype, widened=False, watched=False)
             unseen = alone(one.inputs)
         except Exception as error:
@@ -176,6 +187,13 @@ class _Comparison:
                 said = f"output `{head}` is another one when nobody watches and without gradients"
                 raise _differs(self._graph.nodes[name], one, said)
         return call
+
+    def _with_gradients(self, probe: Probe, dtype: torch.dtype) -> Observation:
+        """A call with gradients, or without where the module cannot have any."""
+        try:
+            return Witness(self._module, self._graph, dtype, widened=False, grad=True)(probe.inputs)
+        except RuntimeError:
+            return Witness(self._module, self._graph, dtype, widened=False)(probe.inputs)
 
     def _blamed(
         self, error: SnnccError, probe: Probe, values: Mapping[str, Value], kept: Sequence[str]
@@ -311,11 +329,19 @@ def _equal(one: Value, two: Value, dtype: torch.dtype) -> bool:
 
 
 class _NotRun(Exception):
-    """The module does not run, for ``reason``."""
+    """The module does not run, for ``reason``; None where float64 is all there is to compare."""
 
-    def __init__(self, reason: Exception) -> None:
+    def __init__(self, reason: Exception | None) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+def _same_value(one: Place | None, two: Place | None) -> bool:
+    """Whether a tensor that was written to, or another one, holds what it held."""
+    if one is None or two is None or one.value is two.value:
+        return False
+    tensors = isinstance(one.value, torch.Tensor) and isinstance(two.value, torch.Tensor)
+    return tensors and digest(one.value) == digest(two.value)
 
 
 def _is_about_dtype(error: Exception) -> bool:

@@ -28,6 +28,9 @@ SAMPLES = 8
 DRAWN = 24
 """Largest number of drawn samples in one call."""
 
+MANY = 4096
+"""Largest number of samples that forward is called with because it asks about it."""
+
 LEAST = 4
 """Smallest number of drawn samples in one call, unless memory is short."""
 
@@ -175,7 +178,8 @@ def probes(
     if min(probe.samples for probe in users) > 1 or many == DRAWN:
         calls |= {f"one sample, {kind}": [kind] for kind in ALONE if kind in kinds}
     for count in sorted(recording.samples):
-        calls[f"{count} samples"] = (list(kinds) * count)[: min(count, max(room, many))]
+        if count <= affordable(graph):
+            calls[f"{count} samples"] = (list(kinds) * count)[:count]
     drawn = [
         _drawn(graph, name, [kinds[kind] for kind in calls[name]], scale, SEED + number)
         for number, name in enumerate(calls)
@@ -215,6 +219,11 @@ def _room(graph: Graph) -> int:
     """How many samples fit in `MEMORY`."""
     neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
     return max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
+
+
+def affordable(graph: Graph) -> int:
+    """The largest number of samples that a module is called with because forward asks about it."""
+    return max(LEAST, min(_room(graph), MANY, int(4 * WORK / _work(graph))))
 
 
 def _work(graph: Graph) -> float:

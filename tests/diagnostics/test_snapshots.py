@@ -179,10 +179,11 @@ class CountsCalls(Calls):
         return self.sn(self.fc(x) * self.calls)
 
 
-class FixedSamples(Calls):
+class Loud(Calls):
     def forward(self, x):
-        if x.shape[1] > 16:
-            raise ValueError("16 samples at most")
+        with torch._C.DisableTorchFunction():
+            if bool(x.sum(-1).max() == 0):
+                raise ValueError("nothing to see")
         return self.sn(self.fc(x))
 
 
@@ -231,7 +232,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN322": compiled(CountsCalls),
     "SNN323": misread,
     "SNN506": quantized("threshold=1.0"),
-    "SNN508": compiled(FixedSamples),
+    "SNN508": compiled(Loud),
 }
 """Those that no network is to blame for."""
 

@@ -3,7 +3,8 @@
 Statistics, counters and logs do no harm as long as nobody reads them. So the module runs once more
 with what it kept marked: a number is replaced by a `Mark`, a tensor is known by its identity, and
 everything that is computed from either is marked in turn. An output that is marked, or a question
-that is asked of a marked number, is a state that lives on from call to call.
+that is taken from a marked number, is a state that lives on from call to call. A question that
+is asked of one (every hundredth call is logged, say) is answered both ways, and must not matter.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ class Used(Exception):
 
 
 class Mark:
-    """A number that was kept: it can be added up and shown, and nothing may depend on it."""
+    """A number that was kept: it can be added up, compared and shown, and nothing else."""
 
-    def __init__(self, value: Any, name: str) -> None:
-        self.value, self.name = value, name
+    def __init__(self, value: Any, name: str, flow: Flow) -> None:
+        self.value, self.name, self.flow = value, name, flow
 
     def __str__(self) -> str:
         return str(self.value)
@@ -46,19 +47,30 @@ class Mark:
     ) -> Any:
         raise Used(next(v.name for v in (*args, *(kwargs or {}).values()) if isinstance(v, Mark)))
 
-    def _asked(self, *given: Any) -> Any:
+    def _taken(self, *given: Any) -> Any:
         raise Used(self.name)
 
-    __bool__ = __int__ = __float__ = __index__ = __len__ = __iter__ = __getitem__ = _asked
-    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _asked
-    __hash__ = _asked
+    __int__ = __float__ = __index__ = __len__ = __iter__ = __getitem__ = _taken
+    __hash__ = _taken
+
+    def __bool__(self) -> bool:
+        return self.flow.answer(self.name, bool(self.value))
 
 
 def _forward(make: Callable[[Any, Any], Any]) -> Callable[[Mark, Any], Any]:
     def method(self: Mark, other: Any) -> Any:
         if isinstance(other, torch.Tensor):
             return NotImplemented
-        return Mark(make(self.value, _bare(other)), self.name)
+        return Mark(make(self.value, _bare(other)), self.name, self.flow)
+
+    return method
+
+
+def _question(ask: Callable[[Any, Any], Any]) -> Callable[[Mark, Any], Any]:
+    def method(self: Mark, other: Any) -> Any:
+        if isinstance(other, torch.Tensor):
+            raise Used(self.name)
+        return self.flow.answer(self.name, bool(ask(self.value, _bare(other))))
 
     return method
 
@@ -67,7 +79,7 @@ def _reflected(make: Callable[[Any, Any], Any]) -> Callable[[Mark, Any], Any]:
     def method(self: Mark, other: Any) -> Any:
         if isinstance(other, torch.Tensor):
             raise Used(self.name)
-        return Mark(make(_bare(other), self.value), self.name)
+        return Mark(make(_bare(other), self.value), self.name, self.flow)
 
     return method
 
@@ -75,6 +87,8 @@ def _reflected(make: Callable[[Any, Any], Any]) -> Callable[[Mark, Any], Any]:
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
     setattr(Mark, f"__{_name}__", _forward(getattr(operator, _name)))
     setattr(Mark, f"__r{_name}__", _reflected(getattr(operator, _name)))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(Mark, f"__{_name}__", _question(getattr(operator, _name)))
 
 
 def _bare(value: Any) -> Any:
@@ -82,10 +96,15 @@ def _bare(value: Any) -> Any:
 
 
 class Flow(TorchFunctionMode):
-    """While it is on, what is computed from marked tensors and numbers is marked."""
+    """While it is on, what is computed from marked tensors and numbers is marked.
 
-    def __init__(self, kept: Held, names: Iterable[str]) -> None:
+    ``otherwise``: questions are answered the other way. ``asked`` is what the last one was about.
+    """
+
+    def __init__(self, kept: Held, names: Iterable[str], otherwise: bool = False) -> None:
         super().__init__()
+        self.asked: str | None = None
+        self._otherwise = otherwise
         self._names: dict[int, str] = {}
         self._alive: list[torch.Tensor] = []
         self._kept = kept
@@ -95,8 +114,15 @@ class Flow(TorchFunctionMode):
                 continue
             if isinstance(place.value, torch.Tensor):
                 self._mark(place.value, name)
+            elif isinstance(place.value, bytes):  # an array or an iterator: nobody sees it read
+                raise Used(name)
             elif isinstance(place.value, int | float) and not isinstance(place.value, bool):
-                place.put(Mark(place.value, name))
+                place.put(Mark(place.value, name, self))
+
+    def answer(self, name: str, truth: bool) -> bool:
+        """What a question about a marked number is answered."""
+        self.asked = name
+        return truth != self._otherwise
 
     def reached(self, tensors: Iterable[torch.Tensor]) -> str | None:
         """The name of what reached one of ``tensors``, if anything did."""

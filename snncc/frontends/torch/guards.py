@@ -19,105 +19,112 @@ from snncc.frontends.torch.axes import Axes
 MOST = 4096
 """So many samples are looked through for another answer."""
 
+FAR = tuple(2**power for power in range(13, 41))
+"""And so many beyond."""
+
 Guard = Callable[[int], bool]
 """The outcome of a comparison for a number of samples."""
 
 
-class Samples(int):
-    """A whole number that forward made of the number of samples.
+Number = int | float
 
-    ``of`` gives it for any number of samples; comparisons go into ``guards``, with their outcome.
+
+class _Asked:
+    """What `Samples` and `Share` have in common: whole and real numbers made of it.
+
+    ``of`` gives the number for any number of samples; comparisons go into ``guards``, with their
+    outcome.
     """
 
-    of: Callable[[int], int]
+    of: Callable[[int], Number]
     guards: list[tuple[Guard, bool]]
 
-    @classmethod
-    def make(
-        cls, value: int, of: Callable[[int], int], guards: list[tuple[Guard, bool]]
-    ) -> Samples:
-        made = cls(value)
-        made.of, made.guards = of, guards
-        return made
+    def plain(self) -> Number:
+        """The number alone."""
+        return int(self) if isinstance(self, int) else float(self)  # type: ignore[arg-type]
 
-    def _asked(self, compare: Callable[[Any, Any], bool], other: object) -> Any:
-        outcome = compare(int(self), int(other) if isinstance(other, Samples) else other)
+    def _compare(self, compare: Callable[[Any, Any], Any], other: object) -> Any:
+        outcome = compare(self.plain(), _plain(other))
         if outcome is NotImplemented or not isinstance(other, int | float):
             return outcome
-        of, its = self.of, other.of if isinstance(other, Samples) else lambda samples: other
+        of, its = self.of, _of(other)
         self.guards.append((lambda samples: bool(compare(of(samples), its(samples))), outcome))
         return outcome
 
-    def _made(self, make: Callable[[int, int], int], other: object, *, turned: bool = False) -> Any:
-        if not isinstance(other, int):
+    def _make(self, make: Callable[[Any, Any], Any], one: object, two: object) -> Any:
+        if not (isinstance(one, int | float) and isinstance(two, int | float)):
             return NotImplemented
-        its = other.of if isinstance(other, Samples) else lambda samples: int(other)
-        mine = self.of
-
-        def of(samples: int) -> int:
-            pair = (mine(samples), its(samples))
-            return make(*(pair[::-1] if turned else pair))
-
-        pair = (int(self), int(other))
-        return Samples.make(make(*(pair[::-1] if turned else pair)), of, self.guards)
-
-    def __eq__(self, other: object) -> Any:
-        return self._asked(operator.eq, other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._asked(operator.ne, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._asked(operator.lt, other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._asked(operator.le, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._asked(operator.gt, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._asked(operator.ge, other)
+        first, second = _of(one), _of(two)
+        value = make(_plain(one), _plain(two))
+        return _made(value, lambda samples: make(first(samples), second(samples)), self.guards)
 
     def __bool__(self) -> bool:
-        return bool(self._asked(operator.ne, 0))
+        return bool(self._compare(operator.ne, 0))
+
+    def __neg__(self) -> Any:
+        return self._make(operator.sub, 0, self)
+
+    def __abs__(self) -> Any:
+        return self._make(lambda one, two: abs(one), self, 0)
+
+
+class Samples(_Asked, int):
+    """A whole number that forward made of the number of samples."""
 
     __hash__ = int.__hash__
 
-    def __add__(self, other: Any) -> Any:
-        return self._made(operator.add, other)
 
-    def __radd__(self, other: Any) -> Any:
-        return self._made(operator.add, other, turned=True)
+class Share(_Asked, float):
+    """A real number that forward made of the number of samples."""
 
-    def __sub__(self, other: Any) -> Any:
-        return self._made(operator.sub, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self._made(operator.sub, other, turned=True)
-
-    def __mul__(self, other: Any) -> Any:
-        return self._made(operator.mul, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self._made(operator.mul, other, turned=True)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return self._made(_quotient, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return self._made(_quotient, other, turned=True)
-
-    def __mod__(self, other: Any) -> Any:
-        return self._made(_rest, other)
+    __hash__ = float.__hash__
 
 
-def _quotient(one: int, two: int) -> int:
-    return one // two if two else 0
+def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[_Asked, object], Any]:
+    return lambda self, other: self._compare(compare, other)
 
 
-def _rest(one: int, two: int) -> int:
-    return one % two if two else 0
+def _operation(
+    make: Callable[[Any, Any], Any], *, turned: bool = False
+) -> Callable[[_Asked, object], Any]:
+    if turned:
+        return lambda self, other: self._make(make, other, self)
+    return lambda self, other: self._make(make, self, other)
+
+
+def _safe(make: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """0 where a number of samples divides by zero."""
+    return lambda one, two: make(one, two) if two else 0
+
+
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "pow": operator.pow,
+    "truediv": _safe(operator.truediv), "floordiv": _safe(operator.floordiv),
+    "mod": _safe(operator.mod), "and": operator.and_, "or": operator.or_, "xor": operator.xor,
+    "lshift": operator.lshift, "rshift": operator.rshift,
+}  # fmt: skip
+for _class in (Samples, Share):
+    for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(_class, f"__{_name}__", _comparison(getattr(operator, _name)))
+    for _name, _operator in _OPERATIONS.items():
+        setattr(_class, f"__{_name}__", _operation(_operator))
+        setattr(_class, f"__r{_name}__", _operation(_operator, turned=True))
+
+
+def _plain(value: Any) -> Any:
+    return value.plain() if isinstance(value, _Asked) else value
+
+
+def _of(value: Number) -> Callable[[int], Number]:
+    return value.of if isinstance(value, _Asked) else lambda samples: value
+
+
+def _made(value: Any, of: Callable[[int], Any], guards: list[tuple[Guard, bool]]) -> Any:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return value
+    made: Samples | Share = Samples(value) if isinstance(value, int) else Share(value)
+    made.of, made.guards = of, guards
+    return made
 
 
 def sizes(
@@ -129,7 +136,7 @@ def sizes(
         return (lambda samples: samples) if role == "N" else lambda samples: samples * (steps or 1)
 
     return torch.Size([
-        Samples.make(size, of(role), guards) if "N" in role else size
+        _made(int(size), of(role), guards) if "N" in role else size
         for size, role in zip(shape, axes, strict=True)
     ])  # fmt: skip
 
@@ -140,6 +147,6 @@ def other_answers(guards: Iterable[tuple[Guard, bool]]) -> frozenset[int]:
     for asked, outcome in guards:
         if any(asked(samples) != outcome for samples in found):
             continue
-        other = next((n for n in range(1, MOST + 1) if asked(n) != outcome), None)
+        other = next((n for n in (*range(1, MOST + 1), *FAR) if asked(n) != outcome), None)
         found |= set() if other is None else {other}
     return frozenset(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -90,7 +91,7 @@ class Recorder(Builder, TorchFunctionMode):
     def _run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What the call returns; of a convolution that is not verified only the shape counts."""
         heavy = not self._verified and base_name(plain_name(func)) in CONVOLUTIONS
-        if not heavy or not all(isinstance(t, torch.Tensor) for t in args[:2]):
+        if not heavy or not args or not all(isinstance(t, torch.Tensor) for t in args[:2]):
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
             given = [t.to("meta") if isinstance(t, torch.Tensor) else t for t in args]
@@ -168,9 +169,11 @@ class Recorder(Builder, TorchFunctionMode):
     ) -> Any:  # fmt: skip
         """What forward learns of a tensor's form; the number of samples answers as `Samples`."""
         entry = self._tracked.get(id(tensor))
-        if entry is None or name not in ("shape", "size", "__len__"):
+        if entry is None or name not in ("shape", "size", "__len__", "numel", "nelement"):
             return result
         whole = sizes(tensor.shape, entry.axes, self.steps, self.guards)
+        if name in ("numel", "nelement"):
+            return math.prod(whole)
         dim = 0 if name == "__len__" else (*args[1:], *kwargs.values(), None)[0]
         if name == "shape" or dim is None:
             return whole

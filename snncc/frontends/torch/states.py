@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Set
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -74,9 +76,12 @@ def changed(before: Held, after: Held) -> list[str]:
 
 
 def restore(before: Held, after: Held) -> None:
-    """Put back what changed, tensors excepted, as far as it still has a place."""
+    """Put back what changed, as far as it still has a place; what was written to stays so."""
     for name in changed(before, after):
-        if name in before and not isinstance(before[name].value, torch.Tensor):
+        if name not in before:
+            continue
+        same = name in after and before[name].value is after[name].value
+        if not (same and isinstance(before[name].value, torch.Tensor)):
             before[name].restore()
 
 
@@ -154,7 +159,11 @@ def _describe(
         found[name] = Place(dict(value), _refill(value))
         for key in list(value):
             _describe(found, f"{name}[{key!r}]", value[key], _into(value, key), depth - 1)
-    elif isinstance(value, list):
+    elif isinstance(value, np.ndarray):
+        found[name] = Place(value.tobytes(), lambda data: None)
+    elif isinstance(value, torch.Generator):
+        found[name] = Place(value.get_state().numpy().tobytes(), lambda data: None)
+    elif isinstance(value, list | deque):
         found[name] = Place(list(value), _refill(value))
         for index, item in enumerate(value):
             _describe(found, f"{name}[{index}]", item, _at(value, index), depth - 1)
@@ -173,9 +182,11 @@ def _describe(
         for key in list(vars(value)):
             inner = vars(value)[key]
             _describe(found, f"{name}.{key}", inner, _into(vars(value), key), depth - 1)
+    elif not callable(value) and " at 0x" not in repr(value):
+        found[name] = Place(repr(value), lambda shown: None)  # an iterator, say
 
 
-def _at(items: list[Any], index: int) -> Callable[[Any], None]:
+def _at(items: MutableSequence[Any], index: int) -> Callable[[Any], None]:
     def put(value: Any) -> None:
         if index < len(items):
             items[index] = value
@@ -185,10 +196,10 @@ def _at(items: list[Any], index: int) -> Callable[[Any], None]:
 
 def _refill(container: Any) -> Callable[[Any], None]:
     def put(value: Any) -> None:
-        if isinstance(container, list):
-            container[:] = value
-        else:
-            container.clear()
+        container.clear()
+        if isinstance(container, dict):
             container.update(value)
+        else:
+            container.extend(value)
 
     return put

@@ -14,7 +14,9 @@ from snncc.frontends.torch.guards import MOST, Samples, other_answers, sizes
 
 
 def samples(value: int = 3) -> Samples:
-    return Samples.make(value, lambda n: n, [])
+    (made,) = sizes((value,), ("N",), 4, [])
+    assert isinstance(made, Samples)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,11 @@ def samples(value: int = 3) -> Samples:
         (lambda n: n > 10, {11}),
         (lambda n: n > 0, set()),
         (lambda n: bool(n), set()),
-        (lambda n: n > 2 * MOST, set()),
+        (lambda n: n > 2 * MOST, {4 * MOST}),
+        (lambda n: n / 64 > 0.2, {13}),
+        (lambda n: 100 / n < 10, {11}),
+        (lambda n: (n >> 3) & 1 == 1, {8}),
+        (lambda n: abs(-n) ** 2 > 99, {10}),
         (lambda n: n == "three", set()),
         (lambda n: max(n, 8), {8}),
     ],
@@ -51,6 +57,7 @@ def test_it_counts_as_a_number_does(make):
         assert made == make(int(one), int(two))
         assert isinstance(made, Samples)
     assert samples() / 2 == 1.5
+    assert isinstance(samples() / 2, float)
     assert [0] * samples() == [0, 0, 0]
     assert {samples(): "a"}[3] == "a"
     assert f"{samples()} {samples():02d}" == "3 03"
@@ -82,6 +89,7 @@ class Asks(nn.Module):
         (lambda x: x.size(1) < 16, {16}),
         (lambda x: x.size(dim=1) < 16, {16}),
         (lambda x: x.flatten(0, 1).shape[0] < 64, {16}),
+        (lambda x: x.numel() < 320, {16}),
         (lambda x: x.shape[0] == 4, set()),
         (lambda x: x.shape[2] == 5, set()),
         (lambda x: x.shape == x.clone().shape, set()),

@@ -135,8 +135,6 @@ USED = {
     "a factor": (lambda keeps, x: x * keeps.number, "number"),
     "a factor in front": (lambda keeps, x: (1 + 2 * keeps.number) * x, "number"),
     "an argument": (lambda keeps, x: torch.add(x, x, alpha=keeps.number), "number"),
-    "a branch": (lambda keeps, x: x if keeps.number > 100 else 2 * x, "number"),
-    "a truth": (lambda keeps, x: x if keeps.number else 2 * x, "number"),
     "an index": (lambda keeps, x: x * [1, 2, 3][keeps.number % 3], "number"),
     "a number of it": (lambda keeps, x: x * float(keeps.number), "number"),
     "a term": (lambda keeps, x: x + 0 * keeps.mean.sum(), "mean"),
@@ -157,7 +155,17 @@ def test_what_is_read_is_found(name):
     assert reached(Keeps(), forward, ["number", "mean"]) == which
 
 
+@pytest.mark.parametrize("otherwise", [False, True])
+def test_a_question_is_answered_both_ways(otherwise):
+    keeps = Keeps()
+    flow = Flow(held(keeps), ["number"], otherwise)
+    with flow:
+        answers = (keeps.number > 100, keeps.number == 1, bool(keeps.number), keeps.number % 2 == 0)
+    assert answers == ((True, False, False, True) if otherwise else (False, True, True, False))
+    assert flow.asked == "number"
+
+
 def test_a_mark_adds_up():
-    mark = (2 + Mark(3, "n")) * 4 - 1
+    mark = (2 + Mark(3, "n", Flow({}, ()))) * 4 - 1
     assert isinstance(mark, Mark)
     assert (mark.value, f"{mark:d}", str(mark)) == (19, "19", "19")

@@ -359,9 +359,10 @@ def _interpolate(recorder: Recorder, call: Call) -> None:
     need_features(axes, rank)
     factors = [after / before for before, after in
                zip(x.shape[-rank:], result.shape[-rank:], strict=True)]  # fmt: skip
-    asked = call["scale_factor"]
+    asked, again = call["scale_factor"], call["recompute_scale_factor"]
     wanted = factors if asked is None else [float(f) for f in (
         asked if isinstance(asked, list | tuple) else [asked] * rank)]  # fmt: skip
+    wanted = factors if again else wanted
     if call["mode"] != "nearest" or wanted != factors or any(f != int(f) for f in factors):
         raise recorder.refuse("SNN301", "only nearest upsampling by whole factors is supported")
     emit(recorder, Upsample(tuple(map(int, factors))), x, result, "upsample")
