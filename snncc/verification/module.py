@@ -10,13 +10,16 @@ one, and `rounding` says which of them are ties.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
+from snncc.frontends.neurons import converter
 from snncc.frontends.torch import Observation, Witness, arrange
 from snncc.frontends.torch.flow import Flow, Used
 from snncc.frontends.torch.states import Held, Place, changed, digest, held, restore
@@ -25,7 +28,7 @@ from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Value, fire_as_written, run_graph
 from snncc.ir.interpreter.rounding import TOLERANCE, is_tie
 from snncc.ir.ops import Elementwise, Spiking
-from snncc.verification.probes import Probe
+from snncc.verification.probes import DRAWN, Probe
 
 STEPPED = frozenset({*COMPARISONS, "eq", "ne", "sign", "round", "floor", "ceil", "trunc"})
 """Functions that jump, so that rounding before them decides what comes out."""
@@ -96,6 +99,7 @@ class _Comparison:
     def all(self, probes: Sequence[Probe]) -> Agreement:
         """One call after the other, on one copy, and the first sample as it was trained."""
         witness = Witness(self._module, self._graph, self._dtype)
+        chance = _chance()
         before, calls, findings = held(witness.twin), list[Call](), list[Finding]()
         first: tuple[Probe, dict[str, Value]] | None = None
         once: Held | None = None  # what is made by the first call, and kept, may be used
@@ -124,13 +128,21 @@ class _Comparison:
                 kept = changed(before, held(witness.twin))
                 raise self._blamed(error, probe, values, kept) from None
             once = once or held(witness.twin)
+        if _chance() != chance:
+            said = "forward draws random numbers: no two runs of it are the same"
+            raise refuse("SNN315", said, Location("forward"))
         self._check_kept(witness, once or before, probes[0])
+        if self._is_single:
+            self._check_step(witness, before, probes[0])
         if self._dtype == torch.float64:
-            try:
-                calls.append(self._as_trained(probes[0]))
-            except _NotRun as error:
-                if error.reason is not None:
-                    findings.append(_not_verified(probes[0], error.reason))
+            done = [call.probe for call in calls if call.probe.name in ("example", "drawn")]
+            cheap = done[-1].samples >= DRAWN
+            for probe in done if cheap else done[:1]:
+                try:
+                    calls.append(self._as_trained(probe, probe.samples if cheap else 1))
+                except _NotRun as error:
+                    if error.reason is not None:
+                        findings.append(_not_verified(probe, error.reason))
         return Agreement(tuple(calls), tuple(findings))
 
     def _run(self, probe: Probe, forced: Mapping[str, Value] | None = None,
@@ -167,13 +179,44 @@ class _Comparison:
             if flow is None or flow.asked is None:
                 return
 
-    def _as_trained(self, probe: Probe) -> Call:
-        """One sample once more, in the module's own dtype and with gradients."""
+    def _check_step(self, witness: Witness, before: Held, probe: Probe) -> None:
+        """Raise SnnccError (SNN322) where what a step leaves reaches the outputs of the next.
+
+        Neurons are left out: their states are known.
+        """
+        neurons = [path for path, part in witness.twin.named_modules() if converter(part)]
+        witness(probe.first(1).inputs)
+        after = held(witness.twin)
+        names = [
+            name for name in changed(before, after)
+            if not any(name == path or name.startswith(f"{path}.") for path in neurons)
+        ]  # fmt: skip
+        if not names:
+            return
+        name, flow = None, None
+        inputs = probe.first(1).inputs
+        step = inputs if inputs.dim() == len(self._graph.inputs[0].signal.axes) else inputs[0]
+        try:
+            flow = Flow(after, names)
+            with flow:
+                outputs = witness.step(step)
+            name = flow.reached(outputs) or flow.asked
+        except Used as error:
+            name = error.name
+        except Exception:
+            name = names[0]
+        finally:
+            restore(after, held(witness.twin))
+        if name is not None:
+            raise _kept([name], "one step to the next", "what is computed hangs on it")
+
+    def _as_trained(self, probe: Probe, samples: int) -> Call:
+        """Samples once more, in the module's own dtype and with gradients."""
         dtypes = {p.dtype for p in self._module.parameters()} or {torch.float32}
         if len(dtypes) > 1 or not dtypes <= set(TOLERANCE):
             raise _NotRun(None)
         (dtype,) = dtypes
-        one = replace(probe.first(1), name=f"{probe.name}, as trained")
+        one = replace(probe.first(samples), name=f"{probe.name}, as trained")
         other = _Comparison(self._module, self._graph, dtype)
         try:
             seen = self._with_gradients(one, dtype)
@@ -204,9 +247,13 @@ class _Comparison:
             fresh = Witness(self._module, self._graph, self._dtype)(probe.inputs)
             self._compare(probe, fresh, values)
         except Exception:
-            single = not any("T" in node.signal.axes for node in self._graph.nodes.values())
-            return _kept(kept, "one step to the next", said) if kept and single else error
+            step = kept and self._is_single
+            return _kept(kept, "one step to the next", said) if step else error
         return _kept(kept, "one call to the next", said)
+
+    @property
+    def _is_single(self) -> bool:
+        return not any("T" in node.signal.axes for node in self._graph.nodes.values())
 
     # -- one call ------------------------------------------------------------------------------
 
@@ -334,6 +381,12 @@ class _NotRun(Exception):
     def __init__(self, reason: Exception | None) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+def _chance() -> object:
+    """The state of the generators that nobody owns."""
+    numbers = np.random.get_state()
+    return torch.get_rng_state().tolist(), random.getstate(), repr(numbers)
 
 
 def _same_value(one: Place | None, two: Place | None) -> bool:

@@ -55,7 +55,7 @@ def test_every_population_step_and_sample_is_compared():
     by_name = {call.probe.name: call for call in agreed.calls}
     assert [*by_name] == [
         "example", "drawn", "one sample, full", "one sample, silent", "example again",
-        "example, as trained",
+        "example, as trained", "drawn, as trained",
     ]  # fmt: skip
     for call in agreed.calls:
         steps = 4 * call.probe.samples
@@ -150,8 +150,11 @@ def test_a_module_of_one_step_is_really_called_t_times(kind):
     calls.clear()
     agreed = agreement(net, recording.graph, probes(recording, X[0]))
     assert agreed.calls[0].populations["sn"] == 7 * 3 * 5
-    kinds = len(agreed.calls) + 1  # the last one is called watched and unwatched
+    trained = sum("as trained" in call.probe.name for call in agreed.calls)
+    # Those are called watched and unwatched; one more shows what a step leaves for the next.
+    kinds = len(agreed.calls) + trained + 1
     assert len(calls) == 7 * kinds
+    assert trained == 2
 
 
 def test_a_module_that_takes_float32_alone():

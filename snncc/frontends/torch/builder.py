@@ -18,6 +18,11 @@ from snncc.frontends.torch.tracked import Tracked, tensors_in
 from snncc.ir.graph import Node, Rate, Signal
 from snncc.ir.ops import Constant, Input, Op, OverTime, Ref, Reshape
 
+OF_NEURONS = frozenset({
+    "sn", "in", "out", "recurrent", "current", "height", "sum", "mem", "unread",
+})  # fmt: skip
+"""What the nodes that stand for a neuron are."""
+
 
 class Builder(Draft):
     """A draft whose nodes come from tensors of a run.
@@ -47,6 +52,7 @@ class Builder(Draft):
         self._written_at: dict[int, Location] = {}
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
         self._leaves: frozenset[str] = frozenset()
+        self.fires: frozenset[str] = frozenset()
 
     # -- tensors that depend on the input --------------------------------------------------
 
@@ -193,7 +199,7 @@ class Builder(Draft):
             rate = self._joint_rate([self.nodes[name].signal.rate for name in inputs])
         if not own and (found := self.numbering.find(op, tuple(inputs), rate)):
             return found
-        base = joined(self.module, "" if self._is_leaf() else what) + suffix
+        base = joined(self.module, "" if self._is_leaf(what) else what) + suffix
         name = what if own else self.unique(base)
         if name not in self.nodes:
             stepwise = rate == "step" and self.numbering.at is not None and not own
@@ -223,8 +229,10 @@ class Builder(Draft):
             raise self.refuse("SNN112", "a value of all steps meets a value of one step")
         return "final" if "final" in rates else "step" if "step" in rates else "static"
 
-    def _is_leaf(self) -> bool:
-        return self.module in self._leaves
+    def _is_leaf(self, what: str) -> bool:
+        """Whether a node has the name of its module: of a neuron its own nodes, no hook's."""
+        hook = self.module in self.fires and what not in OF_NEURONS
+        return self.module in self._leaves and not hook
 
     def number(self, value: float) -> str:
         """A node for a plain number."""

@@ -113,7 +113,7 @@ class Flow(TorchFunctionMode):
             if place is None:
                 continue
             if isinstance(place.value, torch.Tensor):
-                self._mark(place.value, name)
+                self.mark(place.value, name)
             elif isinstance(place.value, bytes):  # an array or an iterator: nobody sees it read
                 raise Used(name)
             elif isinstance(place.value, int | float) and not isinstance(place.value, bool):
@@ -128,7 +128,8 @@ class Flow(TorchFunctionMode):
         """The name of what reached one of ``tensors``, if anything did."""
         return next((self._names[id(t)] for t in tensors if id(t) in self._names), None)
 
-    def _mark(self, tensor: torch.Tensor, name: str) -> None:
+    def mark(self, tensor: torch.Tensor, name: str) -> None:
+        """What is computed from ``tensor`` is made of ``name``."""
         self._names.setdefault(id(tensor), name)
         self._alive.append(tensor)
 
@@ -148,7 +149,9 @@ class Flow(TorchFunctionMode):
             self._names.pop(id(written), None)
         if name is not None:
             for tensor in (*tensors_in(result), *tensors_in(written)):
-                self._mark(tensor, name)
+                self.mark(tensor, name)
+                if tensor is written and tensor._base is not None:
+                    self.mark(tensor._base, name)
         return result
 
 

@@ -18,8 +18,9 @@ from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.builder import Builder
 from snncc.frontends.torch.draft import joined
 from snncc.frontends.torch.firing import spikes_of
+from snncc.frontends.torch.flow import Flow, Used
 from snncc.frontends.torch.loops import Loop, single_step
-from snncc.frontends.torch.tracked import Tracked
+from snncc.frontends.torch.tracked import Tracked, tensors_in
 from snncc.frontends.torch.trial import Misread, Trial, step_fault
 from snncc.frontends.torch.unread import stand_for
 from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale
@@ -61,6 +62,7 @@ class Neurons:
             try:
                 with builder.unseen():
                     reading = self._read(module, path)
+                self._check_own(module, path, reading, given, named)
                 return called(reading, x, *given, **named)
             except SnnccError as error:
                 if reading is not None and in_loop(reading):
@@ -91,7 +93,7 @@ class Neurons:
             with builder.unseen():
                 if self._tried and (not call or not reading.keeps_state):
                     self._try(module, path, reading, x, given, named)
-                y = original(x, *given, **named)
+                y = self._run(original, path, x, given, named)
                 current, axes = self._spike(x, spikes_of(y), path, reading, at)
             self._keep(module, path, reading, current, axes, at)
             return y
@@ -191,6 +193,22 @@ class Neurons:
                 "SNN319", f"neuron {path} cannot be tried on drawn currents: it raises {said}"
             ) from None
 
+    def _run(
+        self, original: Callable[..., Any], path: str, x: torch.Tensor, given: Sequence[Any],
+        named: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        """What the neuron yields. Refuses one that makes a Python value of what it was given."""
+        if not self._tried:
+            return original(x, *given, **named)
+        flow = Flow({}, ())
+        flow.mark(x, "input")
+        try:
+            with torch._C._EnableTorchFunction(), flow:
+                return original(x, *given, **named)
+        except Used:
+            said = f"neuron {path} turns data of the run into a Python value"
+            raise self._builder.refuse("SNN302", said) from None
+
     # -- what it is ----------------------------------------------------------------------------
 
     def _read(self, module: nn.Module, path: str) -> NeuronModule:
@@ -199,6 +217,7 @@ class Neurons:
         if name := replaced_method(module):
             said = f"method `{name}` of neuron {path} is replaced on the instance"
             raise builder.refuse("SNN110", said)
+        before = dict(vars(module))
         try:
             reading = self._convert[id(module)](module)
         except SnnccError as error:
@@ -207,14 +226,43 @@ class Neurons:
         except Exception as error:
             name = qualified_name(type(module))
             said = f"{type(error).__name__}: {str(error).strip() or 'no message'}".splitlines()[0]
+            if not is_registered(module):
+                said = (
+                    f"neuron {path}, a {name}, has parameters without an exact form here ({said})"
+                )
+                raise builder.refuse("SNN110", said) from None
             raise builder.refuse(
                 "SNN319", f"the reading of {name} that was registered raises {said}"
             ) from None
+        if vars(module).keys() != before.keys() or any(
+            vars(module)[name] is not value for name, value in before.items()
+        ):
+            said = f"the reading of {qualified_name(type(module))} changes the module that it reads"
+            raise builder.refuse("SNN319", said)
         if fault := step_fault(reading, torch.get_default_dtype()):
             name = getattr(reading.step, "__qualname__", "") or type(reading.step).__qualname__
             said = f"the step function `{name}` of neuron {path} {fault}"
             raise builder.refuse("SNN110", said)
         return reading
+
+    def _check_own(
+        self, module: nn.Module, path: str, reading: NeuronModule, given: Sequence[Any],
+        named: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        """What a neuron is made of, its states aside, does not depend on the input."""
+        builder, states = self._builder, reading.states
+        held = {**module._parameters, **module._buffers, **vars(module)}
+        own = {
+            name: value for name, value in held.items()
+            if name not in states and (isinstance(value, torch.Tensor) or name[:1] != "_")
+        }  # fmt: skip
+        own |= {name: value for name, value in named.items() if name not in states}
+        for name, value in (*own.items(), *(("", v) for v in given[len(states) :])):
+            for tensor in tensors_in(value):
+                if builder.is_tracked(tensor) or builder.why_lost(tensor) is not None:
+                    what = f"`{name}`" if name else "an argument"
+                    said = f"{what} of neuron {path} is computed from the input"
+                    raise builder.refuse("SNN110", said)
 
     def _check_same(self, module: nn.Module, path: str, reading: NeuronModule) -> None:
         """A neuron whose state goes on is the same at every call."""
@@ -248,7 +296,8 @@ class Neurons:
         """Whether a first state is what the reading starts from."""
         if isinstance(state, torch.Tensor):
             with torch._C.DisableTorchFunction():
-                return not self._builder.is_tracked(state) and not bool(state.any())
+                own = not self._builder.is_tracked(state) and self._builder.why_lost(state) is None
+                return own and not bool(state.any())
         number = isinstance(state, int | float)
         return not number or state == 0 or any(state == level.initial for level in reading.levels)
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import refuse
-from snncc.frontends.neurons import NeuronModule, converter
+from snncc.frontends.neurons import Convert, NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.firing import each_step, spikes_of
 from snncc.frontends.torch.tracing import at_rest, named_outputs, private_copy, undisturbed
@@ -121,20 +121,24 @@ class Witness:
         self.outputs: list[torch.Tensor] = []
         for path, part in self.twin.named_modules() if watched else ():
             if (convert := converter(part)) is not None:
-                reading = convert(part)
+                try:
+                    reading = convert(part)
+                except Exception:
+                    continue  # nobody can say what it is, and it must not be called
                 self._rest.append((part, _states_of(part, reading)))
-                self._watch(part, path or "network", reading)
+                self._watch(part, path or "network", reading, convert)
 
-    def _watch(self, part: nn.Module, base: str, reading: NeuronModule) -> None:
-        original, alone = part.forward, reading.keeps_state and not reading.multi_step
-        plain = not (reading.after or reading.weights)
+    def _watch(self, part: nn.Module, base: str, reading: NeuronModule, convert: Convert) -> None:
+        original, plain = part.forward, not (reading.after or reading.weights)
         levels = Levels(reading, self.dtype) if len(reading.levels) > 1 else None
         self._levels += [] if levels is None else [levels]
-        if alone:
-            suffixes = levels.suffixes if levels is not None else ("",)
-            self._stepwise.update(base + suffix for suffix in suffixes)
+        suffixes = levels.suffixes if levels is not None else ("",)
 
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+            now = convert(part)
+            alone = now.keeps_state and not now.multi_step
+            if alone:
+                self._stepwise.update(base + suffix for suffix in suffixes)
             y = original(x, *given, **named)
             count = self._calls[base] = self._calls.get(base, 0) + 1
             call = "" if alone or count == 1 else f":{count}"
@@ -161,6 +165,12 @@ class Witness:
         for levels in self._levels:
             levels.reset()
         at_rest(self.twin)
+
+    def step(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """The outputs of one more step of a module of one step, which goes on where it is."""
+        with undisturbed(self.twin, self.dtype), Widened() if self.widened else nullcontext():
+            self._calls.clear()
+            return [value for _, value in named_outputs(self.twin(inputs.to(self.dtype)))]
 
     def __call__(self, inputs: torch.Tensor | np.ndarray) -> Observation:
         """One run on ``inputs`` in the module's layout. What forward raises comes through."""

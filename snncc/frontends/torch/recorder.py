@@ -74,6 +74,8 @@ class Recorder(Builder, TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.inside_leaf:
+            return func(*args, **kwargs)
         inputs = list(tensors_in([*args, *kwargs.values()]))
         run = cache(partial(self._run, func, args, kwargs))
         try:
@@ -400,6 +402,7 @@ class Recorder(Builder, TorchFunctionMode):
                     forward = self._refusing(error, module.forward, fires=True)
                 object.__setattr__(module, "forward", forward)
                 self._leaves |= {path}
+                self.fires |= {path}
                 changed.append(module)
             yield
         finally:

@@ -18,6 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
+SMALL = 4096
+"""So many values of a tensor are compared one by one."""
+
 _DEPTH = 4
 _LIBRARIES = ("torch.", "spikingjelly.", "snntorch.", "snncc.", "builtins.")
 _NEURONS = ("spikingjelly", "snntorch")
@@ -28,17 +31,21 @@ _BARE = frozenset(vars(nn.Module())) | {"forward"}
 class Place:
     """A value that a module holds, as it was found; ``put`` writes another in its place.
 
-    Of a list, a dict or a set it is a copy, of a tensor ``version`` counts what was written to it.
+    Of a list, a dict or a set it is a copy; of a tensor ``version`` counts what was written to it,
+    and a small one has its values in ``copy``, for not every write is counted.
     """
 
     value: Any
     put: Callable[[Any], None]
     version: int = 0
+    copy: torch.Tensor | None = None
 
     def is_as(self, other: Place) -> bool:
         """Whether it was not written to in between, and no other value came to its place."""
         one, two = self.value, other.value
         if isinstance(one, torch.Tensor):
+            if self.copy is not None and other.copy is not None:
+                return one is two and torch.equal(self.copy, other.copy)
             return one is two and self.version == other.version
         if isinstance(one, list | dict | set):
             return type(one) is type(two) and len(one) == len(two)
@@ -57,7 +64,8 @@ def held(root: nn.Module) -> Held:
     found: dict[str, Place] = {}
     for path, part in root.named_modules():
         cls = type(part)
-        if cls.__module__.partition(".")[0] in _NEURONS:
+        scripted = isinstance(part, torch.jit.ScriptModule)
+        if scripted or cls.__module__.partition(".")[0] in _NEURONS:
             continue
         for table in (part._parameters, part._buffers, vars(part)):
             for name in [each for each in table if each not in _BARE]:
@@ -150,7 +158,9 @@ def _describe(
 ) -> None:
     """Note ``value``, and what it is made of, under ``name``."""
     if isinstance(value, torch.Tensor):
-        found[name] = Place(value, put, value._version)
+        small = value.layout == torch.strided and not value.is_meta and value.numel() <= SMALL
+        copy = value.detach().clone() if small else None
+        found[name] = Place(value, put, value._version, copy)
     elif value is None or isinstance(value, bool | int | float | complex | str | bytes):
         found[name] = Place(value, put)
     elif isinstance(value, nn.Module) or depth == 0:

@@ -23,6 +23,7 @@ from snncc.frontends.torch.calls import HANDLERS
 from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.recorder import Recorder
+from snncc.frontends.torch.states import Place, changed, digest, held
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
@@ -118,6 +119,7 @@ def _traced(
 ) -> Recording:  # fmt: skip
     example = as_example(example_input)
     _check_values(module)
+    _check_rests(module)
     if example.dim() < 2:
         raise refuse("SNN306", f"an input of shape {tuple(example.shape)} has no axis of samples")
     if input not in ("spike", "count", "analog"):
@@ -138,6 +140,37 @@ def _traced(
             raise
         notes.findings.clear()
         return _agreed(module, example, axes, samples, time_steps, input, torch.float32, notes)
+
+
+def _check_rests(module: nn.Module) -> None:
+    """Refuse a module whose own ``reset`` would make another network of it.
+
+    It is called on every copy, as between samples, and forgets what the last sample left. So it
+    must find nothing to forget.
+    """
+    try:
+        one, two = (copy.deepcopy(module) for _ in range(2))
+    except Exception:
+        return  # whoever copies it next says why not
+    for part in two.modules():
+        own = not type(part).__module__.startswith(("spikingjelly", "snntorch"))
+        if own and (reset := _reset_of(part)) is not None:
+            reset(part)
+    before, after = held(one), held(two)
+    names = [n for n in changed(before, after) if not _alike(before.get(n), after.get(n))]
+    if names:
+        said = f"`reset` changes {', '.join(f'`{name}`' for name in names[:4])}: the module is not "
+        help = "call reset before compiling, and set in it only what a sample leaves behind"
+        raise refuse("SNN322", f"{said}as it is at the beginning of a sample", FORWARD, help=help)
+
+
+def _alike(one: Place | None, two: Place | None) -> bool:
+    """Whether both hold the same values."""
+    if one is None or two is None:
+        return False
+    if isinstance(one.value, torch.Tensor) and isinstance(two.value, torch.Tensor):
+        return digest(one.value) == digest(two.value)
+    return one.is_as(two)
 
 
 def as_example(value: object) -> torch.Tensor:

@@ -82,3 +82,5 @@ def tensors_in(value: object) -> Iterator[torch.Tensor]:
     elif isinstance(value, list | tuple | set):
         for item in value:
             yield from tensors_in(item)
+    elif isinstance(value, slice):
+        yield from tensors_in((value.start, value.stop, value.step))
