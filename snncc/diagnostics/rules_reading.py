@@ -356,7 +356,7 @@ READING = (
             """,
         why="""
             What happens inside a neuron is not recorded: its reading says what it is. So that a
-            wrong one is never believed, each registered neuron runs on random currents beside its
+            wrong one is never believed, each neuron runs on drawn currents beside its
             reading whenever a network is traced, some of them exactly on the threshold, and no
             spike may differ.
             """,
