@@ -402,7 +402,7 @@ class Simulator:
         """(N, T, *shape) as (N, T, neurons) in the order of memory, without a copy if it is."""
         if self._channels_last and x.dim() == 5:
             x = x.permute(0, 1, 3, 4, 2)
-        return x.contiguous().flatten(2).numpy()
+        return x.contiguous().reshape(*x.shape[:2], -1).numpy()
 
     def _as_features(self, flat: Array, shape: Sequence[int]) -> Array:
         """(N, T, neurons) in the order of memory as a view (N, T, *shape)."""
@@ -415,7 +415,7 @@ class Simulator:
     def _layer(self, shape: Sequence[int], neuron: Neuron) -> _Layer:
         numbers = (neuron.decay, neuron.threshold, neuron.bias, neuron.initial,
                    neuron.current_decay)  # fmt: skip
-        whole = torch.stack([self._store.number(n).expand(*shape) for n in numbers])
+        whole = torch.stack([self._store.number(n).expand(tuple(shape)) for n in numbers])
         rows = self._as_memory(whole[:, None])[:, 0]
         neurons = rows.shape[1]
         innermost = shape[0] if self._channels_last and len(shape) == 3 else neurons

@@ -38,6 +38,7 @@ from snncc.ir.registers import (
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.calibration import Teacher
 from snncc.passes.rounding import (
+    LEAST,
     NEVER,
     Array,
     Levels,
@@ -135,6 +136,10 @@ def _problems(network: Network, thresholds: str) -> Iterator[Finding]:
         reasons = []
         if not n.is_memoryless and np.any(levels.threshold <= 0):
             reasons.append("a threshold that is not above 0")
+        elif _scaled_by_threshold(network, place, thresholds) and np.any(
+            (levels.threshold > 0) & (levels.threshold < LEAST)
+        ):
+            reasons.append("a threshold of 0, which gives no scale")
         for what, decay in (("decay", levels.decay), ("current decay", levels.current_decay)):
             if np.any((decay < 0) | (decay > 1)):
                 reasons.append(f"a {what} outside 0 to 1")
@@ -143,6 +148,14 @@ def _problems(network: Network, thresholds: str) -> Iterator[Finding]:
         for reason in reasons:
             finding = Finding("SNN214", f"population {place.name} has {reason}", node=place.name)
             yield finding.at(place.origin)
+
+
+def _scaled_by_threshold(network: Network, place: Population, thresholds: str) -> bool:
+    """Whether the threshold alone decides the scale, without weights or before them."""
+    assert isinstance(place.neuron, Neuron)
+    sources = (network.places[p.source] for p in network.incoming[place.name])
+    divided = thresholds == "layer" and not place.neuron.is_memoryless
+    return divided or all(isinstance(source, Encoder) for source in sources)
 
 
 def _divisible(network: Network, place: Population, levels: Levels) -> bool:

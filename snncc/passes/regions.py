@@ -779,6 +779,10 @@ class Lowering:
         as_written = op.decay is None
         decay = 1 - leak if op.decay is None else self._store.number(op.decay)
         gain = leak if op.decay_input and as_written else torch.ones((), dtype=torch.float64)
+        if not (gain > 0).all():
+            said = f"neuron {node.name} has a leak of {float(gain.min()):g} with decay_input"
+            self._find("SNN110", node, f"{said}; only one above 0 can be divided out")
+            return
         # h = decay·v + gain·x + pull becomes u = (v − rest)/gain, so that a hard reset is to 0.
         rest = op.v_reset if op.reset == "hard" else 0.0
         pull = leak * op.v_reset if as_written else torch.zeros((), dtype=torch.float64)

@@ -25,6 +25,9 @@ Array = np.ndarray
 NEVER = 1e30
 """A threshold that nothing reaches, in place of infinity."""
 
+LEAST = 1 / NEVER
+"""A threshold below it is one of 0 with >: no scale makes it a number of units."""
+
 
 def value(number: Number, tensors: Tensors) -> Array:
     return np.asarray(tensors[number] if isinstance(number, Ref) else float(number))

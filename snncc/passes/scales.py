@@ -14,6 +14,7 @@ from snncc.ir.registers import ONE, RANGES, WEIGHTS
 from snncc.ir.shapes import Shape
 from snncc.passes.calibration import Teacher
 from snncc.passes.rounding import (
+    LEAST,
     Array,
     Levels,
     Synapses,
@@ -102,7 +103,7 @@ def search(
     rank = len(place.shape)
     theta = along(levels.threshold * feed.relative, feed.axis, rank)
     most = THRESHOLD_MOST if feed.synapses else CURRENT_UNITS
-    scale = np.minimum(feed.largest(weight_bits), most / theta)
+    scale = np.minimum(feed.largest(weight_bits), most / np.maximum(theta, LEAST))
     bias = along(np.abs(levels.bias) * feed.relative, feed.axis, rank)
     mantissa, exponent = RANGES["bias_mant"][1], RANGES["bias_exp"][1]
     with np.errstate(divide="ignore"):

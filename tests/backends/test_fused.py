@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
 
 from agreement import WAYS, through
 from random_networks import draw
 
+import snncc
 from snncc.backends import events as event_lists
 from snncc.backends import fused
 from snncc.backends.events import Additions
@@ -26,6 +28,7 @@ from snncc.ir.interpreter import TensorStore, fire, run_network
 from snncc.ir.network import Network, Neuron, Population, Projection, Readout, Source
 from snncc.ir.ops import Conv, Dense, Pool, Ref, Reshape, Scale, Slice
 from snncc.ir.text import parse_network
+from snncc.nn import LIF
 from snncc.passes.drop_identity import DropIdentity
 from snncc.passes.lower import Lower
 from snncc.passes.select_head import SelectHead
@@ -305,3 +308,49 @@ def test_generated_networks_that_are_exact_run_the_same_in_float32(monkeypatch, 
                 assert torch.equal(unkept.outputs[name], sums), (seed, name)
     assert fired > 1000
     assert sum(added) > 10
+
+
+class _Lone(nn.Module):
+    """Places of shape (): one neuron alone, with or without a feature axis after it."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.wide, self.one, self.first = nn.Linear(6, 5), nn.Linear(5, 1), nn.Linear(6, 1)
+        self.sn, self.lone, self.last = LIF(), LIF(), nn.Linear(1, 3)
+        self._forward = forward
+
+    def forward(self, x):
+        return self._forward(self, x).mean(0)
+
+
+LONE = {
+    "a dense head": lambda m, x: m.one(m.sn(m.wide(x))).squeeze(-1),
+    "a sum as head": lambda m, x: m.sn(m.wide(x)).sum(-1),
+    "a neuron": lambda m, x: m.last(m.lone(m.first(x).squeeze(-1)).unsqueeze(-1)),
+    "a neuron as head": lambda m, x: m.lone(m.first(x).squeeze(-1)),
+}
+
+
+@pytest.mark.parametrize("name", LONE)
+@pytest.mark.parametrize("kind", ["spike", "analog"])
+@pytest.mark.parametrize("weight_bits", [None, 8])
+def test_a_place_without_features_is_one_neuron(name, kind, weight_bits):
+    torch.manual_seed(0)
+    module = _Lone(LONE[name]).eval()
+    x = torch.rand(4, 7, 6) * 2
+    x = (x < 1).float() if kind == "spike" else x
+    said = module(x).detach()
+    logits = snncc.compile(module, x, input=kind, weight_bits=weight_bits).run(x).logits
+    if weight_bits is None:
+        torch.testing.assert_close(logits, said, check_dtype=False)
+    assert logits.shape == said.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", LONE)
+def test_a_place_without_features_is_what_the_interpreter_says(name, dtype):
+    torch.manual_seed(0)
+    x = events(0.5, 4, 7, 6)
+    graph = trace(_Lone(LONE[name]).eval(), x.float(), input="spike")
+    network = through(graph, SelectHead(), StripAap(), DropIdentity(), Lower())
+    same(network, arrange(x, graph), dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -222,6 +223,41 @@ def test_every_neuron_has_the_normal_form(data):
     s = run_graph(graph, {"x": x})["s"]
     run = run_network(outcome.form, {"x": x}, forced={"s": s})
     assert (run.mismatches, run.compared) == (0, s.numel())
+
+
+def one_neuron(op, **tensors):
+    """A graph of spikes, a dense layer and ``op``, and a second neuron behind it."""
+    signal = Signal((4,), axes=("T", "N", "F"))
+    fired = replace(signal, values=SPIKE)
+    nodes = [
+        Node("x", Input("spike"), (), replace(fired, shape=(5,))),
+        Node("w", Dense(Ref("w")), ("x",), signal),
+        Node("s", op, ("w",), fired),
+        Node("last", Spiking(), ("s",), fired),
+    ]
+    weight = np.random.default_rng(0).normal(0.3, 1.0, (4, 5))
+    return Graph.build(nodes, {"w": weight, **tensors}, {"0": "last"})
+
+
+@pytest.mark.parametrize("leak", [-0.2, 0.0, np.array([0.5, 0.5, 0.0, 0.5])])
+def test_a_neuron_that_turns_its_input_around_or_loses_it_is_refused(leak):
+    each = isinstance(leak, np.ndarray)
+    op = Spiking(leak=Ref("leak") if each else leak, decay_input=True)
+    outcome = Lower()(one_neuron(op, **({"leak": leak} if each else {})))
+    (finding,) = [f for f in outcome.findings if f.is_error]
+    assert (finding.code, finding.node) == ("SNN110", "s")
+    assert finding.message.startswith(f"neuron s has a leak of {np.min(leak):g} with decay_input")
+
+
+@pytest.mark.parametrize("leak", [-0.2, 0.0])
+def test_without_an_input_gain_any_leak_is_a_decay(leak):
+    graph = one_neuron(Spiking(leak=leak))
+    network = Lower()(graph).form
+    assert network.places["s"].neuron.decay == 1 - leak
+    x = spikes(5)
+    forced = run_graph(graph, {"x": x}, keep={"s", "last"})
+    run = run_network(network, {"x": x}, forced={n: forced[n] for n in ("s", "last")})
+    assert (run.mismatches, run.compared) == (0, 2 * T * N * 4)
 
 
 # -- 2: functions of spikes ------------------------------------------------------------------------

@@ -397,6 +397,47 @@ def test_what_no_register_holds_is_refused(neuron, options, complaint):
     assert complaint in outcome.findings[0].message
 
 
+HOST = """
+network h steps=4 {
+  encoder %e [3] static
+    graph g {
+      %x = input{kind='analog'} : static [3] real
+      head current = %x
+    }
+  neuron %a [3] {NEURON}
+    %e -> %a
+  readout %out [3] {}
+    %a -> %out
+}"""
+
+
+@pytest.mark.parametrize("options", [{}, {"thresholds": "layer"}])
+@pytest.mark.parametrize("decay", [0.9, 0.0])
+def test_currents_from_the_host_alone_need_a_threshold(options, decay):
+    """A strict threshold of 0 is the smallest number above 0 here."""
+    text = HOST.replace("NEURON", f"decay={decay}, threshold=5e-324")
+    outcome = Quantize(**options)(parse_network(text, {}))
+    assert [f.code for f in outcome.findings] == ["SNN214"]
+    assert "population a has a threshold of 0" in outcome.findings[0].message
+
+
+def test_a_strict_threshold_of_0_over_weights():
+    before = parse_network(LAYER.replace("NEURON", "threshold=5e-324, decay=0.5"), NUMBERS)
+    after = quantized(before)
+    assert registers_of(after, "a").vth == 0
+    outcome = Quantize(thresholds="layer")(before)
+    assert [f.code for f in outcome.findings] == ["SNN214"]
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_strict_threshold_of_0_over_weights_that_are_all_0(calibrated):
+    numbers = {name: 0 * tensor for name, tensor in NUMBERS.items()}
+    before = parse_network(LAYER.replace("NEURON", "threshold=5e-324, decay=0.5"), numbers)
+    data = inputs(before)
+    after = quantized(before, calibration=data if calibrated else None)
+    assert flips(before, after, data)[0] == 0
+
+
 def test_thresholds_by_neuron_need_no_scale_of_their_own():
     text = LAYER.replace("NEURON", "threshold=@each").replace(
         "  tensor @b ",

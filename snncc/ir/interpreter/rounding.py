@@ -121,8 +121,6 @@ class _Exact:
             x = self._current = self._current_decay * self._current + x
         if self._decay is not None:
             h = self._decay * v + x
-        elif not isinstance(op.leak, Ref) and op.leak == 0:
-            h = v + x
         elif op.decay_input:
             h = v + (x - (v - self._rest)) * self._leak
         else:

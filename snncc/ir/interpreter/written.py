@@ -22,7 +22,8 @@ class Written:
         self._leak, self._threshold = store.number(op.leak), store.number(op.threshold)
         self._decay = None if op.decay is None else store.number(op.decay)
         self._current_decay = store.number(op.current_decay)
-        self._integrates = not isinstance(op.leak, Ref) and op.leak == 0
+        leaks = isinstance(op.leak, Ref) or op.leak != 0
+        self._integrates = not leaks and not op.decay_input
         self._current: Value | None = None
         self.v = store.number(op.initial).expand(tuple(shape))
 

@@ -78,7 +78,7 @@ QUARTERS = st.integers(-16, 16).map(lambda n: n / 4)
 
 
 @given(
-    st.lists(QUARTERS, min_size=1, max_size=8), RESETS, st.sampled_from([0.0, 0.5]),
+    st.lists(QUARTERS, min_size=1, max_size=8), RESETS, st.sampled_from([-0.5, 0.0, 0.5]),
     st.sampled_from([None, 0.5]), st.sampled_from([0.0, 0.5]), st.booleans(), st.booleans(),
 )  # fmt: skip
 def test_fractions_follow_the_written_neuron(values, reset, leak, decay, current, strict, gain):
@@ -92,3 +92,21 @@ def test_fractions_follow_the_written_neuron(values, reset, leak, decay, current
         assert exact.step(Fraction(value)) == Fraction(float(h))
         assert exact.v == Fraction(float(cell.v))
     assert is_exact(op, (), currents(*values), STORE)
+
+
+@given(st.lists(QUARTERS, min_size=1, max_size=8), st.sampled_from([-0.5, 0.0, 0.5]), st.booleans())
+def test_the_written_neuron_charges_as_its_definition_says(values, leak, gain):
+    op = Spiking(leak, gain, 1.0, "none", 0.25, 0.5)
+    cell, v = Written(op, (), STORE), 0.5
+    for x in values:
+        _, h = cell(torch.tensor(x, dtype=torch.float64))
+        v = v + leak * (x - (v - 0.25)) if gain else v - leak * (v - 0.25) + x
+        assert float(h) == v
+
+
+def test_without_a_leak_the_input_is_added_or_has_no_weight():
+    for gain, left in ((False, 3.25), (True, 0.25)):
+        op = Spiking(0.0, gain, 9.0, initial=0.25)
+        cell, exact = Written(op, (), STORE), _Exact(op, (), STORE)
+        _, h = cell(torch.tensor(3.0, dtype=torch.float64))
+        assert float(h) == exact.step(Fraction(3)) == left
