@@ -9,20 +9,114 @@ import inspect
 import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, UnionType
 from typing import Any
 
 import torch
 from torch import nn
 
 from snncc.frontends.torch.states import digest
-from snncc.verification.module import Agreement
+from snncc.verification.module import Agreement, Call
 from snncc.verification.passes import Check
 
 LIBRARIES = ("snncc", "torch", "numpy", "spikingjelly", "snntorch")
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """One call of the module, as the manifest has it."""
+
+    input: str
+    samples: int
+    seed: int | None
+    sha256: str
+    dtype: str
+    compared: int
+    ties: int
+
+    @classmethod
+    def of(cls, call: Call) -> CallRow:
+        probe, dtype = call.probe, str(call.dtype).removeprefix("torch.")
+        return cls(
+            probe.name, probe.samples, probe.seed, probe.sha256, dtype, call.compared, call.ties
+        )
+
+    @classmethod
+    def read(cls, row: Any) -> CallRow:
+        seed = None if taken(row, "seed", int | None) is None else whole(row, "seed")
+        return cls(
+            taken(row, "input", str),
+            whole(row, "samples", 1),
+            seed,
+            taken(row, "sha256", str),
+            taken(row, "dtype", str),
+            whole(row, "neuron-steps"),
+            whole(row, "ties"),
+        )
+
+
+@dataclass(frozen=True)
+class PassRow:
+    """What was compared before and behind one pass, as the manifest has it."""
+
+    applied: str
+    compared: int
+    ties: int
+
+    @classmethod
+    def read(cls, row: Any) -> PassRow:
+        return cls(taken(row, "pass", str), whole(row, "neuron-steps"), whole(row, "ties"))
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of a proof, read from a manifest."""
+
+    source: str
+    weights: str
+    calls: tuple[CallRow, ...]
+    populations: Mapping[str, int]
+    samples: frozenset[int]
+    passes: tuple[PassRow, ...]
+    versions: Mapping[str, str]
+
+    @classmethod
+    def read(cls, plain: Any) -> Record:
+        """Raises ValueError, with what is wrong, where ``plain`` is no record."""
+        module = taken(plain, "module", dict)
+        counts, named = taken(module, "populations", dict), taken(plain, "versions", dict)
+        samples = taken(module, "samples", list)
+        return cls(
+            taken(module, "source", str),
+            taken(module, "weights", str),
+            tuple(map(CallRow.read, taken(module, "calls", list))),
+            {name: whole(counts, name) for name in counts},
+            frozenset(whole({"samples": each}, "samples", 1) for each in samples),
+            tuple(map(PassRow.read, taken(plain, "passes", list))),
+            {name: taken(named, name, str) for name in named},
+        )
+
+
+def taken(plain: Any, name: str, kind: type | UnionType) -> Any:
+    """``plain[name]``. Raises ValueError where it is not there or of another kind."""
+    if not isinstance(plain, dict) or name not in plain:
+        raise ValueError(f"it has no `{name}`")
+    value = plain[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"its `{name}` is not of the right kind")
+    return value
+
+
+def whole(plain: Any, name: str, least: int = 0) -> int:
+    """A whole number of at least ``least``. Raises ValueError where it is none."""
+    value = taken(plain, name, int)
+    if value < least:
+        raise ValueError(f"its `{name}` is less than {least}")
+    return int(value)
 
 
 def record_of(
