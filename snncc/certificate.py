@@ -12,30 +12,42 @@ samples and what was compared with what. From these
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from snncc.compiler import calibrated, passes_of
-from snncc.diagnostics import SnnccError, refuse
-from snncc.frontends.torch import Recording, trace
+from snncc.compiler import (
+    _plain,
+    _said,
+    _stripped,
+    _unasked,
+    _what_went,
+    calibrated,
+    passes_of,
+)
+from snncc.diagnostics import Finding, SnnccError, refuse
+from snncc.frontends.torch import Recording, as_example
+from snncc.frontends.torch import record as recorded_again
 from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.ir.text import print_graph, print_network
-from snncc.pipeline import PassError, run, with_reset
-from snncc.program import MANIFEST, MAPPING, Program, emit, load
+from snncc.pipeline import PassError, Result, run, with_reset
+from snncc.program import INPUTS, MANIFEST, MAPPING, Program, load
 from snncc.targets import target as find_target
 from snncc.verification import Agreement, Probe, Verification, agreement, probes
+from snncc.verification.passes import Check
 from snncc.verification.probes import arranged, for_passes
-from snncc.verification.record import fingerprint, populations, versions
+from snncc.verification.record import CallRow, Record, fingerprint, populations, versions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,34 +73,68 @@ def verify(path: str | Path, module: nn.Module | None = None) -> Iterator[Line]:
     if proof is None:
         said = f"{path} was compiled with --no-verify and holds no record of a proof"
         raise refuse("SNN316", said, help="compile it again without --no-verify")
+    if "example" not in program.inputs:
+        said = f"{path} is damaged: {INPUTS} does not hold the example"
+        raise refuse("SNN305", said, help="compile the model again")
+    record = Record.read(proof)
     manifest = json.loads((Path(path) / MANIFEST).read_text(encoding="utf-8"))
-    yield Line("files", True, f"{len(manifest['files'])} files have their checksums")
-    yield _versions(proof["versions"])
-    given = _probes(program)
-    yield _inputs(given, proof["module"]["calls"])
+    yield _files(Path(path), manifest["files"])
+    yield _versions(record.versions)
+    given = _probes(program, record)
+    ran, line = _inputs(program, record, given)
+    yield line
+    agreed: tuple[Finding, ...] | None = None
     if module is None:
         yield Line("module", None, "not compared: name MODEL to compare it")
     else:
-        yield from _module(program, module, given)
-    yield from _passes(program, given)
-    yield from _package(program, Path(path), manifest["files"])
+        agreed = yield from _module(program, record, module, given)
+    same = yield from _passes(program, record, ran, agreed)
+    if same:
+        yield from _written(program, Path(path), manifest)
+    else:
+        yield Line("package", None, "not made again, as the program is not what the record says")
 
 
-def _probes(program: Program) -> tuple[Probe, ...]:
+def _files(path: Path, listed: Mapping[str, str]) -> Line:
+    """Every file is listed; that those have their checksums is known from loading."""
+    there = {f.relative_to(path).as_posix() for f in path.rglob("*") if not f.is_dir()}
+    if more := sorted(there - listed.keys() - {MANIFEST}):
+        return Line("files", False, f"{more[0]} is not in the list of the manifest")
+    return Line("files", True, f"{len(listed)} files have their checksums")
+
+
+def _probes(program: Program, record: Record) -> tuple[Probe, ...]:
     """The inputs of the record, the user's from the folder and the others drawn again."""
+    program.arrange(program.inputs["example"])
     tensors = {name: torch.from_numpy(array) for name, array in program.inputs.items()}
-    samples = frozenset(program.about["verification"]["module"]["samples"])
-    recording = Recording(program.graph, samples)
+    recording = Recording(program.graph, record.samples)
     return probes(recording, tensors["example"], tensors.get("calibration"))
 
 
-def _inputs(given: Sequence[Probe], calls: Sequence[Mapping[str, Any]]) -> Line:
-    found = {probe.name: probe.sha256 for probe in given}
-    wrong = [call["input"] for call in calls if found.get(call["input"], call["sha256"])
-             != call["sha256"]]  # fmt: skip
-    if wrong:
-        return Line("inputs", False, f"`{wrong[0]}` is not the input of the record")
-    return Line("inputs", True, f"{len(found)} inputs have their checksums")
+def _inputs(
+    program: Program, record: Record, given: Sequence[Probe]
+) -> tuple[tuple[Probe, ...], Line]:
+    """The inputs of the record's calls, and whether they are what the record says."""
+    ran: list[Probe] = []
+    for call in record.calls:
+        whole, _, _ = call.input.partition(", part ")
+        known = {probe.name: probe for probe in given}
+        if call.input not in known and whole in known:
+            known |= {piece.name: piece for piece in known[whole].pieces(call.samples)}
+        probe = known.get(call.input)
+        if probe is None or (probe.samples, probe.seed, probe.sha256) != (
+            call.samples, call.seed, call.sha256,
+        ):  # fmt: skip
+            said = f"`{call.input}` is not the input of the record"
+            return tuple(given), Line("inputs", False, said)
+        ran.append(probe)
+    left = {each.name for each in given} - {each.name.partition(", part ")[0] for each in ran}
+    if not ran or (left and not any(found.code == "SNN508" for found in program.findings)):
+        return tuple(given), Line("inputs", False, f"the record has no call with `{min(left)}`")
+    if sum(record.populations.values()) != sum(call.compared for call in record.calls):
+        said = "the record counts other neuron-steps by population than by call"
+        return tuple(ran), Line("inputs", False, said)
+    return tuple(ran), Line("inputs", True, f"{len(ran)} inputs have their checksums")
 
 
 def _versions(recorded: Mapping[str, str]) -> Line:
@@ -98,58 +144,140 @@ def _versions(recorded: Mapping[str, str]) -> Line:
     return Line("versions", None, ", ".join(other) or "as recorded")
 
 
-def _module(program: Program, module: nn.Module, given: Sequence[Probe]) -> Iterator[Line]:
-    proof, options = program.about["verification"]["module"], program.about["options"]
-    now = fingerprint(module)
-    for what in ("source", "weights"):
-        same = now[what] == proof[what]
+def _module(
+    program: Program, record: Record, module: nn.Module, given: Sequence[Probe]
+) -> Generator[Line, None, tuple[Finding, ...] | None]:
+    """Compare the module; returns what is found in it, None where it could not be compared."""
+    options, now = program.about["options"], fingerprint(module)
+    for what, recorded in (("source", record.source), ("weights", record.weights)):
+        same = now[what] == recorded
         yield Line(f"module's {what}", same, "as recorded" if same else "other than recorded")
     known = {name: options[name] for name in ("input", "layout", "time_steps") if name in options}
     try:
-        graph = trace(module, program.inputs["example"], **known)
-        agreed = agreement(module, graph, given)
+        recording = recorded_again(module, as_example(program.inputs["example"]), **known)
+        agreed = agreement(module, recording.graph, given)
     except SnnccError as error:
         yield Line("module → network", False, str(error))
-        return
+        return None
+    graph = recording.graph
     if reset := options.get("reset"):
         graph = with_reset(graph, reset)
     yield _form("module → network", program.graph, graph)
-    yield _counts(proof, agreed)
+    yield from _counts(record, agreed)
+    if recording.samples != record.samples:
+        yield Line("samples", False, "forward asks about other numbers of samples than recorded")
+    return (*_unasked(recording, agreed), *agreed.findings)
 
 
-def _counts(proof: Mapping[str, Any], agreed: Agreement) -> Line:
-    same = populations(agreed) == proof["populations"]
-    ties = "" if not agreed.ties else f", {agreed.ties:,} ties by rounding"
-    said = f"0 of {agreed.compared:,} neuron-steps differ in {len(agreed.calls)} calls{ties}"
-    if not same:
-        said += "; the record counts other neuron-steps"
-    return Line("module → network", same, said)
+def _counts(record: Record, agreed: Agreement) -> Iterator[Line]:
+    rows = tuple(map(CallRow.of, agreed.calls))
+    plain = [tuple(replace(row, ties=0) for row in each) for each in (rows, record.calls)]
+    same = plain[0] == plain[1] and populations(agreed) == record.populations
+    said = f"0 of {agreed.compared:,} neuron-steps differ in {len(rows)} calls{_ties(agreed.ties)}"
+    yield Line("module → network", same, said if same else f"{said}; the record has other calls")
+    if same and rows != record.calls:
+        yield Line("ties", None, "the record has other ties, which another machine may have")
 
 
-def _passes(program: Program, given: Sequence[Probe]) -> Iterator[Line]:
-    proof, graph = program.about["verification"], program.graph
-    passes = passes_of(program.target, program.about["options"])
+def _ties(count: int) -> str:
+    return f", {count:,} ties by rounding" if count else ""
+
+
+def _passes(
+    program: Program,
+    record: Record,
+    ran: Sequence[Probe],
+    agreed: tuple[Finding, ...] | None,
+) -> Generator[Line, None, bool]:
+    """Run the passes again; returns whether all they make is as recorded."""
+    graph, options = program.graph, program.about["options"]
+    passes = passes_of(program.target, options)
     if (calibration := program.inputs.get("calibration")) is not None:
-        axis = next(probe.axis for probe in given if probe.name == "calibration")
+        axis = ran[0].axis + calibration.ndim - ran[0].inputs.dim()
         measured = Probe("calibration", torch.from_numpy(calibration), axis)
         passes = calibrated(passes, arranged(graph, [measured]))
-    ran = {call["input"] for call in proof["module"]["calls"]}
-    chosen = for_passes([probe for probe in given if probe.name in ran])
-    verification = Verification(arranged(graph, chosen))
+    verification = Verification(arranged(graph, for_passes(ran)))
     try:
         result = run(graph, passes, verify=verification)
     except (SnnccError, PassError) as error:
         yield Line("network → program", False, str(error))
-        return
-    for check, row in zip(verification.checks, proof["passes"], strict=False):
-        same = (check.applied, check.compared) == (row["pass"], row["neuron-steps"])
-        ties = "" if not check.ties else f", {check.ties:,} ties by rounding"
-        yield Line(check.applied, same, f"0 of {check.compared:,} neuron-steps differ{ties}")
+        return False
+    lines = [
+        *_rows(record, verification.checks),
+        *_results(program, result),
+        _findings(program, result, agreed),
+        *_claims(program, result),
+    ]
+    yield from lines
+    return all(line.same is not False for line in lines)
+
+
+def _rows(record: Record, checks: Sequence[Check]) -> Iterator[Line]:
+    for check, row in zip_longest(checks, record.passes):
+        if check is None or row is None:
+            name = row.applied if check is None else check.applied
+            yield Line(name, False, "is in the record or was run, and not both")
+            continue
+        same = (check.applied, check.compared) == (row.applied, row.compared)
+        said = f"0 of {check.compared:,} neuron-steps differ{_ties(check.ties)}"
+        yield Line(check.applied, same, said)
+        if same and check.ties != row.ties:
+            yield Line("ties", None, f"the record has {row.ties:,}; another machine may have those")
+
+
+def _results(program: Program, result: Result) -> Iterator[Line]:
+    """The Network and the scheduled Network."""
     last = "fold-bn" if "weight_bits" not in program.about["options"] else "quantize"
-    forms = {stage.applied.name: stage.after for stage in result.stages}
-    yield _form("network → program", program.network, forms[last])
-    if program.scheduled is not None:
-        yield _form("program → schedule", program.scheduled, result.form)
+    names = [stage.applied.name for stage in result.stages]
+    yield _form("network → program", program.network, result.stages[names.index(last)].after)
+    scheduled = result.form if names[-1] != last else None
+    if (scheduled is None) != (program.scheduled is None):
+        said = "the folder has none" if scheduled is not None else "the target needs none"
+        yield Line("program → schedule", False, said)
+    elif program.scheduled is not None:
+        yield _form("program → schedule", program.scheduled, scheduled)
+
+
+def _findings(program: Program, result: Result, agreed: tuple[Finding, ...] | None) -> Line:
+    """What was found, in the passes and where it was compared in the module."""
+    recorded = Counter((f.code, f.node, f.message) for f in program.findings)
+    found = _said((*(agreed or ()), *result.findings), program.keep_aap)
+    now = Counter((f.code, f.node, f.message) for f in found)
+    less, more = now - recorded, recorded - now
+    if agreed is None:  # what the module said is not known
+        more = Counter(key for key in more if key[0] != "SNN508")
+    if less or more:
+        code = min(key[0] for key in (*less, *more))
+        return Line("findings", False, f"{code} is in the record or was found, and not both")
+    return Line("findings", True, f"{sum(recorded.values())} as recorded")
+
+
+def _claims(program: Program, result: Result) -> Iterator[Line]:
+    """The other parts of the manifest that the passes give."""
+    about, stripped = program.about, _stripped(result)
+    gone = tuple(name for name in program.graph.nodes if name not in stripped.nodes)
+    claims: Mapping[str, tuple[Any, Any]] = {
+        "passes": (about["passes"], [str(stage.applied) for stage in result.stages]),
+        "head": (program.head, next(iter(stripped.heads), "")),
+        "auxiliary": (program.auxiliary, gone),
+        "keep_aap": (program.keep_aap, about["options"].get("keep_aap", False)),
+        "reports": (about["reports"], json.loads(json.dumps(_plain(result.reports)))),
+        "stripped": (about["stripped"], _what_went(program.graph, stripped, gone)),
+    }
+    for name, (recorded, now) in claims.items():
+        same = alike(recorded, now)
+        yield Line(name, same, "as recorded" if same else "other than recorded")
+
+
+def alike(one: Any, two: Any) -> bool:
+    """Whether plain values are the same, but for the rounding of floats."""
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        return one.keys() == two.keys() and all(alike(one[name], two[name]) for name in one)
+    if isinstance(one, list | tuple) and isinstance(two, list | tuple):
+        return len(one) == len(two) and all(map(alike, one, two))
+    if type(one) is float and type(two) is float:
+        return math.isclose(one, two, rel_tol=1e-6, abs_tol=1e-9)
+    return type(one) is type(two) and bool(one == two)
 
 
 def _form(what: str, recorded: Graph | Network, now: object) -> Line:
@@ -183,20 +311,24 @@ def _same_mapping(recorded: Network, now: Network) -> bool:
     return found[0] == found[1]
 
 
-def _package(program: Program, path: Path, digests: Mapping[str, str]) -> Iterator[Line]:
-    """Emit what the target runs once more."""
-    emits = find_target(program.target).emits
-    if not emits:
-        return
+def _written(program: Program, path: Path, manifest: Mapping[str, Any]) -> Iterator[Line]:
+    """Write the program once more: the package that the target runs, and the pages."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / emits
-        emit(emits, program, folder)
-        now = {
-            file.relative_to(name).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in folder.rglob("*")
-            if file.is_file()
-        }
-    recorded = {name: digest for name, digest in digests.items() if name.startswith(f"{emits}/")}
+        program.save(Path(name) / "again")
+        again = json.loads((Path(name) / "again" / MANIFEST).read_text(encoding="utf-8"))
+    recorded, now = manifest["files"], again["files"]
     other = sorted(n for n in now.keys() | recorded.keys() if now.get(n) != recorded.get(n))
-    said = f"{len(now)} files of the package are the same"
-    yield Line("package", not other, f"{other[0]} is not the same" if other else said)
+    other = [n for n in other if not (n in now and n in recorded and n.endswith(".npz"))]
+    if manifest["target"].endswith(".toml"):  # the page names the file of the chip
+        other = [n for n in other if n != "report.html"]
+    emits = find_target(program.target).emits
+    inside = [n for n in other if emits and n.startswith(f"{emits}/")]
+    if emits:
+        count = sum(n.startswith(f"{emits}/") for n in now)
+        said = f"{count} files of the package are the same"
+        yield Line("package", not inside, f"{inside[0]} is not the same" if inside else said)
+    rest = [n for n in other if n not in inside]
+    said = "report.html and what else is made of the program are the same"
+    yield Line("pages", not rest, f"{rest[0]} is not the same" if rest else said)
+    if manifest.get("processes") != again.get("processes"):
+        yield Line("processes", False, "the manifest counts others than the package has")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import entry_points, version
 from pathlib import Path, PurePosixPath
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -300,32 +301,95 @@ def load(path: str | Path) -> Program:
     """
     path = Path(path)
     manifest = _manifest(path)
-    _check_files(path, manifest["files"])
     try:
-        network, graph = files.load(path / "network"), files.load(path / "graph")
-        scheduled = files.load(path / "scheduled") if (path / "scheduled").is_dir() else None
-        if not (
-            isinstance(network, Network)
-            and isinstance(graph, Graph)
-            and (scheduled is None or isinstance(scheduled, Network))
-        ):
-            raise _damaged(path, "its networks are not where they belong")
-        if scheduled is not None and (path / MAPPING).is_file():
+        _check_shape(manifest)
+    except ValueError as error:
+        raise _damaged(path, f"of {MANIFEST}, {error}") from None
+    listed = manifest["files"]
+    _check_files(path, listed)
+    network, graph = _form(path, "network", listed), _form(path, "graph", listed)
+    scheduled = None
+    if any(name.startswith("scheduled/") for name in listed):
+        scheduled = _form(path, "scheduled", listed)
+    if not isinstance(network, Network) or not isinstance(graph, Graph):
+        raise _damaged(path, "its networks are not where they belong")
+    if scheduled is not None and not isinstance(scheduled, Network):
+        raise _damaged(path, "its networks are not where they belong")
+    target = manifest["target"]
+    if target.endswith(".toml"):
+        if CHIP not in listed:
+            raise _damaged(path, f"{CHIP} is missing")
+        target = str(path / CHIP)
+    try:
+        if scheduled is not None and MAPPING in listed:
             scheduled = replace(scheduled, mapping=CoreMapping.load(path / MAPPING))
-        return Program(
-            network,
-            graph,
-            str(path / CHIP) if (path / CHIP).is_file() else manifest["target"],
-            manifest["head"],
-            tuple(manifest["auxiliary"]),
-            manifest["keep_aap"],
-            scheduled,
-            tuple(_finding_from_dict(found) for found in manifest["findings"]),
-            {key: value for key, value in manifest.items() if key not in _OWN},
-            _inputs(path / INPUTS),
-        )
-    except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise _damaged(path, f"its manifest lacks {error}") from error
+        inputs = _inputs(path / INPUTS) if INPUTS in listed else {}
+    except (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise _damaged(path, f"an array of it cannot be read ({error})") from None
+    return Program(
+        network,
+        graph,
+        target,
+        manifest["head"],
+        tuple(manifest["auxiliary"]),
+        manifest["keep_aap"],
+        scheduled,
+        tuple(_finding_from_dict(found) for found in manifest["findings"]),
+        {key: value for key, value in manifest.items() if key not in _OWN},
+        inputs,
+    )
+
+
+def _form(path: Path, name: str, listed: Collection[str]) -> Graph | Network:
+    """A form of the folder, all of whose files the manifest lists."""
+    for file in (f"{name}/graph.txt", f"{name}/network.txt", f"{name}/{files.TENSORS}"):
+        if (path / file).exists() and file not in listed:
+            raise _damaged(path, f"{MANIFEST} does not list {file}")
+    return files.load(path / name)
+
+
+_KINDS: Mapping[str, type | UnionType] = {
+    "snncc": str, "target": str, "head": str, "keep_aap": bool, "auxiliary": list, "source": dict,
+    "options": dict, "passes": list, "reports": dict, "stripped": dict,
+    "verification": dict | None, "findings": list, "files": dict,
+}  # fmt: skip
+"""What a manifest holds."""
+
+_OPTIONS: Mapping[str, type] = {
+    "head": str, "input": str, "layout": str, "time_steps": int, "keep_aap": bool,
+    "cut_merge": bool, "strict": bool, "stock_only": bool, "weight_bits": int, "reset": str,
+}  # fmt: skip
+
+_FINDING: Mapping[str, type | UnionType] = {
+    "code": str, "message": str, "help": str | None, "node": str | None, "module": str | None,
+    "file": str | None, "line": int | None,
+}  # fmt: skip
+
+
+def _check_shape(manifest: Mapping[str, Any]) -> None:
+    """Raises ValueError, with what is wrong, where a part is missing or of another kind."""
+    from snncc.verification.record import Record, taken, whole
+
+    part = {name: taken(manifest, name, kind) for name, kind in _KINDS.items()}
+    if more := manifest.keys() - _KINDS.keys() - _OWN:
+        raise ValueError(f"`{min(more)}` is not known")
+    for name, value in part["options"].items():
+        if name not in _OPTIONS:
+            raise ValueError(f"the option `{name}` is not known")
+        taken({name: value}, name, _OPTIONS[name])
+    for name in ("auxiliary", "passes"):
+        for each in part[name]:
+            taken({name: each}, name, str)
+    for name in ("source", "files"):
+        for each in part[name]:
+            taken(part[name], each, str)
+    for name in ("nodes", "parameters", "mac", "ac_at_most"):
+        whole(part["stripped"], name)
+    for found in part["findings"]:
+        for name, kind in _FINDING.items():
+            taken(found, name, kind)
+    if part["verification"] is not None:
+        Record.read(part["verification"])
 
 
 def _short(inputs: np.ndarray) -> np.ndarray:
@@ -419,6 +483,8 @@ def _check_files(path: Path, digests: Mapping[str, str]) -> None:
             found = hashlib.sha256((path / name).read_bytes()).hexdigest()
         except OSError:
             raise _damaged(path, f"{name} is missing") from None
+        except ValueError:
+            raise _damaged(path, f"{MANIFEST} names {name!r}, and no file has that name") from None
         if found != digest:
             raise _damaged(path, f"{name} was changed or cut short")
 

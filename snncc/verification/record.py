@@ -2,21 +2,121 @@
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import hashlib
 import inspect
 import platform
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType, UnionType
 from typing import Any
 
 import torch
 from torch import nn
 
 from snncc.frontends.torch.states import digest
-from snncc.verification.module import Agreement
+from snncc.verification.module import Agreement, Call
 from snncc.verification.passes import Check
 
 LIBRARIES = ("snncc", "torch", "numpy", "spikingjelly", "snntorch")
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """One call of the module, as the manifest has it."""
+
+    input: str
+    samples: int
+    seed: int | None
+    sha256: str
+    dtype: str
+    compared: int
+    ties: int
+
+    @classmethod
+    def of(cls, call: Call) -> CallRow:
+        probe, dtype = call.probe, str(call.dtype).removeprefix("torch.")
+        return cls(
+            probe.name, probe.samples, probe.seed, probe.sha256, dtype, call.compared, call.ties
+        )
+
+    @classmethod
+    def read(cls, row: Any) -> CallRow:
+        seed = None if taken(row, "seed", int | None) is None else whole(row, "seed")
+        return cls(
+            taken(row, "input", str),
+            whole(row, "samples", 1),
+            seed,
+            taken(row, "sha256", str),
+            taken(row, "dtype", str),
+            whole(row, "neuron-steps"),
+            whole(row, "ties"),
+        )
+
+
+@dataclass(frozen=True)
+class PassRow:
+    """What was compared before and behind one pass, as the manifest has it."""
+
+    applied: str
+    compared: int
+    ties: int
+
+    @classmethod
+    def read(cls, row: Any) -> PassRow:
+        return cls(taken(row, "pass", str), whole(row, "neuron-steps"), whole(row, "ties"))
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of a proof, read from a manifest."""
+
+    source: str
+    weights: str
+    calls: tuple[CallRow, ...]
+    populations: Mapping[str, int]
+    samples: frozenset[int]
+    passes: tuple[PassRow, ...]
+    versions: Mapping[str, str]
+
+    @classmethod
+    def read(cls, plain: Any) -> Record:
+        """Raises ValueError, with what is wrong, where ``plain`` is no record."""
+        module = taken(plain, "module", dict)
+        counts, named = taken(module, "populations", dict), taken(plain, "versions", dict)
+        samples = taken(module, "samples", list)
+        return cls(
+            taken(module, "source", str),
+            taken(module, "weights", str),
+            tuple(map(CallRow.read, taken(module, "calls", list))),
+            {name: whole(counts, name) for name in counts},
+            frozenset(whole({"samples": each}, "samples", 1) for each in samples),
+            tuple(map(PassRow.read, taken(plain, "passes", list))),
+            {name: taken(named, name, str) for name in named},
+        )
+
+
+def taken(plain: Any, name: str, kind: type | UnionType) -> Any:
+    """``plain[name]``. Raises ValueError where it is not there or of another kind."""
+    if not isinstance(plain, dict) or name not in plain:
+        raise ValueError(f"it has no `{name}`")
+    value = plain[name]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"its `{name}` is not of the right kind")
+    return value
+
+
+def whole(plain: Any, name: str, least: int = 0) -> int:
+    """A whole number of at least ``least``. Raises ValueError where it is none."""
+    value = taken(plain, name, int)
+    if value < least:
+        raise ValueError(f"its `{name}` is less than {least}")
+    return int(value)
 
 
 def record_of(
@@ -59,12 +159,14 @@ def populations(agreed: Agreement) -> dict[str, int]:
 
 
 def fingerprint(module: nn.Module) -> dict[str, str]:
-    """SHA-256 of the source of the module's classes, and of its parameters and buffers."""
-    classes = {type(part) for part in module.modules()}
-    own = sorted((c for c in classes if not _of_library(c)), key=lambda c: c.__qualname__)
+    """SHA-256 of the source that the module runs, and of its parameters and buffers.
+
+    The source is the whole file of every class that is not of a library, base classes too, and of
+    every hook or function that was set on a part. Paths are not hashed.
+    """
     source = hashlib.sha256()
-    for cls in own:
-        source.update(f"{cls.__qualname__}\n{_source(cls)}\n".encode())
+    for text in sorted({f"{own.__qualname__}\n{_source(own)}\n" for own in _own(module)}):
+        source.update(text.encode())
     weights = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         if isinstance(tensor, torch.Tensor):
@@ -72,15 +174,53 @@ def fingerprint(module: nn.Module) -> dict[str, str]:
     return {"source": source.hexdigest(), "weights": weights.hexdigest()}
 
 
-def _of_library(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in LIBRARIES
+def _own(module: nn.Module) -> Iterator[type | FunctionType]:
+    """The classes of the parts and the functions set on them, without those of libraries."""
+    for part in module.modules():
+        found: list[object] = [*type(part).__mro__]
+        for value in vars(part).values():
+            found += value.values() if isinstance(value, Mapping) else [value]
+        for each in found:
+            function = _function(each)
+            if function is not None and not _of_library(function):
+                yield function
 
 
-def _source(cls: type) -> str:
-    try:
-        return inspect.getsource(cls)
-    except (OSError, TypeError):
-        return "(no source)"
+def _function(value: object) -> type | FunctionType | None:
+    """The class or function that holds the code of ``value``, where it has any."""
+    while isinstance(value, partial):
+        value = value.func
+    if isinstance(value, MethodType):
+        value = value.__func__
+    return value if isinstance(value, type | FunctionType) else None
+
+
+def _of_library(own: type | FunctionType) -> bool:
+    name = (own.__module__ or "").partition(".")[0]
+    if name == "builtins":  # code that exec made may say so, too
+        return getattr(builtins, own.__qualname__, None) is own
+    return name in LIBRARIES or name in sys.stdlib_module_names
+
+
+def _source(own: type | FunctionType) -> str:
+    """The text of its file, or its own text, or what Python compiled of it."""
+    with contextlib.suppress(OSError, TypeError, ValueError):
+        return Path(inspect.getsourcefile(own) or "").read_text(encoding="utf-8")
+    with contextlib.suppress(OSError, TypeError):
+        return inspect.getsource(own)
+    functions = [own] if isinstance(own, FunctionType) else map(_function, vars(own).values())
+    return "\n".join(_code(f.__code__) for f in functions if isinstance(f, FunctionType))
+
+
+def _code(code: CodeType) -> str:
+    """Bytes, names and constants of compiled code, without file and line."""
+    constants = [
+        _code(each)
+        if isinstance(each, CodeType)
+        else repr(sorted(map(repr, each)) if isinstance(each, frozenset) else each)
+        for each in code.co_consts
+    ]
+    return "\n".join([code.co_name, code.co_code.hex(), repr(code.co_names), *constants])
 
 
 def versions() -> dict[str, str]:
