@@ -157,6 +157,28 @@ def test_a_module_of_one_step_is_really_called_t_times(kind):
     assert trained == 2
 
 
+def test_a_head_that_is_the_same_at_every_step():
+    class Heads(Single):
+        def forward(self, x):
+            y = self.fc(x)
+            return self.sn(y), y
+
+    snntorch = pytest.importorskip("snntorch")
+    net = Heads(snntorch.Leaky(0.5, init_hidden=True)).eval()
+    program = snncc.compile(
+        net, X[0], "reference", input="analog", layout="N", time_steps=3, head=0
+    )
+    assert program.head == "0"
+
+
+def test_a_hook_that_keeps_what_it_saw_leaves_the_module_as_it_was():
+    net, kept = Net().eval(), {"sn": None}
+    net.sn.register_forward_hook(lambda m, i, o: kept.__setitem__("sn", o.mean()))
+    for _ in range(2):
+        snncc.compile(net, X, "reference", input="spike", layout="TN")
+        assert kept == {"sn": None}
+
+
 def test_a_module_that_takes_float32_alone():
     class Narrow(Net):
         def __init__(self) -> None:

@@ -359,6 +359,36 @@ def test_a_neuron_that_is_another_at_each_step(name, spikingjelly):
     assert outcome(by_step(change)) == expected
 
 
+def by_input(net: Any, a: Tensor, x: Tensor) -> Tensor:
+    net.sn.threshold = 0.3 + 0.7 * (x.sum() == 15).double()
+    return net.sn(net.fc(x))
+
+
+class Counts(nn.Module):
+    """A registered neuron that leaves a number of what it was given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, out = torch.zeros_like(x[0]), []
+        for current in x:
+            v = v + current
+            z = (v >= 1.0).to(v)
+            v = v * (1 - z)
+            out.append(z)
+        self.total = float(torch.stack(out).sum())
+        return torch.stack(out)
+
+
+def test_what_a_neuron_is_made_of_does_not_come_from_the_input():
+    assert outcome(lambda: Net(between=by_input)) == "SNN110"
+
+
+def test_a_neuron_makes_no_number_of_its_input():
+    snncc.register_neuron(Counts, lambda m: snncc.NeuronModule(PLAIN, True, False))
+    assert outcome(lambda: Net(Counts(), lambda net, a, x: a * (1 + (net.sn.total == 11)))) in (
+        "SNN302", "SNN319",
+    )  # fmt: skip
+
+
 # -- frozen in -----------------------------------------------------------------------------------
 
 
@@ -494,6 +524,12 @@ def lazy(net: Any, a: Tensor, x: Tensor) -> Tensor:
     return a * net.box["two"]
 
 
+def zeros_of_the_batch(net: Any, a: Tensor, x: Tensor) -> Tensor:
+    if net.box.get("z") is None or net.box["z"].shape[0] != x.shape[1]:
+        net.box["z"] = torch.zeros(x.shape[1], C)
+    return a + net.box["z"]
+
+
 KEPT = {
     "a counter": (counter, {"SNN322"}, "`calls`"),
     "a counter for later": (late_counter, {"SNN322"}, "`calls`"),
@@ -504,6 +540,7 @@ KEPT = {
     "a statistic nobody reads": (statistic, {"equal"}, ""),
     "every hundredth call is logged": (logged, {"equal"}, ""),
     "a constant made once": (lazy, {"equal"}, ""),
+    "zeros made for each batch": (zeros_of_the_batch, {"equal"}, ""),
 }
 
 
@@ -521,6 +558,40 @@ def test_what_is_kept_from_call_to_call(name):
         with pytest.raises(SnnccError, match=r"SNN322.*") as caught:
             snncc.compile(make().eval(), EXAMPLE.float(), "reference", input="spike", layout="TN")
         assert said in str(caught.value)
+
+
+class Resets(Net):
+    """A network whose ``reset`` makes another one of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = 1.0
+
+    def reset(self) -> None:
+        self.gain = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.fc2(self.sn(self.fc(x) * self.gain)))
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(1.0, "equal"), (3.0, "SNN322")])
+def test_a_reset_that_makes_another_network(gain, expected):
+    def make() -> nn.Module:
+        net = Resets()
+        net.gain = gain
+        return net
+
+    assert outcome(make) == expected
+
+
+def test_random_numbers():
+    assert outcome(lambda: Net(between=lambda net, a, x: _chance(a))) == "SNN315"
+
+
+def _chance(a: Tensor) -> Tensor:
+    with torch._C.DisableTorchFunction():
+        rare = bool(torch.rand(()) > 0.9999)
+    return 1 - a if rare else a
 
 
 class OwnState(nn.Module):
@@ -596,6 +667,18 @@ def add(v: Tensor, x: Tensor) -> Tensor:
 
 
 PLAIN, HALF = snncc.Spiking(threshold=1.0), snncc.Spiking(leak=0.5, decay_input=True, threshold=1.0)
+
+
+def test_an_impure_reading_is_refused():
+    def convert(module: Any) -> snncc.NeuronModule:
+        module.start = 0.0
+        return snncc.NeuronModule(module.said, True, False)
+
+    snncc.register_neuron(Own, convert)
+    made = Own(add, at_one, PLAIN, 0.5)
+    assert outcome(lambda: nn.Sequential(nn.Linear(C, C), copy.deepcopy(made))) == "SNN319"
+
+
 READINGS = {
     "right": ((add, at_one, PLAIN), "equal"),
     "right with a gain": ((lambda v, x: v + (x - v) / 2, at_one, HALF), "equal"),

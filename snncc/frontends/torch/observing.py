@@ -205,7 +205,11 @@ class Witness:
         return Observation(
             {name: whole(values, name).to(torch.float64) for name, values in known.items()},
             {
-                head: _whole(outputs[head], axes[name], single, steps).to(torch.float64)
+                head: (
+                    outputs[head][0]
+                    if single and graph.nodes[name].signal.rate == "static"
+                    else _whole(outputs[head], axes[name], single, steps)
+                ).to(torch.float64)
                 for head, name in graph.heads.items()
             },
             {

@@ -74,6 +74,10 @@ def held(root: nn.Module) -> Held:
         if not _is_of_library(cls):
             for name, value, put in _around(cls):
                 _describe(found, name, value, put, _DEPTH - 1)
+        for hook in (*part._forward_hooks.values(), *part._forward_pre_hooks.values()):
+            if isinstance(hook, types.FunctionType):
+                for name, value, put in _read_by(hook):
+                    _describe(found, name, value, put, _DEPTH - 1)
     return found
 
 
