@@ -151,7 +151,137 @@ def test_counts_that_were_changed_and_sealed_again(run, model, program, tmp_path
     proof["passes"][0]["neuron-steps"] += 1
     proof["module"]["populations"]["stem_sn"] += 1
     sealed(folder, verification=proof)
-    assert differing(run("verify", folder, model)) == {"select-head", "module → network"}
+    assert differing(run("verify", folder, model)) == {
+        "select-head", "module → network", "inputs",
+    }  # fmt: skip
+
+
+def tampered(program, folder, change):
+    """A copy whose manifest, and perhaps files, ``change`` was let loose on."""
+    forged(program, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["checksum"]
+    (folder / "manifest.json").unlink()
+    kept = manifest["files"]
+    change(manifest, folder)
+    if manifest.get("files") is kept:
+        manifest["files"] = _digests(folder)
+    text = _canonical({**manifest, "checksum": _checksum(manifest)})
+    (folder / "manifest.json").write_text(text)
+    return folder
+
+
+def put(*path):
+    """Put the last of ``path`` where the others lead."""
+    *way, last, value = path
+
+    def change(manifest, folder):
+        for step in way:
+            manifest = manifest[step]
+        manifest[last] = value
+
+    return change
+
+
+def drop(*path):
+    *way, last = path
+
+    def change(manifest, folder):
+        for step in way:
+            manifest = manifest[step]
+        del manifest[last]
+
+    return change
+
+
+def removed(*names):
+    def change(manifest, folder):
+        for name in names:
+            gone = folder / name
+            shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+
+    return change
+
+
+PROOF, CALL = ("verification",), ("verification", "module", "calls", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        *((drop(name), f"no `{name}`") for name in (
+            "verification", "options", "source", "reports", "stripped", "findings", "passes",
+            "head", "keep_aap", "auxiliary", "target", "files",
+        )),
+        (drop(*PROOF, "versions"), "no `versions`"),
+        (drop(*PROOF, "module"), "no `module`"),
+        (drop(*PROOF, "module", "populations"), "no `populations`"),
+        (drop(*CALL, "ties"), "no `ties`"),
+        (put(*PROOF, "versions", None), "`versions` is not of the right kind"),
+        (put(*PROOF, "module", "samples", ["a"]), "`samples` is not of the right kind"),
+        (put(*PROOF, "module", "samples", [-2]), "`samples` is less than 1"),
+        (put("files", []), "`files` is not of the right kind"),
+        (put("files", {"a\0b": "0"}), "no file has that name"),
+        (put("options", {"rest": 1}), "the option `rest` is not known"),
+        (put("more", 1), "`more` is not known"),
+        (put("target", "other.toml"), "chip.toml is missing"),
+        (removed("inputs.npz"), "inputs.npz does not hold the example"),
+        (removed("graph"), "holds no readable network"),
+    ],
+)  # fmt: skip
+def test_a_malformed_manifest_is_a_sentence(refused, program, tmp_path, change, said):
+    result = refused("verify", tampered(program, tmp_path / "f", change), said=said)
+    assert "error[SNN305]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (drop(*PROOF, "passes", -1), "balance-delays{delays=62}"),
+        (put(*PROOF, "passes", 0, "pass", "other"), "select-head"),
+        (drop(*CALL), "inputs"),
+        (put(*CALL, "input", "another"), "inputs"),
+        (put(*CALL, "samples", 1), "inputs"),
+        (put(*CALL, "neuron-steps", 1), "inputs"),
+        (put(*CALL, "dtype", "float16"), "module → network"),
+        (put(*PROOF, "module", "calls", []), "inputs"),
+        (put("target", "loihi1"), "passes"),
+        (put("passes", []), "passes"),
+        (put("head", "9"), "head"),
+        (put("auxiliary", []), "auxiliary"),
+        (put("keep_aap", True), "keep_aap"),
+        (put("options", "keep_aap", True), "keep_aap"),
+        (put("findings", []), "findings"),
+        (put("reports", {}), "reports"),
+        (put("stripped", "mac", 1), "stripped"),
+        (removed("scheduled"), "program → schedule"),
+        (lambda m, folder: (folder / "report.html").write_text("<p>fine</p>"), "pages"),
+        (lambda m, folder: (folder / "notes.txt").write_text("listed"), "pages"),
+        (put("processes", {}), "processes"),
+    ],
+)
+def test_a_claim_that_was_changed_differs(run, model, program, tmp_path, change, name):
+    folder = tampered(program, tmp_path / "f", change)
+    assert name in differing(run("verify", folder, model))
+
+
+def test_a_file_that_is_not_listed_differs_and_is_not_read(run, program, tmp_path):
+    folder = forged(program, tmp_path / "f")
+    for name in ("chip.toml", "mapping.npz", "loihi/more.py"):
+        (folder / name).write_text("other")
+    assert snncc.load(folder).target == "loihi"
+    result = run("verify", folder)
+    assert differing(result) == {"files"}
+    assert "chip.toml is not in the list of the manifest" in result.stdout
+
+
+def test_other_ties_alone_do_not_differ(run, model, program, tmp_path):
+    def change(manifest, folder):
+        manifest["verification"]["passes"][0]["ties"] = 3
+
+    result = run("verify", tampered(program, tmp_path / "f", change), model)
+    assert ("ties", "-") in {(name, mark) for name, mark, _ in lines(result)}
+    assert "ties" not in {name for name, mark, _ in lines(result) if mark == "DIFFERS"}
 
 
 def test_a_changed_file_is_exit_2(refused, program, tmp_path):
