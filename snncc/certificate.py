@@ -45,6 +45,7 @@ from snncc.pipeline import PassError, Result, run, with_reset
 from snncc.program import INPUTS, MANIFEST, MAPPING, Program, load
 from snncc.targets import target as find_target
 from snncc.verification import Agreement, Probe, Verification, agreement, probes
+from snncc.verification.module import TRAINED
 from snncc.verification.passes import Check
 from snncc.verification.probes import arranged, for_passes
 from snncc.verification.record import CallRow, Record, fingerprint, populations, versions
@@ -119,8 +120,8 @@ def _inputs(
     for call in record.calls:
         whole = call.input.partition(", part ")[0]
         known = {probe.name: probe for probe in given}
-        trained = replace(given[0].first(1), name=f"{given[0].name}, as trained")
-        known[trained.name] = trained
+        if (own := call.input.removesuffix(TRAINED)) != call.input and own in known:
+            known[call.input] = replace(known[own].first(call.samples), name=call.input)
         if call.input not in known and whole in known:
             known |= {piece.name: piece for piece in known[whole].pieces(call.samples)}
         probe = known.get(call.input)
@@ -130,7 +131,7 @@ def _inputs(
             said = f"`{call.input}` is not the input of the record"
             return tuple(given), Line("inputs", False, said)
         ran.append(probe)
-    ran_names = {each.name.partition(", part ")[0] for each in ran}
+    ran_names = {each.name.removesuffix(TRAINED).partition(", part ")[0] for each in ran}
     left = [each.name for each in given if each.name not in ran_names]
     may_lack = any(found.code == "SNN508" for found in program.findings)
     if left and (given[0].name in left or not may_lack):

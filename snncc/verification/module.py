@@ -30,6 +30,9 @@ from snncc.ir.interpreter.rounding import TOLERANCE, is_tie
 from snncc.ir.ops import Elementwise, Spiking
 from snncc.verification.probes import DRAWN, Probe
 
+TRAINED = ", as trained"
+"""What the name of a call in the module's own dtype ends with."""
+
 STEPPED = frozenset({*COMPARISONS, "eq", "ne", "sign", "round", "floor", "ceil", "trunc"})
 """Functions that jump, so that rounding before them decides what comes out."""
 
@@ -221,7 +224,7 @@ class _Comparison:
         if len(dtypes) > 1 or not dtypes <= set(TOLERANCE):
             raise _NotRun(None)
         (dtype,) = dtypes
-        one = replace(probe.first(samples), name=f"{probe.name}, as trained")
+        one = replace(probe.first(samples), name=f"{probe.name}{TRAINED}")
         other = _Comparison(self._module, self._graph, dtype)
         try:
             seen = self._with_gradients(one, dtype)

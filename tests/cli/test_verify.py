@@ -15,6 +15,8 @@ from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.program import _canonical, _checksum, _digests
 
+pytestmark = pytest.mark.slow
+
 
 def lines(result):
     """What was compared: (name, mark, rest) of each line."""

@@ -198,6 +198,7 @@ def compiled(module: type[nn.Module]) -> Callable[[Path], None]:
 def misread(folder: Path) -> None:
     """A handler that takes one function for another."""
     with mock.patch.dict(HANDLERS, {"abs": HANDLERS["relu"]}):
+        torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(8, 8), Absolute(), snncc.nn.IF()).eval()
         raise SnnccError(snncc.check(net, torch.ones(4, 3, 8)).findings)
 
