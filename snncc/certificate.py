@@ -89,7 +89,7 @@ def verify(path: str | Path, module: nn.Module | None = None) -> Iterator[Line]:
         yield Line("module", None, "not compared: name MODEL to compare it")
     else:
         agreed = yield from _module(program, record, module, given)
-    same = yield from _passes(program, record, ran, agreed)
+    same = yield from _passes(program, record, ran, agreed, manifest["target"])
     if same:
         yield from _written(program, Path(path), manifest)
     else:
@@ -193,8 +193,12 @@ def _passes(
     record: Record,
     ran: Sequence[Probe],
     agreed: tuple[Finding, ...] | None,
+    target: str,
 ) -> Generator[Line, None, bool]:
-    """Run the passes again; returns whether all they make is as recorded."""
+    """Run the passes again; returns whether all they make is as recorded.
+
+    ``target`` as the manifest names it: a chip's file is another one in the folder.
+    """
     graph, options = program.graph, program.about["options"]
     passes = passes_of(program.target, options)
     if (calibration := program.inputs.get("calibration")) is not None:
@@ -211,7 +215,7 @@ def _passes(
         *_rows(record, verification.checks),
         *_results(program, result),
         _findings(program, result, agreed),
-        *_claims(program, result),
+        *_claims(program, result, target),
     ]
     yield from lines
     return all(line.same is not False for line in lines)
@@ -257,12 +261,13 @@ def _findings(program: Program, result: Result, agreed: tuple[Finding, ...] | No
     return Line("findings", True, f"{sum(recorded.values())} as recorded")
 
 
-def _claims(program: Program, result: Result) -> Iterator[Line]:
+def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
     """The other parts of the manifest that the passes give."""
     about, stripped = program.about, _stripped(result)
     gone = tuple(name for name in program.graph.nodes if name not in stripped.nodes)
+    passes = [str(stage.applied).replace(program.target, target) for stage in result.stages]
     claims: Mapping[str, tuple[Any, Any]] = {
-        "passes": (about["passes"], [str(stage.applied) for stage in result.stages]),
+        "passes": (about["passes"], passes),
         "head": (program.head, next(iter(stripped.heads), "")),
         "auxiliary": (program.auxiliary, gone),
         "keep_aap": (program.keep_aap, about["options"].get("keep_aap", False)),

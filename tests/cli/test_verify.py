@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -52,6 +53,15 @@ def test_a_program_is_what_its_record_says(run, model, data, options):
     assert "fold-bn" in names
     assert "network → program" in names
     assert ("package" in names) is ("reference" not in options)
+
+
+def test_a_program_for_a_chip_of_ones_own(run, model, tmp_path):
+    text = (resources.files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(text)
+    assert run("compile", model, "--target", "mine.toml", "-o", "out").exit_code == 0
+    (tmp_path / "mine.toml").unlink()
+    result = run("verify", "out", model)
+    assert result.exit_code == 0, result.output
 
 
 def test_without_the_model_the_proof_begins_at_the_graph(run, program):
