@@ -26,13 +26,13 @@ import numpy as np
 import torch
 
 from snncc.compiler import (
-    _plain,
-    _said,
-    _stripped,
-    _unasked,
-    _what_went,
+    as_json,
     calibrated,
     passes_of,
+    unasked,
+    what_went,
+    without_aap,
+    worth_saying,
 )
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.torch import Recording, as_example
@@ -42,7 +42,7 @@ from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.ir.text import print_graph, print_network
 from snncc.pipeline import PassError, Result, run, with_reset
-from snncc.program import INPUTS, MANIFEST, MAPPING, Program, load
+from snncc.program import INPUTS, MANIFEST, MAPPING, PAGE, Program, load
 from snncc.targets import target as find_target
 from snncc.verification import Agreement, Probe, Verification, agreement, probes
 from snncc.verification.module import TRAINED
@@ -171,7 +171,7 @@ def _module(
     yield from _counts(record, agreed)
     if recording.samples != record.samples:
         yield Line("samples", False, "forward asks about other numbers of samples than recorded")
-    return (*_unasked(recording, agreed), *agreed.findings)
+    return (*unasked(recording, agreed), *agreed.findings)
 
 
 def _counts(record: Record, agreed: Agreement) -> Iterator[Line]:
@@ -250,7 +250,7 @@ def _results(program: Program, result: Result) -> Iterator[Line]:
 def _findings(program: Program, result: Result, agreed: tuple[Finding, ...] | None) -> Line:
     """What was found, in the passes and where it was compared in the module."""
     recorded = Counter((f.code, f.node, f.message) for f in program.findings)
-    found = _said((*(agreed or ()), *result.findings), program.keep_aap)
+    found = worth_saying((*(agreed or ()), *result.findings), program.keep_aap)
     now = Counter((f.code, f.node, f.message) for f in found)
     less, more = now - recorded, recorded - now
     if agreed is None:  # what the module said is not known
@@ -263,7 +263,7 @@ def _findings(program: Program, result: Result, agreed: tuple[Finding, ...] | No
 
 def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
     """The other parts of the manifest that the passes give."""
-    about, stripped = program.about, _stripped(result)
+    about, stripped = program.about, without_aap(result)
     gone = tuple(name for name in program.graph.nodes if name not in stripped.nodes)
     passes = [str(stage.applied).replace(program.target, target) for stage in result.stages]
     claims: Mapping[str, tuple[Any, Any]] = {
@@ -271,8 +271,8 @@ def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
         "head": (program.head, next(iter(stripped.heads), "")),
         "auxiliary": (program.auxiliary, gone),
         "keep_aap": (program.keep_aap, about["options"].get("keep_aap", False)),
-        "reports": (about["reports"], json.loads(json.dumps(_plain(result.reports)))),
-        "stripped": (about["stripped"], _what_went(program.graph, stripped, gone)),
+        "reports": (about["reports"], json.loads(json.dumps(as_json(result.reports)))),
+        "stripped": (about["stripped"], what_went(program.graph, stripped, gone)),
     }
     for name, (recorded, now) in claims.items():
         same = alike(recorded, now)
@@ -329,8 +329,9 @@ def _written(program: Program, path: Path, manifest: Mapping[str, Any]) -> Itera
     recorded, now = manifest["files"], again["files"]
     other = sorted(n for n in now.keys() | recorded.keys() if now.get(n) != recorded.get(n))
     other = [n for n in other if not (n in now and n in recorded and n.endswith(".npz"))]
-    if manifest["target"].endswith(".toml"):  # the page names the file of the chip
-        other = [n for n in other if n != "report.html"]
+    page = not manifest["target"].endswith(".toml")  # else it names the file of the chip
+    if not page:
+        other = [n for n in other if n != PAGE]
     emits = find_target(program.target).emits
     inside = [n for n in other if emits and n.startswith(f"{emits}/")]
     if emits:
@@ -338,7 +339,7 @@ def _written(program: Program, path: Path, manifest: Mapping[str, Any]) -> Itera
         said = f"{count} files of the package are the same"
         yield Line("package", not inside, f"{inside[0]} is not the same" if inside else said)
     rest = [n for n in other if n not in inside]
-    said = "report.html and what else is made of the program are the same"
+    said = f"{f'{PAGE} and ' if page else ''}what else is made of the program is the same"
     yield Line("pages", not rest, f"{rest[0]} is not the same" if rest else said)
     if manifest.get("processes") != again.get("processes"):
         yield Line("processes", False, "the manifest counts others than the package has")

@@ -175,7 +175,7 @@ def compile(
     assert isinstance(network, Network)
     if isinstance(result.form, Network) and len(passes) > scheduled_from:
         scheduled = result.form
-    stripped = _stripped(result)
+    stripped = without_aap(result)
     gone = tuple(name for name in graph.nodes if name not in stripped.nodes)
     return Program(
         network,
@@ -185,16 +185,16 @@ def compile(
         gone,
         keep_aap,
         scheduled,
-        findings=_said(
-            (*_unasked(recording, agreed), *(agreed.findings if agreed else ()), *result.findings),
+        findings=worth_saying(
+            (*unasked(recording, agreed), *(agreed.findings if agreed else ()), *result.findings),
             keep_aap,
         ),
         about={
             "source": dict(source or {"name": type(module).__qualname__}),
             "options": {name: value for name, value in options.items() if value},
             "passes": [str(stage.applied) for stage in result.stages],
-            "reports": _plain(result.reports),
-            "stripped": _what_went(graph, stripped, gone),
+            "reports": as_json(result.reports),
+            "stripped": what_went(graph, stripped, gone),
             "verification": record_of(module, agreed, verification.checks, recording.samples)
             if agreed is not None and verification is not None
             else None,
@@ -204,12 +204,12 @@ def compile(
     )
 
 
-def _said(findings: Iterable[Finding], keep_aap: bool) -> tuple[Finding, ...]:
+def worth_saying(findings: Iterable[Finding], keep_aap: bool) -> tuple[Finding, ...]:
     """What is worth saying: an auxiliary path that is kept was not stripped."""
     return tuple(f for f in findings if not (keep_aap and f.code == "SNN404"))
 
 
-def _stripped(result: Result) -> Graph:
+def without_aap(result: Result) -> Graph:
     """The Graph as strip-aap left it."""
     for stage in result.stages:
         if stage.applied.name == "strip-aap":
@@ -218,7 +218,7 @@ def _stripped(result: Result) -> Graph:
     raise AssertionError("strip-aap did not run")
 
 
-def _what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str, int]:
+def what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str, int]:
     """Parameters, and MAC and AC of one sample; AC if every neuron fired at every step."""
     meter = GraphMeter(graph, gone)
     steps = graph.time_steps or 1
@@ -256,7 +256,7 @@ def calibrated(passes: Iterable[Pass], measured: Mapping[str, Value]) -> list[Pa
     ]
 
 
-def _unasked(recording: Recording, agreed: Agreement | None) -> Iterator[Finding]:
+def unasked(recording: Recording, agreed: Agreement | None) -> Iterator[Finding]:
     """The numbers of samples that forward asks about and that are too large to be called."""
     for count in sorted(recording.samples) if agreed is not None else ():
         if count > affordable(recording.graph):
@@ -281,12 +281,12 @@ def _head(head: str | int | None) -> str | None:
     return None if head is None else str(head)
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Reports as JSON knows them."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, str | bool | int | float) or value is None:
         return value if not isinstance(value, float) or math.isfinite(value) else str(value)
     if isinstance(value, Iterable):
-        return [_plain(item) for item in value]
+        return [as_json(item) for item in value]
     return str(value)

@@ -41,6 +41,7 @@ MANIFEST = "manifest.json"
 MAPPING = "mapping.npz"
 INPUTS = "inputs.npz"
 CHIP = "chip.toml"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ class Program:
         processes = None
         if emits := machine.emits:
             processes = emit(emits, self, folder / emits)
-        (folder / "report.html").write_text(overview.page(self, processes), encoding="utf-8")
+        (folder / PAGE).write_text(overview.page(self, processes), encoding="utf-8")
         manifest = {
             "format": FORMAT,
             "version": VERSION,

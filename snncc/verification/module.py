@@ -182,8 +182,7 @@ class _Comparison:
             finally:
                 restore(after, held(witness.twin))
             if name is not None:
-                said = "what is computed hangs on it"
-                raise _kept([name], "one call to the next", said)
+                raise _kept([name], "one call to the next")
             if flow is None or flow.asked is None:
                 return
 
@@ -216,7 +215,7 @@ class _Comparison:
         finally:
             restore(after, held(witness.twin))
         if name is not None:
-            raise _kept([name], "one step to the next", "what is computed hangs on it")
+            raise _kept([name], "one step to the next")
 
     def _as_trained(self, probe: Probe, samples: int) -> Call:
         """Samples once more, in the module's own dtype and with gradients."""
@@ -459,9 +458,11 @@ def _differs(node: Node, probe: Probe, said: str) -> SnnccError:
     return SnnccError(Finding("SNN321", message, node.origin, node.name))
 
 
-def _kept(names: Sequence[str], between: str, said: str) -> SnnccError:
+def _kept(names: Sequence[str], between: str, said: str = "") -> SnnccError:
     what = ", ".join(f"`{name}`" for name in names[:4]) or "something outside of the module"
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     lives = "lives" if len(names) < 2 else "live"
-    message = f"{what}{more} {lives} on from {between} and changes what is computed: {said}"
+    message = f"{what}{more} {lives} on from {between} and changes what is computed"
+    if said:
+        message += f": {said}"
     return refuse("SNN322", message, Location("forward"))

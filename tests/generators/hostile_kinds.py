@@ -1072,8 +1072,6 @@ spikes(
 )
 spikes(
     "branch on the surroundings",
-    "a if torch.is_grad_enabled() else a * 2",
-    "a if x.requires_grad else a * 2",
     "a if x.dtype == torch.float64 else a * 2",
     "a if torch.is_tensor(x) else 1 - a",
     "a if type(x) is torch.Tensor else 1 - a",
@@ -1083,8 +1081,13 @@ spikes(
     "a if net.training else a * 2",
     "a * x.dim()",
     "a * x.element_size()",
-    "a if x.grad_fn is None else 1 - a",
     harmless=True,
+)
+spikes(
+    "branch on gradients",
+    "a if torch.is_grad_enabled() else a * 2",
+    "a if x.requires_grad else a * 2",
+    "a if x.grad_fn is None else 1 - a",
 )
 spikes(
     "branch on being watched",
