@@ -225,8 +225,8 @@ def what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str,
     most = {}
     for name in meter.reads:
         signal = graph.nodes[name].signal
-        shape = (steps, 1, *signal.shape) if signal.rate == "step" else (1, *signal.shape)
-        most[name] = torch.full(shape, max(signal.values.members or (1.0,)))
+        times = steps if signal.rate == "step" else 1
+        most[name] = torch.full(signal.shape, times * max(signal.values.members or (1.0,)))
     total = meter(most, 1, steps).total
     norms = [node.op for node in graph.nodes.values() if isinstance(node.op, Norm)]
     statistics = {ref for op in norms for ref in (op.mean, op.variance)}

@@ -93,6 +93,8 @@ class Program:
         *,
         dtype: torch.dtype = torch.float64,
         keep: Collection[str] | None = None,
+        memory: int = MEMORY,
+        threads: int | None = None,
         on_samples: Callable[[int], object] | None = None,
     ) -> Result:
         """Run on ``inputs`` in the layout of the example; the samples are free in number.
@@ -100,14 +102,19 @@ class Program:
         In float32 it is faster, and spikes may differ whose membranes lie within its rounding of
         the threshold; none does where all sums are exact. ``keep`` names the populations whose
         spikes the result holds, by default all; () is fastest, and with the AAP kept it is all.
-        ``on_samples`` is told how many more samples are done. Raises SnnccError
-        (SNN306, SNN312) for inputs that do not fit.
+        Samples come in chunks that take about ``memory`` bytes, on so many ``threads``, by default
+        all cores; neither changes a number. ``on_samples`` is told how many more are done. Raises
+        SnnccError (SNN306, SNN312) for inputs that do not fit.
         """
+        arranged = self.arrange(inputs)
+        keep = None if self.keep_aap else keep
+        size = self.chunk_size(dtype, keep, memory=memory, threads=threads)
         parts = []
-        for _, run, result in self.chunks(self.arrange(inputs), dtype=dtype, keep=keep):
-            parts.append((run, result))
+        for chunk in chunks(arranged, sample_axes(self.network), size):
+            run = self.run_chunk(chunk, dtype, keep, threads)
+            parts.append((run, self.answers(chunk, run, dtype)))
             if on_samples is not None:
-                on_samples(len(result.logits))
+                on_samples(next(iter(run.outputs.values())).shape[1])
         return self.gather(parts)
 
     def gather(self, parts: Sequence[tuple[Run, Result]]) -> Result:
@@ -118,7 +125,8 @@ class Program:
             name: torch.cat([result.heads[name] for _, result in parts])
             for name in parts[0][1].heads
         }
-        return Result(whole.logits[readout], whole.outputs[readout], whole.spikes, heads)
+        outputs = whole.outputs.get(readout)
+        return Result(whole.logits[readout], outputs, whole.spikes, heads)
 
     def arrange(self, inputs: ArrayLike | Value) -> dict[str, Value]:
         """The user's data as the interpreter takes it. Raises SnnccError (SNN306, SNN312)."""
@@ -167,20 +175,25 @@ class Program:
         return Result(run.logits[readout], run.outputs[readout], run.spikes, heads)
 
     def node_values(self, run: Run) -> dict[str, Value]:
-        """The values of Graph nodes that a run of the network gives."""
-        named = {p.stands_for or p.name: run.spikes[p.name] for p in self.network.populations}
-        return {name: value for name, value in named.items() if name in self.graph.nodes}
+        """The values of Graph nodes that a run of the network holds."""
+        return {
+            self.node_of[name]: run.spikes[name] for name in self.node_of if name in run.spikes
+        }
 
-    def scheduled_run(self, run: Run) -> Run:
-        """The same run on the scheduled network: a relay repeats what it hears."""
-        if self.scheduled is None:
-            return run
-        spikes = dict(run.spikes)
-        for place in self.scheduled.populations:
-            if place.name not in spikes:
+    @cached_property
+    def node_of(self) -> dict[str, str]:
+        """The Graph node that each population is, by the name of the population."""
+        named = {place.name: place.stands_for or place.name for place in self.network.populations}
+        return {name: node for name, node in named.items() if node in self.graph.nodes}
+
+    def delivered(self, said: Mapping[str, Value]) -> dict[str, Value]:
+        """What the places of the scheduled network say: a relay repeats what it hears."""
+        everywhere = dict(said)
+        for place in self.scheduled.populations if self.scheduled is not None else ():
+            if place.name not in everywhere:
                 (heard,) = self.scheduled.incoming[place.name]
-                spikes[place.name] = spikes[heard.source]
-        return Run(spikes, run.outputs, run.logits)
+                everywhere[place.name] = everywhere[heard.source]
+        return everywhere
 
     def _readout(self, run: Run) -> str:
         return self.head if self.head in run.logits else next(iter(run.logits))

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
     from snncc.simulation import Simulation
 
 
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """Bytes, as in 512M or 2G."""
+
+    name = "SIZE"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+        number, unit = str(value)[:-1], units.get(str(value)[-1:].upper())
+        if unit is None or not number.isdigit() or not int(number):
+            self.fail(f"{value!r} is not like 512M or 2G", parameter, ctx)
+        return int(number) * unit
+
+
 @click.command("simulate", cls=Command)
 @click.argument("what", metavar="DIR|MODEL")
 @click.option(
@@ -36,7 +51,40 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where to run it.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N samples only.")
+@click.option(
+    "--samples",
+    "--limit",
+    "limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The first N samples only.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    help="The arithmetic.  [default: float32 where no spike differs from float64 on the first "
+    "samples, else float64]",
+)
+@click.option(
+    "--memory",
+    type=Size(),
+    help="About how much the samples in work may take, as in 2G.  [default: 256M]",
+)
+@click.option(
+    "--threads",
+    "--workers",
+    "threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads; the numbers are the same with any.  [default: all cores]",
+)
+@click.option(
+    "--save-spikes",
+    "spikes_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.npz",
+    help="Where to write the spikes (T, N, ...) of every source and population.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -65,13 +113,6 @@ if TYPE_CHECKING:
     help="With --backend cycle: the core of every neuron, in place of the program's own mapping.",
 )
 @click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="With --backend cycle: threads that share the steps.",
-)
-@click.option(
     "--timing",
     "timing_path",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -92,11 +133,14 @@ def command(
     data_path: Path,
     backend: Any,
     limit: int | None,
+    dtype: str | None,
+    memory: int | None,
+    threads: int | None,
+    spikes_path: Path | None,
     timeout: float | None,
     level: Any,
     chip_name: str | None,
     mapping_path: Path | None,
-    workers: int,
     timing_path: Path | None,
     report_path: Path | None,
     keep_aap: bool,
@@ -109,7 +153,10 @@ def command(
     exits with 1 when they differ. With --backend cycle it prints the time and energy of the run on
     a chip.
     """
+    from contextlib import ExitStack
     from dataclasses import replace
+
+    import torch
 
     from snncc.diagnostics import Exit, refuse
     from snncc.ir.mapping import Mapping
@@ -131,17 +178,21 @@ def command(
         program = open_model(what, options).compile(target, options)
     if keep_aap:
         program = replace(program, keep_aap=True)
-    data, axis = data_for(program, data_path, _classes(program))
-    samples = min(limit or data.inputs.shape[axis], data.inputs.shape[axis])
-    inputs = data.inputs.take(range(samples), axis)
-    labels = None if data.labels is None else data.labels[:samples]
-    with bars("simulating", "in Lava") as (here, in_lava):
+    data = recordings_for(program, data_path, _classes(program), limit)
+    labels, count = data.labels, data.samples
+    more = {} if memory is None else {"memory": memory}
+    with ExitStack() as stack:
+        here, in_lava = stack.enter_context(bars("simulating", "in Lava"))
+        spikes = None if spikes_path is None else stack.enter_context(SpikeFile(spikes_path, count))
         simulation = simulate(
-            program, inputs, backend, level=level if backend == "cycle" else None, chip=chip,
-            mapping=mapping, workers=workers, timeout=timeout, on_samples=adding(here, samples),
+            program, data, backend, level=level if backend == "cycle" else None, chip=chip,
+            mapping=mapping, threads=threads, timeout=timeout, partial=True, **more,
+            dtype=None if dtype is None else getattr(torch, dtype),
+            on_samples=adding(here, count), on_spikes=None if spikes is None else spikes.add,
             on_step=in_lava,
         )  # fmt: skip
-    click.echo("\n".join(summary(simulation, what, labels)))
+    labels = None if labels is None else labels[: simulation.samples]
+    click.echo("\n".join(summary(simulation, what, labels, count)))
     if (timing := simulation.timing) is not None:
         try:
             if timing_path is not None:
@@ -154,17 +205,24 @@ def command(
         except OSError as error:
             message = f"{error.filename} cannot be written: {error.strerror}"
             raise refuse("SNN305", message, help="name a file in a folder that is there") from None
+    if simulation.partial:
+        click.get_current_context().exit(int(Exit.INTERRUPTED))
     if simulation.agreement is not None and not simulation.agreement.equal:
         click.get_current_context().exit(int(Exit.VIOLATIONS))
 
 
-def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str]:
-    """Answers and work, a line a fact."""
+def summary(
+    simulation: Simulation, what: str, labels: Array | None, asked: int | None = None
+) -> list[str]:
+    """Answers and work, a line a fact; ``asked`` is the number of samples there were."""
     from snncc.ir.work import CMOS_45NM, WHOLE_45NM
     from snncc.overview import count
 
-    samples = simulation.before.samples
-    rows = [f"{what} on {samples} sample{'s' if samples > 1 else ''}, {simulation.backend}"]
+    samples = simulation.samples
+    many = f"{samples} of {asked}" if simulation.partial else f"{samples}"
+    rows = [f"{what} on {many} sample{'s' if samples > 1 else ''}, {simulation.backend}"]
+    if simulation.partial:
+        rows.append("  interrupted: all numbers are of the samples before that")
     for title, (right, share) in _right(simulation, labels).items():
         rows.append(f"  {title:<24}{share:>10.2%}  ({right} of {samples})")
     if (rounding := simulation.rounding) is not None:
@@ -172,6 +230,8 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
         of = f"of {rounding.compared:,} differ from those in floating point"
         rows.append(f"  {'flipped spikes':<24}{part:>10.3%}  {of}")
     rows.append(f"  {'spikes a sample':<24}{count(simulation.spikes / samples):>10}")
+    floats = "arithmetic" if simulation.rounding is None else "arithmetic in float"
+    rows.append(f"  {floats:<24}  {simulation.arithmetic}")
     columns = {"before": simulation.before.total, "after": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
@@ -218,18 +278,20 @@ def summary(simulation: Simulation, what: str, labels: Array | None) -> list[str
 def accuracies(simulation: Simulation, labels: Array | None) -> dict[str, str]:
     """The accuracy of every head, in words."""
     found = _right(simulation, labels).items()
-    samples = simulation.before.samples
+    samples = simulation.samples
     return {title: f"{share:.2%} ({right} of {samples})" for title, (right, share) in found}
 
 
 def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int, float]]:
     if labels is None:
         return {}
+    from snncc.arithmetic import classes
+
     heads = {"accuracy": simulation.result.logits}
     if simulation.rounding is not None:
         heads["accuracy in float"] = simulation.rounding.logits
     heads |= {f"accuracy, {name}": logits for name, logits in simulation.result.heads.items()}
-    right = {title: int((_classes_said(logits) == labels).sum()) for title, logits in heads.items()}
+    right = {title: int((classes(y).numpy() == labels).sum()) for title, y in heads.items()}
     return {title: (count, count / len(labels)) for title, count in right.items()}
 
 
@@ -266,11 +328,6 @@ def _on_chip(timing: Timing) -> list[str]:
     if timing.level == "packet":
         rows.append(row("waiting for the network", f"{network:.1%}", "of the time"))
     return rows
-
-
-def _classes_said(logits: Any) -> Any:
-    """(N,) classes of (N, classes) logits; what a readout with argmax says is classes already."""
-    return (logits.argmax(-1) if logits.dim() > 1 else logits).numpy()
 
 
 def _classes(program: Program) -> int | None:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from snncc.ir.graph import Graph, Node
-from snncc.ir.interpreter import Run, Value
+from snncc.ir.interpreter import Value
 from snncc.ir.network import Encoder, Network
 from snncc.ir.ops import (
     AdaptivePool,
@@ -145,7 +145,7 @@ WHOLE_45NM = Energy(
 
 
 class NetworkMeter:
-    """Counts the work of runs of one Network; the fan-outs are made once."""
+    """Counts the work of one Network; the fan-outs are made once."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -156,19 +156,19 @@ class NetworkMeter:
         ]
         self._encoders = {e.name: GraphMeter(e.graph) for e in network.encoders}
 
-    def __call__(self, run: Run) -> Work:
-        """The work of a run that holds the spikes of every population and source.
+    def __call__(self, sent: Mapping[str, Value], samples: int, steps: int) -> Work:
+        """The work of ``samples`` samples of ``steps`` steps, in which every population and source
+        ``sent`` so much, its values summed over both.
 
         The current of an encoder enters a neuron as its bias does and is no work of its own.
         """
-        steps, samples = next(iter(run.spikes.values())).shape[:2]
         parts: dict[str, Operations] = {}
         for name, meter in self._encoders.items():
             total = meter({}, samples, steps).total
             parts[name] = Operations(total.ac, total.mac)
         for projection, fan in self._fan_outs:
             name = f"{projection.source} -> {projection.target}"
-            done = Operations(ac=_arrivals(run.spikes[projection.source], fan))
+            done = Operations(ac=_arrivals(sent[projection.source], fan))
             parts[name] = parts.get(name, Operations()) + done
         for population in self._network.populations:
             updates = math.prod(population.shape) * steps * samples
@@ -177,10 +177,7 @@ class NetworkMeter:
 
 
 class GraphMeter:
-    """Counts the work of runs of one Graph.
-
-    ``reads`` names the nodes whose values it must be given.
-    """
+    """Counts the work of one Graph; ``reads`` names the nodes whose tallies it must be given."""
 
     def __init__(self, graph: Graph, only: Iterable[str] | None = None) -> None:
         names = graph.nodes if only is None else set(only)
@@ -191,14 +188,13 @@ class GraphMeter:
             source for node in self._nodes if self._by_spikes(node) for source in self._args(node)
         )
 
-    def __call__(self, values: Mapping[str, Value], samples: int, steps: int) -> Work:
-        """The work of one run over ``samples`` samples and ``steps`` steps.
+    def __call__(self, tallies: Mapping[str, Value], samples: int, steps: int) -> Work:
+        """The work of ``samples`` samples of ``steps`` steps.
 
-        ``values`` holds the nodes in ``reads``, each (T, N, *shape), or (N, *shape) where it is
-        the same at every step or comes after the last.
+        ``tallies`` holds of each node in ``reads`` its values summed over both.
         """
         counted = {
-            node.name: self._by_arrivals(node, values)
+            node.name: self._by_arrivals(node, tallies)
             if self._by_spikes(node)
             else self._dense(node, samples, steps)
             for node in self._nodes
@@ -230,14 +226,14 @@ class GraphMeter:
         declared = isinstance(node.op, Input) and node.op.kind != "analog"
         return declared or node.signal.values.is_count
 
-    def _by_arrivals(self, node: Node, values: Mapping[str, Value]) -> Operations:
+    def _by_arrivals(self, node: Node, tallies: Mapping[str, Value]) -> Operations:
         if isinstance(node.op, Elementwise | OverTime):
-            return Operations(ac=sum(round(float(values[n].sum())) for n in self._args(node)))
+            return Operations(ac=sum(round(float(tallies[n].sum())) for n in self._args(node)))
         (source,) = node.inputs
         if node.name not in self._fan_outs:
             shape = self._graph.nodes[source].signal.shape
             self._fan_outs[node.name] = fan_out((node.op,), shape, self._graph.tensors)
-        return Operations(ac=_arrivals(values[source], self._fan_outs[node.name]))
+        return Operations(ac=_arrivals(tallies[source], self._fan_outs[node.name]))
 
     def _dense(self, node: Node, samples: int, steps: int) -> Operations:
         args = self._args(node)
@@ -301,8 +297,6 @@ class GraphMeter:
         return isinstance(self._graph.nodes[name].op, Conv | ConvTranspose | Dense)
 
 
-def _arrivals(spikes: Value, fan: np.ndarray) -> int:
-    """Spikes (…, *shape), each as often as it has targets."""
-    axes = tuple(range(spikes.dim() - fan.ndim))
-    counts = spikes.sum(axes) if axes else spikes
-    return int((np.rint(counts.double().numpy()).astype(np.int64) * fan).sum())
+def _arrivals(tally: Value, fan: np.ndarray) -> int:
+    """A tally, each spike as often as it has targets."""
+    return int((np.rint(tally.double().numpy()).astype(np.int64) * fan).sum())

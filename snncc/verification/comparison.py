@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from snncc.frontends.torch import observe
+from snncc.backends.fused import sample_axes
+from snncc.frontends.torch.observing import Witness
 from snncc.ir.interpreter import Disagreement, Value, run_network
 from snncc.verification.passes import SHOWN, TOLERANCE, difference, over_time
+from snncc.verification.probes import room
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -39,17 +41,50 @@ class Comparison:
         """No spike differs but for ties, and no output by more than `TOLERANCE`."""
         return not self.mismatches and self.logits <= TOLERANCE
 
+    def beside(self, more: Comparison, behind: int) -> Comparison:
+        """This and ``more``, whose samples come ``behind`` so many."""
+        later = [
+            replace(each, index=(each.index[0], each.index[1] + behind, *each.index[2:]))
+            for each in more.disagreements
+        ]
+        return Comparison(
+            self.compared + more.compared,
+            self.ties + more.ties,
+            self.mismatches + more.mismatches,
+            max(self.logits, more.logits),
+            (*self.disagreements, *later)[:SHOWN],
+        )
+
 
 def compare(module: nn.Module, program: Program, inputs: ArrayLike | Value) -> Comparison:
     """Run ``module`` in float64 and the program's network teacher-forced by its spikes.
 
-    ``inputs`` in the layout of the example. Raises SnnccError (SNN306, SNN312) for inputs that do
-    not fit, SNN314 for a module that does not run in float64.
+    ``inputs`` in the layout of the example; as many samples at a time as memory holds. Raises
+    SnnccError (SNN306, SNN312) for inputs that do not fit, SNN314 for a module that does not run in
+    float64.
     """
-    arranged = program.arrange(inputs)
-    tensor = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
-    seen = observe(module, tensor, program.graph)
-    run = run_network(program.network, arranged, forced=seen.spikes, limit=SHOWN)
+    whole = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
+    arranged = program.arrange(whole)
+    name, axis = next(iter(sample_axes(program.network).items()))
+    samples = arranged[name].shape[axis]
+    witness = Witness(module, program.graph)
+    total = Comparison(0, 0, 0, 0.0, ())
+    for start in range(0, samples, most := room(program.graph)):
+        count = min(most, samples - start)
+        part = whole.narrow(_axis(program, whole), start, count)
+        total = total.beside(_compared(witness, program, part), behind=start)
+    return total
+
+
+def _axis(program: Program, inputs: Value) -> int:
+    """The axis of the samples in the module's layout."""
+    axes = program.graph.inputs[0].signal.axes
+    return axes.index("N") + inputs.dim() - len(axes)
+
+
+def _compared(witness: Witness, program: Program, inputs: Value) -> Comparison:
+    seen = witness(inputs)
+    run = run_network(program.network, program.arrange(inputs), forced=seen.spikes, limit=SHOWN)
     off = [
         difference(over_time(seen.heads[name], logits), logits)
         for name, logits in run.logits.items()

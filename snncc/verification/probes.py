@@ -164,16 +164,16 @@ def probes(
     graph = recording.graph
     (node,) = graph.inputs
     axis = node.signal.axes.index("N")
-    room = _room(graph)
+    most = room(graph)
     given = {"example": example} | ({} if calibration is None else {"calibration": calibration})
     _check(graph, given)
     # A model of one step may be given another input at each.
     users = [
-        Probe(name, data, axis + data.dim() - len(node.signal.axes)).first(min(SAMPLES, room))
+        Probe(name, data, axis + data.dim() - len(node.signal.axes)).first(min(SAMPLES, most))
         for name, data in given.items()
     ]
     kinds, scale = _kinds(node, example)
-    many = min(DRAWN, room, max(LEAST, int(WORK / _work(graph))))
+    many = min(DRAWN, most, max(LEAST, int(WORK / _work(graph))))
     calls = {"drawn": (list(kinds) * DRAWN)[:many]}
     if min(probe.samples for probe in users) > 1 or many == DRAWN:
         calls |= {f"one sample, {kind}": [kind] for kind in ALONE if kind in kinds}
@@ -215,7 +215,7 @@ def _drawn(graph: Graph, name: str, kinds: Sequence[Draw], scale: float, seed: i
     return Probe(name, samples.contiguous(), axis, seed)
 
 
-def _room(graph: Graph) -> int:
+def room(graph: Graph) -> int:
     """How many samples fit in `MEMORY`."""
     neurons = sum(math.prod(node.signal.shape) for node in graph.neurons)
     return max(1, MEMORY // (8 * max(1, neurons) * (graph.time_steps or 1)))
@@ -223,7 +223,7 @@ def _room(graph: Graph) -> int:
 
 def affordable(graph: Graph) -> int:
     """The largest number of samples that a module is called with because forward asks about it."""
-    return max(LEAST, min(_room(graph), MANY, int(4 * WORK / _work(graph))))
+    return max(LEAST, min(room(graph), MANY, int(4 * WORK / _work(graph))))
 
 
 def _work(graph: Graph) -> float:
@@ -271,5 +271,5 @@ def recordings(graph: Graph, calibration: Value, samples: int) -> Probe:
     (node,) = graph.inputs
     _check(graph, {"calibration": calibration})
     axis = node.signal.axes.index("N") + calibration.dim() - len(node.signal.axes)
-    count = min(samples, _room(graph), calibration.shape[axis])
+    count = min(samples, room(graph), calibration.shape[axis])
     return Probe("calibration", calibration.narrow(axis, 0, count), axis)

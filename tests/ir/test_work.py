@@ -48,13 +48,18 @@ def tensors(**shapes):
     return {name: np.ones(shape) for name, shape in shapes.items()}
 
 
+def sums(values):
+    """(T, N, *shape) over steps and samples."""
+    return {name: value.sum((0, 1)) for name, value in values.items()}
+
+
 def test_an_event_costs_its_count_times_its_synapses():
     network = parse_network(NETWORK, tensors(w=(2, 1, 3, 3), fc=(4, 18)))
     events = torch.zeros(2, 3, 1, 3, 3)
     events[0, 0, 0, 0, 0] = 3  # a corner: 4 positions in 2 channels
     events[1, 2, 0, 1, 1] = 1  # the centre: 9 positions in 2 channels
     run = run_network(network, {"in": events})
-    work = NetworkMeter(network)(run)
+    work = NetworkMeter(network)(sums(run.spikes), samples=3, steps=2)
     fired = int(run.spikes["a"].sum())
     assert fired == 2 * 4  # the corner's targets get 3; the centre's get 1 and stay below
     assert work.samples == 3
@@ -68,7 +73,7 @@ def test_an_event_costs_its_count_times_its_synapses():
 def test_an_encoder_is_dense_work_on_the_host_once_a_sample():
     network = parse_network(HYBRID, tensors(w=(2, 1, 3, 3)))
     run = run_network(network, {"image": torch.ones(3, 1, 4, 4)})
-    work = NetworkMeter(network)(run)
+    work = NetworkMeter(network)(sums(run.spikes), samples=3, steps=5)
     assert work.parts["e"] == Operations(mac=3 * 2 * 16 * 9)
     assert work.parts["a -> out"] == Operations(ac=int(run.spikes["a"].sum()))
 
@@ -123,7 +128,7 @@ def test_an_op_is_ac_on_spikes_and_dense_on_reals(op, shape, by_spikes, on_reals
     meter = GraphMeter(events, only=["x"])
     values = run_graph(events, {"in": counts}, keep=meter.reads)
     expected = each_time if by_spikes == "dense" else Operations(ac=fan[by_spikes])
-    assert meter(values, SAMPLES, STEPS).total == expected
+    assert meter(sums(values), SAMPLES, STEPS).total == expected
 
 
 def test_a_norm_that_follows_a_layer_is_free():
@@ -146,7 +151,7 @@ def test_a_norm_that_follows_a_layer_is_free():
     meter = GraphMeter(graph)
     spikes = torch.zeros(4, 2, 1, 3, 3)
     spikes[0, 0, 0, 0, 0] = spikes[3, 1, 0, 2, 2] = 1
-    work = meter({"sn": spikes}, samples=2, steps=4)
+    work = meter(sums({"sn": spikes}), samples=2, steps=4)
     assert work.parts == {
         "conv": Operations(mac=2 * 81),
         "again": Operations(mac=2 * 9),
@@ -176,7 +181,7 @@ def test_the_macs_of_the_paper():
     )  # fmt: skip
     graph = trace(network.eval(), torch.randn(1, 3, 224, 224))
     meter = GraphMeter(graph)
-    silence = {name: torch.zeros(4, 1, *graph.nodes[name].signal.shape) for name in meter.reads}
+    silence = {name: torch.zeros(graph.nodes[name].signal.shape) for name in meter.reads}
     work = meter(silence, samples=1, steps=4)
     assert round(work.total.mac / 1e9, 2) == 0.20
     (stem,) = (ops.mac for name, ops in work.parts.items() if name.startswith("stem."))

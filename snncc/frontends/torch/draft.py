@@ -27,6 +27,11 @@ class Draft:
         self._counts: dict[str, int] = {}
         self._contents: dict[tuple[tuple[int, ...], bytes], str] = {}
 
+    def let_go(self) -> None:
+        """Hold no tensor any longer: the parts of a recorder know each other, so that it stays
+        until the garbage collector comes by."""
+        self.nodes, self.tensors = {}, {}
+
     @property
     def extent(self) -> Extent:
         return Extent(self.steps, self.samples)

@@ -190,22 +190,24 @@ class Replay:
         found: dict[str, Value | torch.Tensor] = {
             each: Value(value.data.to(self.dtype), value.timed) for each, value in known.items()
         }
-
-        def value(name: str) -> Value | torch.Tensor:
-            if name not in found:
-                node = self.nodes[name]
-                if isinstance(node.op, Constant):
-                    found[name] = store.number(node.op.value)
-                elif isinstance(node.op, Dynamics | Delay | Unread) or not node.inputs:
-                    raise Unknown
-                else:
-                    found[name] = self._applied(node, [value(each) for each in node.inputs], store)
-            return found[name]
-
-        result = value(name)
+        result = self._found(name, found, store)
         if not isinstance(result, Value):
             raise Unknown
         return result
+
+    def _found(
+        self, name: str, found: dict[str, Value | torch.Tensor], store: TensorStore
+    ) -> Value | torch.Tensor:
+        if name not in found:
+            node = self.nodes[name]
+            if isinstance(node.op, Constant):
+                found[name] = store.number(node.op.value)
+            elif isinstance(node.op, Dynamics | Delay | Unread) or not node.inputs:
+                raise Unknown
+            else:
+                args = [self._found(each, found, store) for each in node.inputs]
+                found[name] = self._applied(node, args, store)
+        return found[name]
 
     def _applied(
         self, node: Node, args: Sequence[Value | torch.Tensor], store: TensorStore

@@ -402,15 +402,18 @@ def _record(
     name = recorder.emit(Input(kind), (), shape, axes, rate=rate, what=INPUT)
     data = data.clone()
     recorder.bind(data, name, axes)
-    output = _run(recorder, twin, data, dtype)
-    if notes.findings and not notes.lenient:  # forward caught what was raised
-        raise SnnccError(notes.findings[0])
-    heads = _heads(recorder, output)
-    recorder.loop.finish(heads.values())
-    total = time_steps if single else recorder.steps
-    graph = Graph.build(
-        recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
-    )
+    try:
+        output = _run(recorder, twin, data, dtype)
+        if notes.findings and not notes.lenient:  # forward caught what was raised
+            raise SnnccError(notes.findings[0])
+        heads = _heads(recorder, output)
+        recorder.loop.finish(heads.values())
+        total = time_steps if single else recorder.steps
+        graph = Graph.build(
+            recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
+        )
+    finally:
+        recorder.let_go()
     return graph, recorder
 
 
