@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -133,26 +134,27 @@ class Witness:
         levels = Levels(reading, self.dtype) if len(reading.levels) > 1 else None
         self._levels += [] if levels is None else [levels]
         suffixes = levels.suffixes if levels is not None else ("",)
+        seen = weakref.proxy(self)  # the part, which refers to itself, does not keep the copy alive
 
         def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
             now = convert(part)
             alone = now.keeps_state and not now.multi_step
             if alone:
-                self._stepwise.update(base + suffix for suffix in suffixes)
+                seen._stepwise.update(base + suffix for suffix in suffixes)
             y = original(x, *given, **named)
-            count = self._calls[base] = self._calls.get(base, 0) + 1
+            count = seen._calls[base] = seen._calls.get(base, 0) + 1
             call = "" if alone or count == 1 else f":{count}"
             if levels is None:
                 spikes = spikes_of(y).detach()
                 fired = {"": spikes != 0}
                 if plain and not bool((spikes == fired[""]).all()):
-                    self._graded.add(base + call)
+                    seen._graded.add(base + call)
             else:
                 fired = levels(x.detach())
             for suffix, spikes in fired.items():
-                self._spikes.setdefault(base + suffix + call, []).append(spikes)
+                seen._spikes.setdefault(base + suffix + call, []).append(spikes)
                 if not (reading.before or reading.recurrent):
-                    self._currents.setdefault(base + suffix + call, []).append(x.detach())
+                    seen._currents.setdefault(base + suffix + call, []).append(x.detach())
             return y
 
         object.__setattr__(part, "forward", forward)
