@@ -57,5 +57,5 @@ def main() -> None:
     """Take a trained full-spike network to neuromorphic hardware.
 
     Exit codes: 0 fine, 1 violations found or outputs differ, 2 bad input or usage, 70 a bug of
-    ours.
+    ours, 130 interrupted.
     """

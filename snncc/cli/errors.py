@@ -6,13 +6,11 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from snncc.diagnostics import Exit, Finding, SnnccError
-
-_INTERRUPTED = 130
 
 
 class Guarded(click.Command):
@@ -41,8 +39,7 @@ class Guarded(click.Command):
             ctx.exit(int(error.exit_code))
         except KeyboardInterrupt:
             _trace(ctx)
-            click.echo("interrupted", err=True)
-            ctx.exit(_INTERRUPTED)
+            interrupted(ctx)
         except BrokenPipeError:  # the reader of our output left, as in `snncc show … | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(int(Exit.FINE))
@@ -59,6 +56,12 @@ class Guarded(click.Command):
 
 class Command(Guarded):
     """A leaf of the command line."""
+
+
+def interrupted(ctx: click.Context, where: str = "") -> NoReturn:
+    """End a command that was interrupted, with one line: "interrupted after 6 of 10 samples"."""
+    click.echo(f"interrupted {where}".rstrip(), err=True)
+    ctx.exit(int(Exit.INTERRUPTED))
 
 
 def say(findings: Iterable[Finding]) -> None:

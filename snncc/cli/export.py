@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from snncc.cli.errors import Command
-from snncc.cli.model import data_for
+from snncc.cli.model import recordings_for
 
 
 @click.command("export", cls=Command)
@@ -53,8 +53,8 @@ def command(program: Path, form: Any, output: Path, data_path: Path | None) -> N
         )
     inputs = {}
     if data_path is not None:
-        data, axis = data_for(compiled, data_path, None)
-        values = compiled.arrange(data.inputs.take([0], axis))
+        with recordings_for(compiled, data_path, None) as recordings:
+            values = compiled.arrange(recordings.take(0, 1))
         steps = compiled.graph.time_steps or 1
         for source in network.sources:
             inputs[source.name] = values[source.name].expand(steps, 1, *source.shape)[:, 0].numpy()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from snncc.compiler import Report
-    from snncc.frontends.data import Data, InputKind, Layout
+    from snncc.frontends.data import Data, InputKind, Layout, Recordings
     from snncc.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -211,31 +211,38 @@ def _takes(
     return chosen, whole, steps if chosen == "N" else None
 
 
-def data_for(program: Program, path: Path, classes: int | None) -> tuple[Data, int]:
-    """DATA.npz, checked against what a program takes, and its axis of samples.
+def recordings_for(
+    program: Program, path: Path, classes: int | None, samples: int | None = None
+) -> Recordings:
+    """DATA.npz, checked against what a program takes, the first ``samples`` of it or all.
 
-    Raises SnnccError as `snncc.frontends.data.read_data` does.
+    Raises SnnccError as `snncc.frontends.data.open_recordings` does.
     """
-    from snncc.diagnostics import SnnccError
-    from snncc.frontends.data import SAMPLE_AXIS, read_data
+    from snncc.frontends.data import open_recordings
 
     node, steps = program.graph.inputs[0], program.graph.time_steps or 1
-    kind: InputKind = getattr(node.op, "kind", "analog")
     layout: Any = "".join(axis for axis in node.signal.axes if axis != "F")
     shape = (*(steps if axis == "T" else 1 for axis in layout), *node.signal.shape)
-    read = functools.partial(
-        read_data, path, input=kind, classes=classes, largest=node.signal.values.largest
+    takes: dict[Layout, tuple[int, ...]] = {layout: shape}
+    if layout == "N" and node.signal.rate == "step":
+        takes["TN"] = (steps, *shape)  # a model of one step may be given another input at each
+    return open_recordings(
+        path,
+        takes,
+        input=getattr(node.op, "kind", "analog"),
+        classes=classes,
+        largest=node.signal.values.largest,
+        samples=samples,
     )
-    try:
-        data = read(shape=shape, layout=layout)
-        return data, SAMPLE_AXIS[layout]
-    except SnnccError as error:
-        wrong_shape = error.findings[0].code == "SNN306"
-        if not (wrong_shape and layout == "N" and node.signal.rate == "step"):
-            raise
-    # A model of one step may be given another input at each.
-    data = read(shape=(steps, *shape), layout="TN")
-    return data, SAMPLE_AXIS["TN"]
+
+
+def data_for(program: Program, path: Path, classes: int | None) -> tuple[Data, int]:
+    """All of `recordings_for` in memory, and the axis of samples."""
+    from snncc.frontends.data import Data
+
+    with recordings_for(program, path, classes) as recordings:
+        inputs = recordings.take(0, recordings.samples)
+        return Data(inputs, recordings.labels), recordings.axis
 
 
 def _tensor(data: Data) -> torch.Tensor:

@@ -16,6 +16,7 @@ class Exit(IntEnum):
     VIOLATIONS = 1
     BAD_INPUT = 2
     INTERNAL = 70
+    INTERRUPTED = 130
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import io
+import math
 import os
+import subprocess
+import sys
+import textwrap
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snncc.diagnostics import Exit, SnnccError
-from snncc.frontends.data import read_data
+from snncc.frontends import data as module
+from snncc.frontends.data import SAMPLE_AXIS, open_recordings, read_data
 
 SHAPE = (4, 1, 2, 3)  # T, N, two features; one sample in the example
 
@@ -215,3 +222,213 @@ def test_damage_is_refused_or_harmless(folder: Path, place: int, byte: int, end:
         assert data.inputs.shape == (4, 2, 2, 3)
     else:
         assert error.exit_code == Exit.BAD_INPUT
+
+
+# -- a few samples at a time ---------------------------------------------------------------------
+
+DTYPES = ("?", "u1", "i2", ">i2", "<u4", ">i8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8")
+
+
+@st.composite
+def stored(draw: Any) -> tuple[Any, npt.NDArray[Any]]:
+    """A layout, and recordings in any order in memory."""
+    layout = draw(st.sampled_from(["TN", "N", "NT"]))
+    sizes = st.integers(1, 4)
+    shape = draw(st.lists(sizes, min_size=len(layout), max_size=len(layout) + 2))
+    shape[SAMPLE_AXIS[layout]] = draw(st.integers(1, 9))
+    values = draw(st.lists(st.integers(0, 1), min_size=math.prod(shape), max_size=math.prod(shape)))
+    inputs = np.array(values).astype(draw(st.sampled_from(DTYPES))).reshape(shape)
+    return layout, np.asfortranarray(inputs) if draw(st.booleans()) else inputs
+
+
+def as_example(layout: Any, inputs: npt.NDArray[Any]) -> dict[Any, tuple[int, ...]]:
+    shape = list(inputs.shape)
+    shape[SAMPLE_AXIS[layout]] = 1
+    return {layout: tuple(shape)}
+
+
+@given(
+    stored(),
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.integers(1, 12),
+    st.lists(st.tuples(st.integers(-10, 12), st.integers(-10, 12)), max_size=6),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_samples_are_those_of_the_whole(
+    folder: Path, found: Any, compressed: bool, spilt: bool, samples: int | None, ranges: Any
+) -> None:
+    layout, inputs = found
+    axis, path = SAMPLE_AXIS[layout], folder / "any.npz"
+    labels = np.arange(inputs.shape[axis])[::-1]
+    write: Any = np.savez_compressed if compressed else np.savez
+    write(path, more=np.ones(3), inputs=inputs, labels=labels)
+    with np.load(path) as file:
+        whole = file["inputs"]
+    first = np.take(whole, range(min(samples or 99, whole.shape[axis])), axis)
+    with pytest.MonkeyPatch.context() as patch:
+        if spilt:  # unpacked in a file, and checked a sample at a time
+            patch.setattr(module, "_IN_MEMORY", 0)
+            patch.setattr(module, "_CHECKED", 1)
+        with open_recordings(
+            path, as_example(layout, inputs), input="spike", samples=samples
+        ) as recordings:
+            assert recordings.shape == first.shape
+            assert recordings.samples == first.shape[axis]
+            assert recordings.dtype == whole.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(recordings.labels, labels[: recordings.samples])
+            for start, stop in (*ranges, (0, recordings.samples)):
+                taken = recordings.take(start, stop)
+                wanted = first[(slice(None),) * axis + (slice(start, stop),)]
+                assert taken.dtype == recordings.dtype
+                np.testing.assert_array_equal(taken, wanted)
+
+
+@given(stored(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_blocks_say_what_the_whole_says(folder: Path, found: Any, data: Any) -> None:
+    layout, inputs = found
+    if inputs.dtype == bool:
+        inputs = inputs.astype("u1")
+    path = folder / "blocks.npz"
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = tuple(data.draw(st.integers(0, size - 1)) for size in inputs.shape)
+        inputs[at] = data.draw(st.integers(3, 9))
+    np.savez(path, inputs=inputs)
+    wrong = np.argwhere(inputs > 3)
+    hypothesis.assume(len(wrong))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_CHECKED", 1)
+        with pytest.raises(SnnccError) as caught:
+            open_recordings(path, as_example(layout, inputs), input="count", largest=3)
+    first = tuple(int(i) for i in wrong[0])
+    assert (
+        f"{len(wrong)} of {inputs.size} inputs in {path} are above 3, up to which counts are "
+        f"proved; the largest is {inputs.max():g}, the first at "
+        f"inputs[{', '.join(map(str, first))}] = {inputs[first]}; "
+    ) in str(caught.value)
+
+
+def test_samples_that_are_left_out_are_not_checked(tmp_path: Path) -> None:
+    inputs = np.zeros((4, 5, 2, 3))
+    inputs[0, 3, 0, 0] = inputs[1, 1, 0, 0] = 7
+    path = written(tmp_path, inputs=inputs, labels=np.array([0, 1, 2, -3, 4]))
+    takes: Any = {"TN": SHAPE}
+    with open_recordings(path, takes, input="spike", classes=10, samples=1) as recordings:
+        assert recordings.shape == (4, 1, 2, 3)
+        assert recordings.labels is not None
+        assert recordings.labels.tolist() == [0]
+    with pytest.raises(SnnccError, match=r"1 of 72 inputs .* inputs\[1, 1, 0, 0\] = 7"):
+        open_recordings(path, takes, input="spike", samples=3)
+    with pytest.raises(SnnccError, match=r"labels\[3\] in .* is -3"):
+        open_recordings(path, takes, input="analog", samples=4)
+    written(tmp_path, inputs=inputs, labels=np.array([0, 1]))
+    with pytest.raises(SnnccError, match=r"have shape \(2,\) for 5 samples"):
+        open_recordings(path, takes, samples=2)
+
+
+def test_the_first_layout_that_fits_counts(tmp_path: Path) -> None:
+    takes: Any = {"N": (1, 2), "TN": (4, 1, 2)}
+    with open_recordings(written(tmp_path, inputs=np.zeros((7, 2))), takes) as recordings:
+        assert (recordings.axis, recordings.samples) == (0, 7)
+    with open_recordings(written(tmp_path, inputs=np.zeros((4, 6, 2))), takes) as recordings:
+        assert (recordings.axis, recordings.samples) == (1, 6)
+    with pytest.raises(SnnccError, match=r"\(7, 3\) and the model takes \(4, N, 2\)"):
+        open_recordings(written(tmp_path, inputs=np.zeros((7, 3))), takes)
+
+
+def lying(folder: Path, header: str, data: bytes, compression: int) -> Path:
+    """Inputs with a header of one's own."""
+    path = folder / "lying.npz"
+    line = header.encode() + b"\n"
+    member = np.lib.format.magic(1, 0) + len(line).to_bytes(2, "little") + line + data
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("inputs.npy", member)
+    return path
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "(4, 3, 2, 3)",
+        "(4, 1000000000000, 2, 3)",
+        f"({2**40}, {2**40}, 2, 3)",
+        "(4, -1, 2, 3)",
+        "(4, 1.0, 2, 3)",
+        "(4, 'x', 2, 3)",
+        "4",
+    ],
+)
+def test_headers_that_lie(tmp_path: Path, shape: str, compression: int) -> None:
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}"
+    path = lying(tmp_path, header, bytes(48), compression)
+    refused("SNN305", "`inputs` in .* is damaged or cut short", path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_bytes_that_are_no_truth_values(tmp_path: Path, compression: int) -> None:
+    header = "{'descr': '|b1', 'fortran_order': False, 'shape': (4, 1, 2, 3)}"
+    path = lying(tmp_path, header, bytes([0, 1, 2, 255] * 6), compression)
+    with open_recordings(path, {"TN": SHAPE}, input="spike") as recordings:
+        assert set(recordings.take(0, 1).view(np.uint8).ravel()) == {0, 1}
+
+
+def test_a_checksum_that_is_wrong(tmp_path: Path) -> None:
+    path = written(tmp_path, inputs=np.zeros((4, 2, 2, 3), np.uint8), labels=np.array([0, 1]))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"}") + 100] = 1  # a spike more
+    path.write_bytes(data)
+    refused("SNN305", "`inputs` in .* is damaged", path, input="spike")
+
+
+def test_a_file_that_shrinks_meanwhile(tmp_path: Path) -> None:
+    path = written(tmp_path, inputs=np.zeros((4, 200, 2, 3)))
+    with open_recordings(path, {"TN": SHAPE}) as recordings:
+        os.truncate(path, 2000)
+        with pytest.raises(SnnccError, match="SNN305: `inputs` in .* is damaged or cut short"):
+            recordings.take(100, 200)
+
+
+def test_no_room_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, inputs=np.zeros((4, 2, 2, 3)))
+    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    with open("/dev/full", "wb", 0) as full:
+        monkeypatch.setattr(module.tempfile, "TemporaryFile", lambda **given: full)
+        refused(
+            "SNN305", "`inputs` in .* cannot be unpacked: No space left on device; make room", path
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "shape"), [("TN", (10, 20000, 1500)), ("NT", (20000, 10, 1500))]
+)
+def test_memory_is_bounded(
+    tmp_path: Path, layout: str, shape: tuple[int, ...], compressed: bool
+) -> None:
+    """300 MB of spikes in less than 100 MB."""
+    inputs = np.zeros(shape, np.uint8)
+    inputs[..., ::7] = 1
+    (np.savez_compressed if compressed else np.savez)(tmp_path / "data.npz", inputs=inputs)
+    takes = as_example(layout, inputs)
+    code = f"""
+        import resource
+        from snncc.frontends.data import open_recordings
+
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+        before = peak()
+        with open_recordings("data.npz", {takes}, input="spike") as recordings:
+            for start in range(0, recordings.samples, 64):
+                recordings.take(start, start + 64)
+        print(peak() - before)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) < 100
