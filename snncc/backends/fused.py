@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ from snncc.backends.membranes import (
     recurrence,
 )
 from snncc.backends.workers import cores, together
-from snncc.backends.workspace import LINE, Workspace
+from snncc.backends.workspace import Workspace
 from snncc.ir.exactness import heaviest
 from snncc.ir.graph import Graph, Tensors
 from snncc.ir.interpreter import (
@@ -163,9 +163,12 @@ class _Said:
 
 @dataclass(eq=False)
 class _Tally:
-    """What one thread has added up: counts by place, and the logits of each tile."""
+    """What one thread has added up: counts by place, and the logits of each tile.
 
-    sent: dict[str, Array] = field(default_factory=dict)
+    ``sent`` are the counts of all neurons that fire, place by place, in the order of memory.
+    """
+
+    sent: Array
     wraps: dict[str, int] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
     logits: dict[int, dict[str, Value]] = field(default_factory=dict)
@@ -251,8 +254,11 @@ class Simulator:
         }
         self._groups = tuple(network.groups)
         self._looped = {name for g in self._groups if feeds_back(network, g) for name in g}
-        firing = [place for place in network.places.values() if _fires(place)]
-        self._kept = [place for place in firing if keep is None or place.name in keep]
+        self._firing = [p for p in network.places.values() if isinstance(p, Source | Population)]
+        self._kept = [place for place in self._firing if keep is None or place.name in keep]
+        ends = [0, *accumulate(math.prod(place.shape) for place in self._firing)]
+        self._spans = {p.name: slice(*ends[i : i + 2]) for i, p in enumerate(self._firing)}
+        self._neurons = ends[-1]
         self._layers = {
             place.name: self._layer(place.shape, place.neuron)
             for place in network.populations
@@ -317,7 +323,7 @@ class Simulator:
         left = iter(starts)
 
         def work_through() -> _Tally:
-            tally, work = _Tally(), self._workspace()
+            tally, work = _Tally(np.zeros(self._neurons, np.int64)), self._workspace()
             try:
                 for start in left:
                     end = min(start + size, samples)
@@ -356,13 +362,11 @@ class Simulator:
         }
 
     def _sent(self, tallies: Sequence[_Tally]) -> dict[str, Value]:
-        found = {}
-        for place in filter(_fires, self._network.places.values()):
-            total = sum(tally.sent[place.name] for tally in tallies if tally.sent)
-            flat = np.asarray(total).reshape(1, 1, -1)
-            features = torch.from_numpy(self._as_features(flat, place.shape))
-            found[place.name] = features[0, 0].contiguous()
-        return found
+        total = torch.from_numpy(sum((tally.sent for tally in tallies[1:]), tallies[0].sent))
+        return {
+            place.name: self._featured(total[self._spans[place.name]], place.shape)
+            for place in self._firing
+        }
 
     def tile(self, steps: int) -> int:
         """Samples in a tile: as many of so many ``steps`` as are computed together."""
@@ -447,7 +451,11 @@ class Simulator:
         if self._fixed and source.kind == "count" and given.numel():
             largest = float(given.abs().max())
             dtype = dtype if largest < EXACT else torch.float64
-        spikes = self._as_memory(given.to(dtype).transpose(0, 1))
+        shape = (tile.samples, tile.steps, math.prod(source.shape))
+        number = _number_of(dtype)
+        spikes = tile.work.array(f"{number} of {source.name}", shape, number)
+        features = torch.from_numpy(self._as_features(spikes, source.shape))
+        features.copy_(given.transpose(0, 1))
         self._say(source.name, spikes, tile, largest)
 
     def _spikes(self, place: Population, tile: _Tile) -> Array:
@@ -463,10 +471,8 @@ class Simulator:
         """Note and count spikes (N, T, neurons), and list them where few go somewhere faster."""
         if name in tile.kept:
             tile.kept[name][...] = spikes
-        if (sent := tile.tally.sent.get(name)) is None:
-            sent = tile.tally.sent[name] = np.zeros(spikes.shape[2], np.int64)
         add = count_spikes if spikes.dtype == np.uint8 else count
-        add(spikes.reshape(-1, spikes.shape[2]), sent)
+        add(spikes.reshape(-1, spikes.shape[2]), tile.tally.sent[self._spans[name]])
         events = None
         if ways := self._read[name]:
             frames = tile.samples * tile.steps
@@ -508,7 +514,11 @@ class Simulator:
             if way.source in apart_from:
                 continue
             y = self._delayed(self._brought(way, tile, f"sum {index}"), way.delay, tile)
-            total = y if total is None else total + y
+            if total is None:
+                total = y
+                continue
+            shape = max(total.shape, y.shape)
+            total = np.add(total, y, out=tile.work.array("total", shape, self._number))
         if total is None:
             neurons = math.prod(self._network.places[target].shape)
             return np.zeros((tile.samples, 1, neurons), self._number)
@@ -566,11 +576,15 @@ class Simulator:
             frames = values.reshape(-1, *way.pool.shape)
             values, shape, ops = way.pool(frames, tile.work, name), way.pool.yields, ops[1:]
         values = values.reshape(*lead, -1)
-        # A product of matrices may round otherwise where they begin elsewhere in a line.
-        if values.dtype != self._number or (ops and values.ctypes.data % LINE):
-            said_here = tile.work.array(f"{name} of", values.shape, self._number)
-            said_here[...] = values
-            values = said_here
+        match ops:
+            case [Scale(factor=float(factor)), *rest] if values.dtype != self._number:
+                number = self._number.type(factor)
+                scaled = tile.work.array(f"{name} of", values.shape, self._number)
+                values, ops = np.multiply(values, number, out=scaled), tuple(rest)
+        if values.dtype != self._number:
+            there = tile.work.array(f"{name} of", values.shape, self._number)
+            there[...] = values
+            values = there
         if not ops:
             return values
         y = torch.from_numpy(self._as_features(values, shape)).flatten(0, 1)
@@ -639,6 +653,13 @@ class Simulator:
             last = flat.reshape(*flat.shape[:2], height, width, channels)
             return last.transpose(0, 1, 4, 2, 3)
         return flat.reshape(*flat.shape[:2], *shape)
+
+    def _featured(self, flat: Value, shape: Sequence[int]) -> Value:
+        """(neurons,) in the order of memory as a view (*shape)."""
+        if self._channels_last and len(shape) == 3:
+            channels, height, width = shape
+            return flat.view(height, width, channels).permute(2, 0, 1)
+        return flat.view(tuple(shape))
 
     def _layer(self, shape: Sequence[int], neuron: Neuron | FixedNeuron) -> _Layer:
         if isinstance(neuron, FixedNeuron):
@@ -724,10 +745,6 @@ def _folded(map: Sequence[Op], tensors: dict[str, NDArray[Any]]) -> Iterator[Op]
             op = replace(op, weight=folded)
             ops.pop(0)
         yield op
-
-
-def _fires(place: object) -> bool:
-    return isinstance(place, Source | Population)
 
 
 def sample_axes(network: Network) -> dict[str, int]:
