@@ -153,10 +153,8 @@ class Program:
         for chunk, run in simulate(self.network, inputs, dtype=dtype, simulator=simulator):
             yield chunk, run, self.answers(chunk, run, dtype)
 
-    def _simulator(self, dtype: torch.dtype, keep: Collection[str] | None) -> Simulator | None:
+    def _simulator(self, dtype: torch.dtype, keep: Collection[str] | None) -> Simulator:
         """Made once, as its tables do not change."""
-        if self.network.is_fixed:
-            return None
         key = (dtype, None if keep is None else frozenset(keep))
         if key not in self._simulators:
             self._simulators[key] = Simulator(self.network, dtype, keep)

@@ -101,7 +101,11 @@ class Additions:
         whole = self.kernel.shape[0] * self.kernel.shape[3]
         y = work.array(name, (frames, height, width, whole), np.float32)
         _convolve(events.first, events.fired, events.shape[1:], self.kernel, self.window, y)
-        return y if whole == targets else np.ascontiguousarray(y[..., :targets])
+        if whole == targets:
+            return y
+        some = work.array(f"{name}, some", (frames, height, width, targets), np.float32)
+        some[...] = y[..., :targets]
+        return some
 
     def _pooled(self, pool: Pool, events: Events, work: Workspace) -> Events:
         """The lists of all positions of a window as one."""

@@ -9,6 +9,12 @@
    Few spikes are listed and only what fired is added up (`snncc.backends.events`); the convolution
    of an image is one compiled pass with its norms (`snncc.backends.images`).
 5. What a tile needs and nobody sees stays for the next one (`snncc.backends.workspace`).
+6. Tiles go to several threads (`snncc.backends.workers`). How many samples a tile has depends on
+   network, steps and dtype alone, torch computes each in one thread, and what is added up between
+   tiles is whole. So a run is the same, bit for bit, for any number of threads.
+7. A fixed Network takes the same way. Its sums of weights are computed in float32, where weights
+   say that all are below 2²⁴ and so exact, or else in float64 as `run_fixed` does; its neurons
+   have a recurrence of their own.
 
 In float64 every map is the interpreter's own operation on the same frames. Sums over synapses may
 be added in another order than there, in float32 also in one of another layout, and an average pool
@@ -19,10 +25,11 @@ spikes, others part at most at a tie (design, 3).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -31,8 +38,18 @@ from numpy.typing import NDArray
 
 from snncc.backends.events import Additions, Events, Windows, additions, listed, windows
 from snncc.backends.images import filter_of
-from snncc.backends.membranes import BLOCK, recurrence
+from snncc.backends.membranes import (
+    BLOCK,
+    count,
+    count_spikes,
+    fixed_numbers,
+    fixed_recurrence,
+    narrow_enough,
+    recurrence,
+)
+from snncc.backends.workers import cores, together
 from snncc.backends.workspace import Workspace
+from snncc.ir.exactness import heaviest
 from snncc.ir.graph import Graph, Tensors
 from snncc.ir.interpreter import (
     Cell,
@@ -46,6 +63,8 @@ from snncc.ir.interpreter import (
     run_graph,
     steps_of,
 )
+from snncc.ir.interpreter.fixed import CONV_BITS, FixedCell, WholeStore, summed
+from snncc.ir.interpreter.runs import chained
 from snncc.ir.network import (
     Encoder,
     Network,
@@ -67,12 +86,16 @@ from snncc.ir.ops import (
     Repeat,
     Scale,
 )  # fmt: skip
+from snncc.ir.registers import FixedNeuron, weights
 from snncc.ir.shapes import Shape
 
 Array = NDArray[Any]
 
 TILE = 4 << 20
 """Bytes of the currents of the widest layer in one tile."""
+
+THRICE = 3
+"""Numbers for each neuron and step that the workspace of a tile takes, about."""
 
 KEPT = 64 << 20
 """Bytes of a workspace that a Simulator keeps between runs."""
@@ -93,17 +116,36 @@ class _Weights(TensorStore):
         return tensor
 
 
+EXACT = 1 << 24
+"""Sums of whole numbers below this are exact in float32."""
+
+UNWRAPPED = 1 << (CONV_BITS - 1)
+"""Sums below this wrap in no projection."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Layer:
     """A population's numbers in the order of memory; see `snncc.backends.membranes.recurrence`."""
 
-    neuron: Neuron
+    neuron: Neuron | FixedNeuron
     numbers: Array
     block: int
 
     @cached_property
     def fire(self) -> Callable[..., None]:
+        assert isinstance(self.neuron, Neuron)
         return recurrence(self.neuron)
+
+    def fire_whole(self, x: Array, most: float, spikes: Array) -> tuple[int, int]:
+        """The same of a FixedNeuron, for sums up to ``most``; how many wrapped and were held."""
+        assert isinstance(self.neuron, FixedNeuron)
+        narrow = narrow_enough(most)
+        numbers = self._narrow if narrow else self.numbers
+        return fixed_recurrence(self.neuron, narrow)(x, numbers, self.block, spikes)
+
+    @cached_property
+    def _narrow(self) -> Array:
+        return self.numbers.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +153,25 @@ class _Said:
     """What a place says in a tile.
 
     ``values`` (N, T, neurons) in the order of memory, or (N, 1, neurons) where all steps are the
-    same; ``events`` the same where they are few.
+    same; ``events`` the same where they are few. No value is beyond ``largest``.
     """
 
     values: Array
     events: Events | None = None
+    largest: float = 1
+
+
+@dataclass(eq=False)
+class _Tally:
+    """What one thread has added up: counts by place, and the logits of each tile.
+
+    ``sent`` are the counts of all neurons that fire, place by place, in the order of memory.
+    """
+
+    sent: Array
+    wraps: dict[str, int] = field(default_factory=dict)
+    saturations: dict[str, int] = field(default_factory=dict)
+    logits: dict[int, dict[str, Value]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,33 +181,42 @@ class _Tile:
     ``kept`` (N, T, neurons) and ``outputs`` (T, N, *shape) are to be filled.
     """
 
+    first: int
     inputs: Mapping[str, Value]
     steps: int
     samples: int
     kept: Mapping[str, Array]
     outputs: Mapping[str, Array]
     work: Workspace
+    tally: _Tally
     said: dict[str, _Said] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """A projection made ready: the ops of its map, and what does the first of them faster."""
+    """A projection made ready: the ops of its map, and what does the first of them faster.
 
+    ``most`` is how far from 0 spikes can bring a target, of whole weights; infinite of others.
+    """
+
+    projection: Projection
     source: str
     shape: Shape
     delay: int
     ops: tuple[Op, ...]
     adding: Additions | None
     pool: Windows | None
+    most: float
 
 
 class Simulator:
     """A Network ready to run in ``dtype``; makes its tables once.
 
     ``keep`` names the places whose spikes a run holds, by default all; what is not kept never
-    leaves the cache. Threads may share one. Raises ValueError for a fixed Network, which runs in
-    whole numbers.
+    leaves the cache. They are kept in the dtype ``spikes``, by default ``dtype``, but counts from a
+    source always in ``dtype``. A fixed Network runs in whole numbers, and there ``dtype`` says
+    nothing: outputs, and by default spikes, are float64 as those of `run_fixed`. Threads may share
+    one.
     """
 
     def __init__(
@@ -159,13 +224,20 @@ class Simulator:
         network: Network,
         dtype: torch.dtype = torch.float64,
         keep: Collection[str] | None = None,
+        *,
+        spikes: torch.dtype | None = None,
     ) -> None:
-        if network.is_fixed:
-            raise ValueError("a fixed Network runs in whole numbers")
-        self._network, self._dtype = network, dtype
-        self._number = np.dtype(str(dtype).removeprefix("torch."))
+        self._network, self._fixed = network, network.is_fixed
+        self._result = _number_of(torch.float64 if self._fixed else dtype)
+        self._spike = self._result if spikes is None else _number_of(spikes)
+        self._dtype = dtype = torch.float32 if self._fixed else dtype
+        self._number = _number_of(dtype)
         self._channels_last = dtype == torch.float32
+        self._whole = WholeStore.of(network) if self._fixed else TensorStore({}, torch.float64)
         self._tensors = dict(network.tensors)
+        if self._fixed:
+            for ref in {ref for p in network.projections for ref in _weights_of(p.map)}:
+                self._tensors[ref] = network.tensors[ref].astype(np.float64)
         self._axes = sample_axes(network)
         self._maps = {p: tuple(_folded(p.map, self._tensors)) for p in network.projections}
         self._store = _Weights(self._tensors, dtype, self._channels_last)
@@ -182,12 +254,15 @@ class Simulator:
         }
         self._groups = tuple(network.groups)
         self._looped = {name for g in self._groups if feeds_back(network, g) for name in g}
-        firing = [place for place in network.places.values() if _fires(place)]
-        self._kept = [place for place in firing if keep is None or place.name in keep]
+        self._firing = [p for p in network.places.values() if isinstance(p, Source | Population)]
+        self._kept = [place for place in self._firing if keep is None or place.name in keep]
+        ends = [0, *accumulate(math.prod(place.shape) for place in self._firing)]
+        self._spans = {p.name: slice(*ends[i : i + 2]) for i, p in enumerate(self._firing)}
+        self._neurons = ends[-1]
         self._layers = {
             place.name: self._layer(place.shape, place.neuron)
             for place in network.populations
-            if place.name not in self._looped and isinstance(place.neuron, Neuron)
+            if place.name not in self._looped
         }
         self._ways = {
             name: [self._way(p) for p in projections]
@@ -197,8 +272,9 @@ class Simulator:
         for way in chain.from_iterable(self._ways.values()):
             if way.adding is not None:
                 self._read[way.source].append(way.adding)
+        self._last = self._whole if self._fixed else self._store
         self._scales = {
-            place.name: tuple(self._store.number(n).numpy() for n in (place.unit, place.bias))
+            place.name: tuple(self._last.number(n).numpy() for n in (place.unit, place.bias))
             for place in network.readouts
         }
         self._idle: list[Workspace] = []
@@ -212,40 +288,57 @@ class Simulator:
         last = self._channels_last
         adding = additions(ops, source.shape, self._tensors) if last and binary else None
         pool = windows(ops, source.shape, self._tensors) if last else None
-        return _Way(source.name, source.shape, projection.delay, ops, adding, pool)
+        weighed = self._fixed and not isinstance(source, Encoder)
+        most = heaviest(ops, source.shape, self._tensors) if weighed else math.inf
+        return _Way(
+            projection, source.name, source.shape, projection.delay, ops, adding, pool, most
+        )
 
-    def __call__(self, inputs: Mapping[str, Value], steps: int | None = None) -> Run:
+    def __call__(
+        self,
+        inputs: Mapping[str, Value],
+        steps: int | None = None,
+        *,
+        threads: int | None = None,
+    ) -> Run:
         """Run on ``inputs`` as `snncc.ir.interpreter.run_network` takes them; the same Run.
 
-        Its values are views (T, N, *shape) of memory in which the samples come first.
+        Its values are views (T, N, *shape) of memory in which the samples come first, and ``sent``
+        is counted. Tiles go to so many ``threads``, by default as many as torch has (`cores`), one
+        tile to the thread that calls.
         """
         network = self._network
         steps = steps or steps_of(network, inputs)
         samples = next(inputs[name].shape[axis] for name, axis in self._axes.items())
         kept = {
-            place.name: np.empty((samples, steps, math.prod(place.shape)), self._number)
+            place.name: np.empty((samples, steps, math.prod(place.shape)), self._kept_as(place))
             for place in self._kept
         }
         outputs = {
-            place.name: np.empty((steps, samples, *place.shape), self._number)
+            place.name: np.empty((steps, samples, *place.shape), self._result)
             for place in network.readouts
         }
-        try:
-            work = self._idle.pop()
-        except IndexError:
-            work = Workspace()
-        start = 0
-        for part in chunks(inputs, self._axes, self._at_once(steps)):
-            (count,) = {part[name].shape[axis] for name, axis in self._axes.items()}
-            end = start + count
-            self._run(_Tile(
-                part, steps, count,
-                {name: spikes[start:end] for name, spikes in kept.items()},
-                {name: sums[:, start:end] for name, sums in outputs.items()}, work,
-            ))  # fmt: skip
-            start = end
-        if work.bytes <= KEPT:
-            self._idle.append(work)
+        size = self.tile(steps)
+        starts = range(0, max(samples, 1), size)
+        left = iter(starts)
+
+        def work_through() -> _Tally:
+            tally, work = _Tally(np.zeros(self._neurons, np.int64)), self._workspace()
+            try:
+                for start in left:
+                    end = min(start + size, samples)
+                    self._run(_Tile(
+                        start, _between(inputs, self._axes, start, end), steps, end - start,
+                        {name: spikes[start:end] for name, spikes in kept.items()},
+                        {name: sums[:, start:end] for name, sums in outputs.items()}, work, tally,
+                    ))  # fmt: skip
+            finally:
+                deque(left, 0)  # after an error the other threads stop as well
+            if work.bytes <= KEPT:
+                self._idle.append(work)
+            return tally
+
+        tallies = together(work_through, max(1, min(threads or cores(), len(starts))))
         spikes = {
             place.name: torch.from_numpy(
                 self._as_features(kept[place.name], place.shape).swapaxes(0, 1)
@@ -253,75 +346,159 @@ class Simulator:
             for place in self._kept
         }
         sums = {name: torch.from_numpy(y) for name, y in outputs.items()}
-        logits = {p.name: read_out(p, sums[p.name], self._store) for p in network.readouts}
-        return Run(spikes, sums, logits)
+        return Run(
+            spikes, sums, self._logits(tallies), wraps=added([t.wraps for t in tallies]),
+            saturations=added([t.saturations for t in tallies]), sent=self._sent(tallies),
+        )  # fmt: skip
+
+    def _logits(self, tallies: Sequence[_Tally]) -> dict[str, Value]:
+        by_tile = {start: parts for tally in tallies for start, parts in tally.logits.items()}
+        in_order = [by_tile[start] for start in sorted(by_tile)]
+        return {
+            place.name: torch.cat(
+                [parts[place.name] for parts in in_order], int(place.over_time == "none")
+            )
+            for place in self._network.readouts
+        }
+
+    def _sent(self, tallies: Sequence[_Tally]) -> dict[str, Value]:
+        total = torch.from_numpy(sum((tally.sent for tally in tallies[1:]), tallies[0].sent))
+        return {
+            place.name: self._featured(total[self._spans[place.name]], place.shape)
+            for place in self._firing
+        }
+
+    def tile(self, steps: int) -> int:
+        """Samples in a tile: as many of so many ``steps`` as are computed together."""
+        return max(1, TILE // (self._widest * steps * self._dtype.itemsize))
+
+    def bytes(self, steps: int, threads: int | None = None) -> tuple[int, int]:
+        """What a run takes: for each sample its inputs, spikes and outputs, and for all threads."""
+        network = self._network
+        axes = [(p.shape, True) for p in network.sources]
+        axes += [
+            (node.signal.shape, node.signal.rate == "step")
+            for encoder in network.encoders
+            for node in encoder.graph.inputs
+        ]
+        sample = (
+            sum(math.prod(shape) * (steps if stepwise else 1) for shape, stepwise in axes)
+            * self._number.itemsize
+        )
+        sample += sum(math.prod(p.shape) * self._kept_as(p).itemsize for p in self._kept) * steps
+        sample += sum(math.prod(p.shape) for p in network.readouts) * self._result.itemsize * steps
+        neurons = sum(math.prod(place.shape) for place in network.places.values())
+        tile = THRICE * neurons * steps * self._dtype.itemsize * self.tile(steps)
+        return sample, tile * (threads or cores())
+
+    def _workspace(self) -> Workspace:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Workspace()
+
+    def _kept_as(self, place: Source | Population) -> np.dtype[Any]:
+        """The dtype in which the spikes of a place are kept."""
+        counts = isinstance(place, Source) and place.kind == "count"
+        return self._result if counts else self._spike
 
     def _run(self, tile: _Tile) -> None:
         """One tile; fills what it keeps and its outputs."""
         for group in self._groups:
             if group[0] in self._looped:
-                for name, fired in self._loop(group, tile).items():
+                loop = self._loop_whole if self._fixed else self._loop
+                for name, fired in loop(group, tile).items():
                     self._say(name, self._as_memory(fired), tile)
                 continue
             place = self._network.places[group[0]]
             match place:
                 case Source():
-                    given = tile.inputs[place.name].to(self._dtype).transpose(0, 1)
-                    self._say(place.name, self._as_memory(given), tile)
+                    self._say_source(place, tile)
                 case Encoder():
                     tile.said[place.name] = _Said(self._encode(place, tile))
                 case Population():
-                    layer = self._layers[place.name]
+                    layer, spikes = self._layers[place.name], self._spikes(place, tile)
                     x = self._gather(place.name, tile)
-                    spikes = self._spikes(place, tile)
-                    layer.fire(x, layer.numbers, layer.block, spikes)
+                    if self._fixed:
+                        most = self._most(place.name, tile)
+                        wraps, held = layer.fire_whole(x, most, spikes)
+                        _add(tile.tally.wraps, place.name, wraps)
+                        _add(tile.tally.saturations, place.name, held)
+                    else:
+                        layer.fire(x, layer.numbers, layer.block, spikes)
                     self._say(place.name, spikes, tile)
                 case Readout():
-                    sums = self._as_features(self._gather(place.name, tile), place.shape)
-                    unit, bias = self._scales[place.name]
-                    y = np.multiply(sums.swapaxes(0, 1), unit, out=tile.outputs[place.name])
-                    y += bias
+                    self._read_out(place, tile)
+
+    def _read_out(self, readout: Readout, tile: _Tile) -> None:
+        """The outputs of a tile and, from them as they lie here, its logits."""
+        sums = self._as_features(self._gather(readout.name, tile), readout.shape).swapaxes(0, 1)
+        if self._fixed:
+            _add(tile.tally.wraps, readout.name, 0)
+        unit, bias = self._scales[readout.name]
+        shape = (tile.steps, tile.samples, *readout.shape)
+        y = tile.work.array(f"outputs of {readout.name}", shape, self._result)
+        np.multiply(sums, unit, out=y, dtype=self._result)
+        y += bias
+        tile.outputs[readout.name][...] = y
+        logits = read_out(readout, torch.from_numpy(y), self._last)
+        each = tile.tally.logits.setdefault(tile.first, {})
+        each[readout.name] = logits.clone()
+
+    def _say_source(self, source: Source, tile: _Tile) -> None:
+        """Note what comes from outside; counts that float32 does not hold stay in float64."""
+        given, largest, dtype = tile.inputs[source.name], 1.0, self._dtype
+        if self._fixed and source.kind == "count" and given.numel():
+            largest = float(given.abs().max())
+            dtype = dtype if largest < EXACT else torch.float64
+        shape = (tile.samples, tile.steps, math.prod(source.shape))
+        number = _number_of(dtype)
+        spikes = tile.work.array(f"{number} of {source.name}", shape, number)
+        features = torch.from_numpy(self._as_features(spikes, source.shape))
+        features.copy_(given.transpose(0, 1))
+        self._say(source.name, spikes, tile, largest)
 
     def _spikes(self, place: Population, tile: _Tile) -> Array:
         """Where the spikes (N, T, neurons) of a population are to be written.
 
-        In float32, where most are only listed, those that are not kept are bytes.
+        In float32, where most are only listed, they are bytes.
         """
-        if place.name in tile.kept:
-            return tile.kept[place.name]
         shape = (tile.samples, tile.steps, math.prod(place.shape))
         number = np.uint8 if self._channels_last else self._number
         return tile.work.array(f"spikes of {place.name}", shape, number)
 
-    def _say(self, name: str, spikes: Array, tile: _Tile) -> None:
-        """Note spikes (N, T, neurons), and list them where few go somewhere faster."""
-        kept = tile.kept.get(name, spikes)
-        if kept is not spikes:
-            kept[...] = spikes
+    def _say(self, name: str, spikes: Array, tile: _Tile, largest: float = 1) -> None:
+        """Note and count spikes (N, T, neurons), and list them where few go somewhere faster."""
+        if name in tile.kept:
+            tile.kept[name][...] = spikes
+        add = count_spikes if spikes.dtype == np.uint8 else count
+        add(spikes.reshape(-1, spikes.shape[2]), tile.tally.sent[self._spans[name]])
         events = None
         if ways := self._read[name]:
             frames = tile.samples * tile.steps
             most = max(way.most(frames) for way in ways)
             events = listed(spikes.reshape(-1), frames, ways[0].shape, most, tile.work, name)
-        tile.said[name] = _Said(spikes, events)
+        tile.said[name] = _Said(spikes, events, largest)
 
     def _encode(self, encoder: Encoder, tile: _Tile) -> Array:
         """The currents (N, T or 1, neurons) of an encoder."""
         graph, ops = self._encoders[encoder.name], self._chains[encoder.name]
         given = {node.name: tile.inputs[node.name] for node in graph.inputs}
-        if ops:
+        if ops and not self._fixed:
             (images,) = given.values()
             if (filter := self._filters.get(encoder.name)) is not None:
                 y = filter(images.numpy(), tile.work, f"currents of {encoder.name}")
                 return y.reshape(tile.samples, 1, -1)
-            current = images.to(self._dtype)
+            current = images.to(self._dtype, copy=True)
             if self._channels_last and current.dim() == 4:
                 current = current.contiguous(memory_format=torch.channels_last)
             for op in ops:
                 current = apply(op, [current], self._constants[encoder.name])
             return self._as_memory(current[:, None])
         head = graph.heads["current"]
-        current = run_graph(graph, given, dtype=self._dtype)[head]
+        given = {name: images.clone() for name, images in given.items()}
+        dtype = torch.float64 if self._fixed else self._dtype
+        current = run_graph(graph, given, dtype=dtype)[head]
         stepwise = graph.nodes[head].signal.rate == "step"
         return self._as_memory(current.transpose(0, 1) if stepwise else current[:, None])
 
@@ -330,20 +507,60 @@ class Simulator:
 
         It may lie where the next call writes.
         """
+        if self._fixed and self._most(target, tile) >= UNWRAPPED:
+            return self._gather_whole(target, tile, apart_from)
         total: Array | None = None
         for index, way in enumerate(self._ways[target]):
             if way.source in apart_from:
                 continue
-            y = self._brought(way, tile, f"sum {index}")
-            if late := way.delay:
-                now = np.zeros((tile.samples, tile.steps, y.shape[2]), y.dtype)
-                now[:, late:] = y[:, :-late] if y.shape[1] > 1 else y
-                y = now
-            total = y if total is None else total + y
+            y = self._delayed(self._brought(way, tile, f"sum {index}"), way.delay, tile)
+            if total is None:
+                total = y
+                continue
+            shape = max(total.shape, y.shape)
+            total = np.add(total, y, out=tile.work.array("total", shape, self._number))
         if total is None:
             neurons = math.prod(self._network.places[target].shape)
             return np.zeros((tile.samples, 1, neurons), self._number)
         return total
+
+    def _most(self, target: str, tile: _Tile) -> float:
+        """How far from 0 the sum of all projections into ``target`` can be."""
+        return sum(way.most * tile.said[way.source].largest if way.source in tile.said else way.most
+                   for way in self._ways[target])  # fmt: skip
+
+    def _gather_whole(self, target: str, tile: _Tile, apart_from: Collection[str] = ()) -> Array:
+        """The same sum as int64, for currents of the host and sums that may wrap."""
+        shape = self._network.places[target].shape
+        total = np.zeros((tile.samples, tile.steps, math.prod(shape)), np.int64)
+        for index, way in enumerate(self._ways[target]):
+            if way.source in apart_from:
+                continue
+            said = tile.said[way.source]
+            if way.most * said.largest < EXACT:
+                y = self._brought(way, tile, f"sum {index}")
+            else:
+                values = said.values.astype(np.float64)
+                each = torch.from_numpy(self._as_features(values, way.shape)).flatten(0, 1)
+                for op in way.projection.map:
+                    each = apply(op, [each], self._whole)
+                y = self._as_memory(each.unflatten(0, values.shape[:2]))
+            sums = torch.from_numpy(self._delayed(y, way.delay, tile))
+            if isinstance(self._network.places[way.source], Encoder):
+                total += sums.round().long().numpy()
+                continue
+            held, wraps = summed(way.projection, sums)
+            _add(tile.tally.wraps, target, wraps)
+            total += held.numpy()
+        return total
+
+    def _delayed(self, y: Array, late: int, tile: _Tile) -> Array:
+        """What came (N, T or 1, neurons), so many steps later."""
+        if not late:
+            return y
+        now = np.zeros((tile.samples, tile.steps, y.shape[2]), y.dtype)
+        now[:, late:] = y[:, :-late] if y.shape[1] > 1 else y
+        return now
 
     def _brought(self, way: _Way, tile: _Tile, name: str) -> Array:
         """What a place says through the map of a projection, (N, T or 1, neurons)."""
@@ -359,8 +576,15 @@ class Simulator:
             frames = values.reshape(-1, *way.pool.shape)
             values, shape, ops = way.pool(frames, tile.work, name), way.pool.yields, ops[1:]
         values = values.reshape(*lead, -1)
+        match ops:
+            case [Scale(factor=float(factor)), *rest] if values.dtype != self._number:
+                number = self._number.type(factor)
+                scaled = tile.work.array(f"{name} of", values.shape, self._number)
+                values, ops = np.multiply(values, number, out=scaled), tuple(rest)
         if values.dtype != self._number:
-            values = values.astype(self._number)
+            there = tile.work.array(f"{name} of", values.shape, self._number)
+            there[...] = values
+            values = there
         if not ops:
             return values
         y = torch.from_numpy(self._as_features(values, shape)).flatten(0, 1)
@@ -388,11 +612,29 @@ class Simulator:
         fired = fire_loop(self._network, names, given, self._through, cells, {})
         return {name: spikes.transpose(0, 1) for name, (spikes, _) in fired.items()}
 
-    # -- memory --------------------------------------------------------------------------------
+    def _loop_whole(self, names: Sequence[str], tile: _Tile) -> dict[str, Value]:
+        """The same of a fixed Network, as `snncc.ir.interpreter.fixed.fire_loop` has it."""
+        given, cells = {}, {}
+        for name in names:
+            place = self._network.places[name]
+            assert isinstance(place, Population)
+            assert isinstance(place.neuron, FixedNeuron)
+            heard = self._as_features(self._gather_whole(name, tile, names), place.shape)
+            given[name] = torch.from_numpy(heard).transpose(0, 1)
+            cells[name] = FixedCell(place.neuron, given[name].shape[1:], self._whole)
 
-    def _at_once(self, steps: int) -> int:
-        """Samples in a tile."""
-        return max(1, TILE // (self._widest * steps * self._dtype.itemsize))
+        def bring(projection: Projection, y: Value) -> Value:
+            held, wraps = summed(projection, chained(projection, y.double(), self._whole))
+            _add(tile.tally.wraps, projection.target, wraps)
+            return held
+
+        fired = fire_loop(self._network, names, given, bring, cells, {})
+        for name, cell in cells.items():
+            _add(tile.tally.wraps, name, cell.wraps)
+            _add(tile.tally.saturations, name, cell.saturations)
+        return {name: spikes.byte().transpose(0, 1) for name, (spikes, _) in fired.items()}
+
+    # -- memory --------------------------------------------------------------------------------
 
     @cached_property
     def _widest(self) -> int:
@@ -412,18 +654,50 @@ class Simulator:
             return last.transpose(0, 1, 4, 2, 3)
         return flat.reshape(*flat.shape[:2], *shape)
 
-    def _layer(self, shape: Sequence[int], neuron: Neuron) -> _Layer:
-        numbers = (neuron.decay, neuron.threshold, neuron.bias, neuron.initial,
-                   neuron.current_decay)  # fmt: skip
-        whole = torch.stack([self._store.number(n).expand(tuple(shape)) for n in numbers])
+    def _featured(self, flat: Value, shape: Sequence[int]) -> Value:
+        """(neurons,) in the order of memory as a view (*shape)."""
+        if self._channels_last and len(shape) == 3:
+            channels, height, width = shape
+            return flat.view(height, width, channels).permute(2, 0, 1)
+        return flat.view(tuple(shape))
+
+    def _layer(self, shape: Sequence[int], neuron: Neuron | FixedNeuron) -> _Layer:
+        if isinstance(neuron, FixedNeuron):
+            numbers = fixed_numbers(neuron, self._whole.whole)
+        else:
+            numbers = [self._store.number(n) for n in (
+                neuron.decay, neuron.threshold, neuron.bias, neuron.initial, neuron.current_decay
+            )]  # fmt: skip
+        whole = torch.stack([number.expand(tuple(shape)) for number in numbers])
         rows = self._as_memory(whole[:, None])[:, 0]
         neurons = rows.shape[1]
         innermost = shape[0] if self._channels_last and len(shape) == 3 else neurons
         for period in (1, innermost):
-            if (rows.reshape(5, -1, period) == rows[:, None, :period]).all():
+            if (rows.reshape(len(rows), -1, period) == rows[:, None, :period]).all():
                 block = period * min(-(-BLOCK // period), neurons // period)
                 return _Layer(neuron, np.tile(rows[:, :period], block // period), block)
         return _Layer(neuron, rows, BLOCK)
+
+
+def _number_of(dtype: torch.dtype) -> np.dtype[Any]:
+    return np.dtype(str(dtype).removeprefix("torch."))
+
+
+def _weights_of(map: Sequence[Op]) -> Iterator[Ref]:
+    """The tensors that the map of a fixed Network multiplies with."""
+    yield from (number for op in map if isinstance(number := weights(op), Ref))
+
+
+def _add(counts: dict[str, int], name: str, more: int) -> None:
+    counts[name] = counts.get(name, 0) + more
+
+
+def added(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for name, more in each.items():
+            _add(total, name, more)
+    return total
 
 
 def _once(graph: Graph) -> Graph:
@@ -473,10 +747,6 @@ def _folded(map: Sequence[Op], tensors: dict[str, NDArray[Any]]) -> Iterator[Op]
         yield op
 
 
-def _fires(place: object) -> bool:
-    return isinstance(place, Source | Population)
-
-
 def sample_axes(network: Network) -> dict[str, int]:
     """For each input of the network, the axis of its tensor that counts the samples."""
     axes = {source.name: 1 for source in network.sources}
@@ -491,9 +761,12 @@ def chunks(
 ) -> Iterator[dict[str, Value]]:
     """The inputs, ``size`` samples at a time."""
     samples = next(inputs[name].shape[axis] for name, axis in axes.items())
-    if samples <= size:
-        yield {name: inputs[name] for name in axes}
-        return
-    for start in range(0, samples, size):
-        count = min(size, samples - start)
-        yield {name: inputs[name].narrow(axis, start, count) for name, axis in axes.items()}
+    for start in range(0, max(samples, 1), size):
+        yield _between(inputs, axes, start, min(start + size, samples))
+
+
+def _between(
+    inputs: Mapping[str, Value], axes: Mapping[str, int], start: int, end: int
+) -> dict[str, Value]:
+    """The inputs of some samples."""
+    return {name: inputs[name].narrow(axis, start, end - start) for name, axis in axes.items()}

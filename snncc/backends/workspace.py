@@ -22,7 +22,10 @@ def aligned(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
 
 
 class Workspace:
-    """Arrays by name, for one run at a time; what a run returns is never one of them."""
+    """Arrays by name, for one run at a time; what a run returns is never one of them.
+
+    All begin where a line of the cache does: a product of matrices may round otherwise elsewhere.
+    """
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}

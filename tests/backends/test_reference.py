@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from snncc.backends.fused import sample_axes
+from snncc.backends import fused
+from snncc.backends.fused import Simulator, sample_axes
 from snncc.backends.reference import chunk_size, joined, simulate
 from snncc.ir.interpreter import run_network
 from snncc.ir.text import parse_network
@@ -53,7 +54,8 @@ def test_events_and_images_count_their_samples_on_their_own_axes(network):
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
-def test_chunks_join_to_the_whole(network, inputs, size):
+def test_chunks_join_to_the_whole(monkeypatch, network, inputs, size):
+    monkeypatch.setattr(fused, "TILE", 4 * 5 * 8)
     chunks = list(simulate(network, inputs, size=size))
     assert [len(chunk["image"]) for chunk, _ in chunks] == [
         min(size, 7 - start) for start in range(0, 7, size)
@@ -72,11 +74,18 @@ def test_chunks_join_to_the_whole(network, inputs, size):
     assert found.logits["each"].shape == (4, 7, 5)
 
 
-def test_a_chunk_holds_what_memory_allows_and_at_least_one_sample(network):
-    neurons = 3 + 5 + 5 + 5 + 5
-    assert chunk_size(network, 4, memory=10 * 3 * neurons * 4 * 8) == 10
-    assert chunk_size(network, 4, torch.float32, memory=10 * 3 * neurons * 4 * 8) == 20
-    assert chunk_size(network, 4, memory=1) == 1
+def test_a_chunk_holds_what_memory_allows_and_at_least_one_tile(monkeypatch, network):
+    monkeypatch.setattr(fused, "TILE", 2 * 4 * 5 * 8)
+    neurons, outputs = 3 + 5 + 5 + 5 + 5, 5 + 5
+    sample = 8 * (3 * 4 + 2) + 8 * (3 + 5) * 4 + 8 * outputs * 4
+    work = 3 * 8 * neurons * 4 * 2
+    simulator = Simulator(network)
+    assert simulator.tile(4) == 2
+    assert simulator.bytes(4, 3) == (sample, 3 * work)
+    assert chunk_size(simulator, 4, 11 * sample + 3 * work, 3) == 10
+    assert chunk_size(simulator, 4, 1, 3) == 2
+    small = Simulator(network, spikes=torch.uint8, keep=["a"])
+    assert small.bytes(4, 1)[0] == 8 * (3 * 4 + 2) + 5 * 4 + 8 * outputs * 4
 
 
 def test_float32_runs_in_float32(network, inputs):

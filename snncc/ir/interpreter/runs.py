@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 
@@ -40,6 +41,9 @@ class Run:
 
     Of a fixed Network, by place: sums and currents that ``wraps``, membranes whose ``saturations``
     were held, and with forced spikes the ``flips``, which ``mismatches`` adds up.
+
+    ``sent``, where the simulator counts: by source and population, int64 of its shape, how often
+    each neuron sent (of counts, how much) in all steps and samples.
     """
 
     spikes: Mapping[str, Value]
@@ -52,6 +56,7 @@ class Run:
     wraps: Mapping[str, int] = field(default_factory=dict)
     saturations: Mapping[str, int] = field(default_factory=dict)
     flips: Mapping[str, int] = field(default_factory=dict)
+    sent: Mapping[str, Value] = field(default_factory=dict)
 
 
 def teaching(network: Network, forced: Mapping[str, Value]) -> dict[str, Value]:
@@ -77,12 +82,15 @@ def chained(projection: Projection, y: Value, store: TensorStore) -> Value:
 
 
 def read_out(readout: Readout, y: Value, store: TensorStore) -> Value:
-    """What the host makes of the sums (T, N, *shape) of every step."""
+    """What the host makes of the sums (T, N, *shape) of every step.
+
+    Steps are added up in their order, so that a sample's answer does not depend on its neighbours.
+    """
     match readout.over_time:
         case "mean":
-            y = y.mean(0)
+            y = reduce(torch.add, y) / len(y)
         case "sum":
-            y = y.sum(0)
+            y = reduce(torch.add, y)
         case "last":
             y = y[-1]
     for op in readout.host:
