@@ -125,8 +125,8 @@ def agree(timing: Timing, found: dict, steps: int) -> dict:
         "hops": (timing.steps.hops.sum((1, 2)), found["perf"]["hops"]),
         "neuron spikes": (timing.steps.layer_spikes.sum(1), found["perf"]["fired"]),
     }
-    energy = timing.core_j.sum(1)[:steps] / np.array(found["perf"]["total_energy"])
-    times = timing.step_ns[:steps] / (np.array(found["perf"]["sim_time"]) * 1e9)
+    energy = timing.steps.core_j.sum(1)[:steps] / np.array(found["perf"]["total_energy"])
+    times = timing.steps.time_ns[:steps] / (np.array(found["perf"]["sim_time"]) * 1e9)
     equal = {name: count[:steps].tolist() == said for name, (count, said) in ours.items()}
     equal["packets"] = int(timing.steps.packets_out[:steps].sum()) == found["packets"]
     return {

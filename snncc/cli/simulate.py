@@ -297,32 +297,29 @@ def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int,
 
 def _on_chip(timing: Timing) -> list[str]:
     """Time and energy, a line a fact."""
-    import numpy as np
-
     from snncc.backends.cycle.report import quantity
     from snncc.overview import count
 
-    w, samples = timing.wiring, timing.samples
-    steps = max(len(timing.step_ns), 1)
-    cores, times = np.unique(timing.critical_core, return_counts=True)
-    busiest = int(cores[times.argmax()])
+    w, totals, samples = timing.wiring, timing.totals, max(timing.samples, 1)
+    busiest = totals.critical.argmax()
+    share = totals.critical[busiest] / max(totals.steps, 1)
 
     def row(title: str, value: str, more: str = "") -> str:
         return f"  {title:<24}{value:>10}  {more}".rstrip()
 
-    network = 1 - float(timing.count_ns.sum()) / max(timing.time_ns, 1e-300)
+    network = 1 - timing.count_ns / max(timing.time_ns, 1e-300)
     where = "every packet timed" if timing.level == "packet" else "estimated from counts"
     rows = [
         "",
         f"  on {w.chips} × {w.chip.name}, {len(w.cores)} cores in {w.tiles} tiles, {where}",
-        row("time a step", quantity(timing.time_ns / steps * 1e-9, "s")),
+        row("time a step", quantity(timing.mean_step_ns * 1e-9, "s")),
         row("time a sample", quantity(timing.time_ns / samples * 1e-9, "s")),
         row("latency of a sample", quantity(timing.latency_ns * 1e-9, "s")),
         row("energy a sample", quantity(timing.energy_j / samples, "J")),
         row("and of the idle chips", quantity(timing.static_j / samples, "J")),
-        row("packets a sample", count(timing.steps.packets_out.sum() / samples)),
-        row("hops a sample", count(timing.steps.hops.sum() / samples)),
-        row("critical core", str(busiest), f"in {times.max() / steps:.0%} of the steps"),
+        row("packets a sample", count(totals.packets_out.sum() / samples)),
+        row("hops a sample", count(totals.hops.sum() / samples)),
+        row("critical core", str(w.cores[busiest]), f"in {share:.0%} of the steps"),
         row("mean core busy", f"{timing.utilisation.mean():.1%}"),
     ]
     if timing.level == "packet":

@@ -123,18 +123,18 @@ def test_hops_between_chips_have_their_own_time_and_energy(run, model, data, tmp
         return found.timing
 
     plain = simulated()
-    crossings = int(plain.steps.link_packets.sum())  # a chip is one tile here
+    crossings = int(plain.totals.link_packets.sum())  # a chip is one tile here
     assert crossings > 1000
     dearer = simulated(hop_chip_j=mine.hop_chip_j + 1e-9)
     assert dearer.energy_j - plain.energy_j == pytest.approx(crossings * 1e-9)
     assert dearer.time_ns == plain.time_ns
-    assert simulated(hop_chip_s=1e-6).time_ns > plain.time_ns + 900 * len(plain.step_ns) / 2
+    assert simulated(hop_chip_s=1e-6).time_ns > plain.time_ns + 900 * plain.totals.steps / 2
     other = simulated(hop_ew_s=1e-6, hop_ns_s=1e-6, hop_ew_j=1.0, hop_ns_j=1.0)
     assert (other.time_ns, other.energy_j) == (plain.time_ns, plain.energy_j)
     columns, rows = board(program.scheduled.mapping.chips)
     later = simulated(barrier_next_s=mine.barrier_next_s + 1e-6)
     assert later.time_ns - plain.time_ns == pytest.approx(
-        1000 * (columns + rows - 2) * len(plain.step_ns)
+        1000 * (columns + rows - 2) * plain.totals.steps
     )
 
 

@@ -72,10 +72,10 @@ def test_the_api_gives_the_same_as_the_command(run, program, data, mapping):
         snncc.load(program), inputs, level="cycle", mapping=Mapping.load(mapping)
     )
     with np.load("run.npz") as saved:
-        np.testing.assert_allclose(saved["step_ns"], found.timing.step_ns)
-        np.testing.assert_allclose(saved["core_j"], found.timing.core_j)
+        np.testing.assert_allclose(saved["step_ns"], found.timing.steps.time_ns)
+        np.testing.assert_allclose(saved["core_j"], found.timing.steps.core_j)
         assert saved["places"].tolist() == [place.name for place in found.timing.wiring.places]
-    assert found.time_ns == pytest.approx(found.timing.step_ns.sum())
+    assert found.time_ns == pytest.approx(found.timing.steps.time_ns.sum())
     assert found.energy_j == pytest.approx(sum(found.timing.parts_j.values()))
 
 
@@ -90,6 +90,28 @@ def test_the_report_is_one_whole_page_that_fetches_nothing(run, program, data, m
         assert words in said
     for place in snncc.load(program).scheduled.populations:
         assert place.name in said
+
+
+def test_a_long_run_shows_its_first_steps_and_says_so(
+    run, program, data, mapping, read_page, monkeypatch
+):
+    given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
+    files = ("--timing", "run.npz", "--report", "run.html")
+    whole = run(*given, *files)
+    with np.load("run.npz") as saved:
+        everything = dict(saved)
+    monkeypatch.setattr("snncc.backends.cycle.replay.SERIES", 20)
+    assert run(*given, *files).stdout == whole.stdout
+    with np.load("run.npz") as saved:
+        assert len(saved["step_ns"]) == len(saved["events"]) == 20
+        about = json.loads(str(saved["about"]))
+        np.testing.assert_array_equal(saved["core_j"], everything["core_j"][:20])
+        np.testing.assert_array_equal(saved["total_core_j"], everything["total_core_j"])
+        np.testing.assert_array_equal(saved["total_events"], everything["events"].sum(0))
+    steps = 6 * 5 + about["lag"]
+    assert (about["steps"], about["steps_shown"]) == (steps, 20)
+    with open("run.html") as file:
+        assert f"The first 20 of {steps} steps." in read_page(file.read())
 
 
 def test_the_report_escapes_names(program, data, mapping):

@@ -28,10 +28,14 @@ It replays the spikes of a functional run; it computes no membrane. What it assu
 
 Level "count" adds up what each core does and takes the busiest; level "packet" times every packet.
 Counts and energies are the same in both, and no step is longer in "count" than in "packet".
+
+Totals are of all steps of a run, and exact: the same to the last bit, however the samples come in
+chunks and whoever shares the steps. Step by step there are the first thousand.
 """
 
-from snncc.backends.cycle.replay import Level
-from snncc.backends.cycle.timing import Timing, measure
+from snncc.backends.cycle.replay import Replay, measure
+from snncc.backends.cycle.steps import Level
+from snncc.backends.cycle.timing import Timing
 from snncc.backends.cycle.wiring import Wiring, wire
 
-__all__ = ["Level", "Timing", "Wiring", "measure", "wire"]
+__all__ = ["Level", "Replay", "Timing", "Wiring", "measure", "wire"]

@@ -11,59 +11,93 @@ from numba import njit
 
 from snncc.compiled import compiled
 
+PARTS = 2**30
+"""Times are whole numbers of 1/PARTS of a nanosecond."""
+
+_U = np.uint64
 _jit = compiled(nogil=True, error_model="numpy")
 
 
 @_jit
-def touch(spikes, sources, targets, start, heard, delay, touched):
-    """Set ``touched`` (T, n) where a spike of ``spikes`` (T, m) arrives, ``delay`` steps later."""
-    steps, neurons = spikes.shape
+def touch(spikes, sample, sources, targets, start, heard, delay, first, flags):
+    """Set bit 0 of ``flags`` where a spike arrives, ``delay`` steps after it was sent.
+
+    ``spikes`` (T, …, m) are of one place, ``flags`` (N·T, n) of all, of the samples from ``sample``
+    on; the targets begin at ``first``.
+    """
+    steps, _, neurons = spikes.shape
+    fired = np.empty(neurons, np.int32)
     said = np.zeros(len(start) - 1, np.uint8)
     hit = np.zeros(targets.max() + 1 if len(targets) else 0, np.uint8)
-    for t in range(delay, steps):
-        said[:] = 0
-        for i in range(neurons):
-            said[sources[i]] |= spikes[t - delay, i] > 0
-        hit[:] = 0
-        for c in range(len(said)):
-            if said[c]:
-                for k in range(start[c], start[c + 1]):
-                    hit[heard[k]] = 1
-        for i in range(len(targets)):
-            touched[t, i] |= hit[targets[i]]
+    for n in range(len(flags) // steps):
+        for t in range(delay, steps):
+            many = _fired(spikes[t - delay, sample + n], fired)
+            if many == 0:
+                continue
+            said[:] = 0
+            hit[:] = 0
+            for j in range(many):
+                c = _U(sources[_U(fired[j])])
+                if said[c] == 0:
+                    said[c] = 1
+                    for k in range(_U(start[c]), _U(start[c + _U(1)])):
+                        hit[_U(heard[k])] = 1
+            here = flags[n * steps + t, first : first + len(targets)]
+            for i in range(_U(len(targets))):
+                here[i] |= hit[_U(targets[i])]
+
+
+@njit(inline="always")
+def _fired(spikes, fired):
+    """Write down who of ``spikes`` (m,) fired, and how many: everybody is, without a branch, and
+    who did not is written over."""
+    many = _U(0)
+    for i in range(_U(len(spikes))):
+        fired[many] = i
+        many += _U(spikes[i] > 0)
+    return many
 
 
 @_jit
-def mark(spikes, touched, rest, driven, forgets, memoryless, flags):
-    """The flags (T, n) of one sample from its spikes (T, n) and the events that arrive."""
-    steps, neurons = flags.shape
+def mark(spikes, sample, first, rest, driven, forgets, memoryless, flags):
+    """Finish the ``flags`` (N·T, n) of the place that begins at ``first``.
+
+    Before, bit 0 says whether something arrives. ``spikes`` (T, …, m) are its own, those from
+    ``sample`` on.
+    """
+    steps, _, neurons = spikes.shape
     alive = np.empty(neurons, np.uint8)
-    for i in range(neurons):
-        alive[i] = 1 - rest[i]
-    for t in range(steps):
+    forget, memory = np.uint8(forgets), np.uint8(not memoryless)
+    for n in range(len(flags) // steps):
         for i in range(neurons):
-            count = np.uint8(spikes[t, i])
-            active = np.uint8(touched[t, i] | alive[i] | driven[i])
-            calm = np.uint8(forgets & (count > 0)) | np.uint8(
-                memoryless & ((touched[t, i] | driven[i]) == 0)
-            )
-            alive[i] = active & (np.uint8(1) - calm)
-            flags[t, i] = np.uint8(count << np.uint8(1)) | active
+            alive[i] = 1 - rest[i]
+        for t in range(steps):
+            now = spikes[t, sample + n]
+            here = flags[n * steps + t, first : first + neurons]
+            for i in range(neurons):
+                moved = here[i] | driven[i]
+                active = moved | alive[i]
+                fires = np.uint8(now[i] > 0)
+                alive[i] = active & (np.uint8(1) ^ (forget & fires)) & (memory | moved)
+                here[i] = np.uint8(now[i] << np.uint8(1)) | active
 
 
 @_jit
-def source_flags(spikes, flags):
-    """The flags (T, n) of a source: it sends and is never updated."""
-    steps, neurons = flags.shape
-    for t in range(steps):
-        for i in range(neurons):
-            flags[t, i] = np.uint8(np.uint8(spikes[t, i]) << np.uint8(1))
+def source_flags(spikes, sample, first, flags):
+    """The same of a source: it sends and is never updated."""
+    steps, _, neurons = spikes.shape
+    for n in range(len(flags) // steps):
+        for t in range(steps):
+            now = spikes[t, sample + n]
+            here = flags[n * steps + t, first : first + neurons]
+            for i in range(neurons):
+                here[i] = np.uint8(now[i] << np.uint8(1))
 
 
 @_jit
 def tally(
-    flags, begin, first, lag, updates, core, group, group_row, row_start, entry_core, entry_events,
-    layer_start, layer_place, layer_events, group_hops,
+    flags, begin, lag, order, run_start, run_place, core_start, group, group_row, row_start,
+    entry_core, entry_events, layer_start, layer_place, layer_events, group_hops,
     packets_out, packets_in, events, active, core_hops, sent, layer_events_in, layer_active,
     layer_packets, layer_hops, group_spikes,
 ):  # fmt: skip
@@ -71,62 +105,73 @@ def tally(
 
     Fills (S, K) packets_out, packets_in, events, active and (S, K, 3) core_hops; (S, P) sent (the
     spikes), layer_events_in, layer_active, layer_packets and (S, P, 3) layer_hops; (G,)
-    group_spikes.
+    group_spikes. A group is of one core and place, so of one run of ``order``.
     """
-    steps = len(packets_out)
+    steps, cores = packets_out.shape
     groups = len(group_row)
-    said = np.zeros((groups, 2), np.int64)  # in this step: spikes and what they carry
+    said = np.zeros((groups, 2), np.int64)  # in this run: spikes and what they carry
     used = np.empty(groups, np.int32)
-    of_core = np.empty(groups, np.int32)
-    of_place = np.empty(groups, np.int32)
+    fired = np.empty(np.diff(run_start).max() if len(run_place) else 0, np.int32)
     for s in range(steps):
-        many = 0
-        for p in range(len(lag)):
-            r = begin + s - lag[p]
-            if r < 0 or r >= len(flags):
-                continue
-            now = flags[r]
-            alive = 0
-            spikes = 0
-            for i in range(first[p], first[p + 1]):
-                flag = now[i]
-                if flag == 0:
+        for c in range(cores):
+            for u in range(core_start[c], core_start[c + 1]):
+                p = run_place[u]
+                r = begin + s - lag[p]
+                if r < 0 or r >= len(flags):
                     continue
-                on = flag & np.uint8(1)
-                alive += on
-                active[s, core[i]] += on
-                count = flag >> np.uint8(1)
-                spikes += count
-                g = group[i]
-                if count == 0 or g < 0:
-                    continue
-                if said[g, 0] == 0:
-                    used[many] = g
-                    of_core[many] = core[i]
-                    of_place[many] = p
-                    many += 1
-                said[g, 0] += 1
-                said[g, 1] += count
-            layer_active[s, p] = alive if updates[p] else 0
-            sent[s, p] = spikes
-        for k in range(many):
-            g, c, p = used[k], of_core[k], of_place[k]
-            packets, count = said[g, 0], said[g, 1]
-            said[g, 0] = 0
-            said[g, 1] = 0
-            r_g = group_row[g]
-            out = packets * (row_start[r_g + 1] - row_start[r_g])
-            group_spikes[g] += packets
-            packets_out[s, c] += out
-            layer_packets[s, p] += out
-            for d in range(3):
-                core_hops[s, c, d] += packets * group_hops[g, d]
-                layer_hops[s, p, d] += packets * group_hops[g, d]
-            for e in range(row_start[r_g], row_start[r_g + 1]):
-                packets_in[s, entry_core[e]] += packets
-                events[s, entry_core[e]] += count * entry_events[e]
-            for e in range(layer_start[r_g], layer_start[r_g + 1]):
-                layer_events_in[s, layer_place[e]] += count * layer_events[e]
+                now = flags[r]
+                alive = _U(0)
+                many = _U(0)
+                for k in range(_U(run_start[u]), _U(run_start[u + 1])):
+                    i = _U(order[k])
+                    flag = now[i]
+                    alive += _U(flag & np.uint8(1))
+                    # Written down in any case, and kept if it fires: no branch.
+                    fired[many] = i
+                    many += _U(flag > np.uint8(1))
+                active[s, c] += np.int64(alive)
+                layer_active[s, p] += np.int64(alive)
+                spikes = np.int64(0)
+                of_run = _U(0)
+                for k in range(many):
+                    i = _U(fired[k])
+                    count = np.int64(now[i] >> np.uint8(1))
+                    spikes += count
+                    if group[i] >= 0:
+                        g = _U(group[i])
+                        if said[g, 0] == 0:
+                            used[of_run] = g
+                            of_run += _U(1)
+                        said[g, 0] += 1
+                        said[g, 1] += count
+                sent[s, p] += spikes
+                out = 0
+                east = 0
+                north = 0
+                far = 0
+                for k in range(of_run):
+                    g = _U(used[k])
+                    packets, count = said[g, 0], said[g, 1]
+                    said[g, 0] = 0
+                    said[g, 1] = 0
+                    group_spikes[g] += packets
+                    r_g = _U(group_row[g])
+                    e0, e1 = _U(row_start[r_g]), _U(row_start[r_g + _U(1)])
+                    out += packets * np.int64(e1 - e0)
+                    east += packets * group_hops[g, 0]
+                    north += packets * group_hops[g, 1]
+                    far += packets * group_hops[g, 2]
+                    for e in range(e0, e1):
+                        to = _U(entry_core[e])
+                        packets_in[s, to] += packets
+                        events[s, to] += count * entry_events[e]
+                    for e in range(_U(layer_start[r_g]), _U(layer_start[r_g + _U(1)])):
+                        layer_events_in[s, _U(layer_place[e])] += count * layer_events[e]
+                packets_out[s, c] += out
+                layer_packets[s, p] += out
+                for d, hops in enumerate((east, north, far)):
+                    core_hops[s, c, d] += hops
+                    layer_hops[s, p, d] += hops
 
 
 @njit(inline="always")
@@ -198,6 +243,14 @@ def _list(node, number, serve, listing):
     return listing + opens
 
 
+@njit(inline="always")
+def _add(sums, k, time):
+    """Add a time on the grid to ``sums[k]``, exactly: whole nanoseconds, and parts of one."""
+    whole = np.int64(time)
+    sums[k, 0] += whole
+    sums[k, 1] += np.int64((time - whole) * PARTS)
+
+
 @_jit
 def deliver(
     flags, begin, lag, updates, order, run_start, run_place, core_start, group, legs_of_group,
@@ -212,8 +265,9 @@ def deliver(
 
     Fills (S, K) ends, when a core has updated its last neuron and sent its last packet, finish,
     when it has worked off its last packet, and waited, how long its packets stood ready before a
-    link or core took them; (L,) link_waited, how long packets stood before a link and behind it;
-    (2,) latency, the sum and the longest time from ready to worked off.
+    link or core took them. Adds to (L, 2) link_waited, how long packets stood before a link and
+    behind it, and (1, 2) latency, their time from ready to worked off: whole nanoseconds, and
+    `PARTS` of one. Returns the longest.
 
     Event by event. A node is a link, the inbox of a core or its sender, in this order. Links and
     inboxes are queues with room for ``depth`` packets, a sender holds the one it has made; the
@@ -244,7 +298,6 @@ def deliver(
     send = np.empty(cores, np.int64)
     leg = np.empty(cores, np.int64)
     tail = np.empty(cores, np.float64)
-    total = 0.0
     longest = 0.0
     for s in range(steps):
         many = 0
@@ -329,9 +382,8 @@ def deliver(
                     here.held -= 1
                     here.busy = True
                     over = now + starts.work
-                    total += over - starts.ready
-                    if over - starts.ready > longest:
-                        longest = over - starts.ready
+                    _add(latency, 0, over - starts.ready)
+                    longest = max(longest, over - starts.ready)
                     _plan(tree, when, bits, begins, over)
                     again |= begins == event
                     listing = _list(node, begins, serve, listing)
@@ -368,7 +420,7 @@ def deliver(
                     comes.ready = goes.ready
                     stands = now - goes.there
                     if giver < inboxes:
-                        link_waited[to if to < inboxes else giver] += stands
+                        _add(link_waited, to if to < inboxes else giver, stands)
                         here.first = here.first + 1 if here.first + 1 < depth else 0
                         here.held -= 1
                         if here.held > 0:
@@ -381,7 +433,7 @@ def deliver(
                         listing = _list(node, giver, serve, listing)
                     else:
                         if to < inboxes:
-                            link_waited[to] += stands
+                            _add(link_waited, to, stands)
                         c = giver - senders
                         waited[s, c] += stands
                         leg[c] += 1
@@ -417,5 +469,4 @@ def deliver(
                 done += 1
             if not again:
                 _tell(tree, event, _NEVER)
-    latency[0] += total
-    latency[1] = max(latency[1], longest)
+    return longest

@@ -26,26 +26,27 @@ def report(timing: Timing, title: str, facts: dict[str, str]) -> str:
     facts = {
         **facts,
         "samples": f"{timing.samples:,}",
-        "steps": f"{len(timing.step_ns):,}",
+        "steps": f"{timing.totals.steps:,}",
         "time a sample": quantity(seconds / samples, "s"),
         "latency of one sample": quantity(timing.latency_ns * 1e-9, "s"),
         "energy a sample": quantity(timing.energy_j / samples, "J"),
         "and of the idle chip": quantity(timing.static_j / samples, "J"),
-        "mean step": quantity(seconds / max(len(timing.step_ns), 1), "s"),
+        "mean step": quantity(timing.mean_step_ns * 1e-9, "s"),
         "of it barrier": quantity(timing.wiring.barrier_s, "s"),
         "packets": f"{total['packets']:,}",
         "synaptic operations": f"{total['synaptic_events']:,}",
         "hops": f"{total['hops']:,}",
     }
     if timing.level == "packet":
-        share = 1 - total["count_level_time_ns"] / max(timing.time_ns, 1e-300)
+        share = 1 - timing.count_ns / max(timing.time_ns, 1e-300)
         facts["waiting for the network"] = f"{share:.1%} of the time"
+    steps = timing.steps
     return filled(
         "snncc.backends.cycle", "report.html.j2", quantity=quantity,
         title=title, about=about, facts=facts, mesh=mesh(timing),
-        time=plot(timing.step_ns * 1e-9, "s"),
-        counted=plot(timing.count_ns * 1e-9, "s", timing.step_ns.max(initial=0) * 1e-9),
-        energy=plot(timing.core_j.sum(1), "J"), critical=critical(timing),
+        time=plot(steps.time_ns * 1e-9, "s"),
+        counted=plot(steps.count_ns * 1e-9, "s", steps.time_ns.max(initial=0) * 1e-9),
+        energy=plot(steps.core_j.sum(1), "J"), critical=critical(timing),
         places=shares(about["places"], "energy_j"),
         links=sorted(about["links"], key=lambda link: -link["packets"])[:12],
         cores=sorted(about["cores"], key=lambda core: -core["utilisation"])[:12],
@@ -76,7 +77,8 @@ class Plot:
 
 def plot(values: np.ndarray, unit: str, top: float | None = None) -> Plot:
     """``values`` (S,), the largest of each bin; ``top`` is the value at the upper edge."""
-    binned = np.array([part.max() for part in np.array_split(values, min(BINS, len(values)))])
+    bins = np.array_split(values, max(1, min(BINS, len(values))))
+    binned = np.array([part.max(initial=0.0) for part in bins])
     top = float(values.max(initial=0.0)) if top is None else top
     x = np.linspace(0, WIDTH, len(binned)) if len(binned) > 1 else np.full(1, WIDTH / 2)
     y = HEIGHT - binned / (top or 1.0) * HEIGHT
@@ -86,17 +88,17 @@ def plot(values: np.ndarray, unit: str, top: float | None = None) -> Plot:
 
 
 def critical(timing: Timing) -> dict[str, Any]:
-    """Which core each step waits for: points (x, y), one row for each core that ever is."""
-    cores, row = np.unique(timing.critical_core, return_inverse=True)
-    counts = np.bincount(row)
-    order = np.argsort(-counts, kind="stable")[:24]
+    """Which core each step waits for: a row and its number of steps for each core that ever is,
+    and points (x, y) for the steps there are one by one."""
+    w, counts, row = timing.wiring, timing.totals.critical, timing.steps.critical
+    order = np.argsort(-counts, kind="stable")[: min(24, np.count_nonzero(counts))]
     line = {int(core): k for k, core in enumerate(order)}
     steps = np.flatnonzero(np.isin(row, order))
     x = steps / max(len(row) - 1, 1) * WIDTH
     shown = np.unique(np.round(np.stack([x, [line[int(row[s])] for s in steps]], 1), 0), axis=0)
     return {
         "points": [(f"{a:.0f}", int(b)) for a, b in shown],
-        "cores": [(int(cores[k]), int(counts[k])) for k in order],
+        "cores": [(int(w.cores[k]), int(counts[k])) for k in order],
     }
 
 
@@ -116,9 +118,9 @@ def mesh(timing: Timing) -> dict[str, Any]:
             "y": (int(row[k]) - north) * pitch + down * cell,
             "size": cell - 1.5, "shade": shade(float(timing.utilisation[k]) / busiest),
             "says": f"core {core}: {timing.utilisation[k]:.1%} busy, "
-                    f"{quantity(float(timing.core_j[:, k].sum()), 'J')}",
+                    f"{quantity(float(timing.totals.core_j[k]), 'J')}",
         })  # fmt: skip
-    loads = timing.steps.link_packets
+    loads = timing.totals.link_packets
     fullest = max(int(loads.max(initial=0)), 1)
     links: list[dict[str, Any]] = []
     for link in np.flatnonzero(loads).tolist():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from snncc.backends.cycle.replay import Level, Spikes, Steps, link_kinds, replay
+from snncc.backends.cycle.costs import hop_j, link_kinds
+from snncc.backends.cycle.steps import COUNTS, TABLES, Level, Steps, Totals
 from snncc.backends.cycle.wiring import Wiring
 
 DIRECTIONS = ("east", "west", "north", "south")
@@ -19,144 +19,81 @@ DIRECTIONS = ("east", "west", "north", "south")
 
 @dataclass(frozen=True, eq=False)
 class Timing:
-    """A mapped network on a chip over S steps; K cores in use, P places, L links.
+    """A mapped network on a chip over a run of steps; K cores in use, P places, L links.
 
-    Times are nanoseconds, energies joules. ``steps`` holds the counts. What is assumed stands in
-    `snncc.backends.cycle`.
+    Times are nanoseconds, energies joules. All numbers here and in ``totals`` are of the whole
+    run; ``steps`` has the first of them (`snncc.backends.cycle.steps.SERIES`) one by one. What is
+    assumed stands in `snncc.backends.cycle`.
     """
 
     wiring: Wiring
     level: Level
     samples: int
+    totals: Totals
     steps: Steps
 
     # -- time ----------------------------------------------------------------------------------
 
-    @cached_property
-    def sending_ns(self) -> np.ndarray:
-        """(S, K) what a core's neurons and axon-out take by themselves."""
-        chip, steps = self.wiring.chip, self.steps
-        updates = steps.active * chip.neuron_active_s + self._inactive * chip.neuron_inactive_s
-        return (updates + steps.packets_out * chip.axon_out_s) * 1e9
-
-    @cached_property
-    def receiving_ns(self) -> np.ndarray:
-        """(S, K) what a core's axon-in and synapses take by themselves."""
-        chip, steps = self.wiring.chip, self.steps
-        port = chip.tile_s + chip.axon_in_s
-        return (steps.packets_in * port + steps.events * chip.synapse_s) * 1e9
-
-    @cached_property
-    def core_ns(self) -> np.ndarray:
-        """(S, K) when each core has done its part of a step; at level "count" its busier side."""
-        if self.level == "count":
-            return np.maximum(self.sending_ns, self.receiving_ns)
-        return np.maximum(self.steps.ends, self.steps.finish)
-
-    @cached_property
-    def step_ns(self) -> np.ndarray:
-        """(S,) every step, its barrier included."""
-        return self._step(self.core_ns)
-
-    @cached_property
-    def count_ns(self) -> np.ndarray:
-        """(S,) the same at level "count": no step is shorter."""
-        return self._step(np.maximum(self.sending_ns, self.receiving_ns))
-
     @property
     def time_ns(self) -> float:
-        """All steps."""
-        return float(self.step_ns.sum())
+        """All steps, barriers included."""
+        return self.totals.time_ns
+
+    @property
+    def count_ns(self) -> float:
+        """The same at level "count": no step is shorter."""
+        return self.totals.count_ns
+
+    @property
+    def mean_step_ns(self) -> float:
+        """The mean step."""
+        return self.time_ns / max(self.totals.steps, 1)
 
     @property
     def latency_ns(self) -> float:
         """One sample from its first step to its last answer, at the mean length of a step."""
-        if not len(self.step_ns):
-            return 0.0
-        return float(self.step_ns.mean() * (self.steps_per_sample + self.wiring.lag))
+        return self.mean_step_ns * (self.steps_per_sample + self.wiring.lag)
 
     @property
     def steps_per_sample(self) -> float:
-        return (len(self.step_ns) - self.wiring.lag) / self.samples
-
-    @cached_property
-    def critical_core(self) -> np.ndarray:
-        """(S,) the physical core that every step waits for."""
-        return self.wiring.cores[self.core_ns.argmax(1)]
+        return max(self.totals.steps - self.wiring.lag, 0) / max(self.samples, 1)
 
     @cached_property
     def utilisation(self) -> np.ndarray:
         """(K,) the share of the time in which a core's busier side works."""
-        busy = np.maximum(self.sending_ns, self.receiving_ns).sum(0)
-        return busy / max(self.time_ns, 1e-300)
+        return self.totals.busy_ns / max(self.time_ns, 1e-300)
 
     @cached_property
     def link_utilisation(self) -> np.ndarray:
         """(L,) the share of what each link could carry in the time."""
         capacity = self.wiring.chip.link_spikes_s * self.time_ns * 1e-9
-        return self.steps.link_packets / max(capacity, 1e-300)
-
-    @cached_property
-    def layer_ns(self) -> np.ndarray:
-        """(S, P) what the cores work for each place, added up over cores: updates and synapses of
-        its neurons, and the way of the packets they send."""
-        chip, steps = self.wiring.chip, self.steps
-        return 1e9 * (
-            steps.layer_active * chip.neuron_active_s
-            + (self._layer_updates - steps.layer_active) * chip.neuron_inactive_s
-            + steps.layer_events * chip.synapse_s
-            + steps.layer_packets * (chip.axon_out_s + chip.tile_s + chip.axon_in_s)
-        )
+        return self.totals.link_packets / max(capacity, 1e-300)
 
     # -- energy --------------------------------------------------------------------------------
 
     @cached_property
-    def core_j(self) -> np.ndarray:
-        """(S, K) of what happens in each core and of the hops of the packets it sends."""
-        chip, steps = self.wiring.chip, self.steps
-        return (
-            steps.active * chip.neuron_active_j
-            + self._inactive * chip.neuron_inactive_j
-            + steps.events * chip.synapse_j
-            + steps.packets_out * chip.axon_out_j
-            + steps.packets_in * (chip.tile_j + chip.axon_in_j)
-            + steps.hops @ self._hop_j
-        )
-
-    @cached_property
-    def layer_j(self) -> np.ndarray:
-        """(S, P) by place: its neurons, the synapses that reach them, the packets they send."""
-        chip, steps = self.wiring.chip, self.steps
-        return (
-            steps.layer_active * chip.neuron_active_j
-            + (self._layer_updates - steps.layer_active) * chip.neuron_inactive_j
-            + steps.layer_events * chip.synapse_j
-            + steps.layer_packets * (chip.axon_out_j + chip.tile_j + chip.axon_in_j)
-            + steps.layer_hops @ self._hop_j
-        )
-
-    @cached_property
     def link_j(self) -> np.ndarray:
         """(L,) of the packets over each link."""
-        return self.steps.link_packets * self._hop_j[link_kinds(self.wiring)]
+        return self.totals.link_packets * hop_j(self.wiring.chip)[link_kinds(self.wiring)]
 
     @cached_property
     def parts_j(self) -> dict[str, float]:
         """The energy by what it is spent on."""
-        chip, steps = self.wiring.chip, self.steps
+        chip, totals = self.wiring.chip, self.totals
+        packets = totals.packets_out.sum()
         return {
-            "synapses": float(steps.events.sum() * chip.synapse_j),
-            "neurons": float(steps.active.sum() * chip.neuron_active_j)
-            + float(self._inactive.sum() * chip.neuron_inactive_j),
-            "axons": float(steps.packets_out.sum() * (chip.axon_out_j + chip.axon_in_j)),
-            "network": float(steps.packets_out.sum() * chip.tile_j)
-            + float((steps.hops @ self._hop_j).sum()),
+            "synapses": float(totals.events.sum() * chip.synapse_j),
+            "neurons": float(totals.active.sum() * chip.neuron_active_j)
+            + float(totals.inactive.sum() * chip.neuron_inactive_j),
+            "axons": float(packets * (chip.axon_out_j + chip.axon_in_j)),
+            "network": float(packets * chip.tile_j)
+            + float((totals.hops.sum(0) * hop_j(chip)).sum()),
         }
 
     @property
     def energy_j(self) -> float:
         """All that happens; what the chips draw doing nothing is ``static_j``."""
-        return float(self.core_j.sum())
+        return float(self.totals.core_j.sum())
 
     @property
     def static_j(self) -> float:
@@ -175,76 +112,83 @@ class Timing:
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """The totals, the tables of cores, places and links, as plain values for JSON."""
-        w, steps = self.wiring, self.steps
+        """The totals, the tables of cores, places and links, as plain values for JSON.
+
+        ``step`` has the first ``steps_shown`` of all ``steps``, everything else is of all.
+        """
+        w, totals, steps = self.wiring, self.totals, self.steps
         column, row = w.mesh.position(w.cores)
-        critical = {
-            int(c): int(n)
-            for c, n in zip(*np.unique(self.critical_core, return_counts=True), strict=True)
-        }
-        used = np.flatnonzero(steps.link_packets)
-        packets = int(steps.packets_out.sum())
-        totals = {
-            "time_ns": self.time_ns, "count_level_time_ns": float(self.count_ns.sum()),
-            "barrier_ns": w.barrier_s * 1e9 * len(self.step_ns),
+        used = np.flatnonzero(totals.link_packets)
+        link_waited_ns = totals.link_waited_ns
+        packets = int(totals.packets_out.sum())
+        total = {
+            "time_ns": self.time_ns, "count_level_time_ns": self.count_ns,
+            "barrier_ns": w.barrier_s * 1e9 * totals.steps,
             "latency_ns": self.latency_ns, "energy_j": self.energy_j, "static_j": self.static_j,
             "energy_parts_j": self.parts_j, "packets": packets,
-            "hops": int(steps.hops.sum()), "synaptic_events": int(steps.events.sum()),
-            "spikes": int(steps.layer_spikes.sum()),
+            "hops": int(totals.hops.sum()), "synaptic_events": int(totals.events.sum()),
+            "spikes": int(totals.layer_spikes.sum()),
         }  # fmt: skip
         if self.level == "packet":
-            totals["packet_mean_ns"] = float(steps.latency[0] / max(packets, 1))
-            totals["packet_longest_ns"] = float(steps.latency[1])
-            totals["waited_ns"] = float(steps.waited.sum())
+            total["packet_mean_ns"] = totals.latency_ns / max(packets, 1)
+            total["packet_longest_ns"] = totals.longest_ns
+            total["waited_ns"] = float(totals.waited_ns.sum())
         step = {
-            "time_ns": self.step_ns.tolist(),
-            "count_level_time_ns": self.count_ns.tolist(),
-            "energy_j": self.core_j.sum(1).tolist(),
-            "critical_core": self.critical_core.tolist(),
+            "time_ns": steps.time_ns.tolist(),
+            "count_level_time_ns": steps.count_ns.tolist(),
+            "energy_j": steps.core_j.sum(1).tolist(),
+            "critical_core": steps.critical_core.tolist(),
         }
         return {
             "chip": w.chip.name, "chips": w.chips, "level": self.level, "samples": self.samples,
-            "steps": len(self.step_ns), "steps_per_sample": self.steps_per_sample, "lag": w.lag,
-            "total": totals, "step": step,
+            "steps": totals.steps, "steps_per_sample": self.steps_per_sample, "lag": w.lag,
+            "total": total, "steps_shown": len(steps), "step": step,
             "cores": [
                 {"core": int(core), "tile_column": int(column[k]), "tile_row": int(row[k]),
                  "utilisation": float(self.utilisation[k]),
-                 "energy_j": float(self.core_j[:, k].sum()),
-                 "sending_ns": float(self.sending_ns[:, k].sum()),
-                 "receiving_ns": float(self.receiving_ns[:, k].sum()),
-                 "packets_out": int(steps.packets_out[:, k].sum()),
-                 "packets_in": int(steps.packets_in[:, k].sum()),
-                 "synaptic_events": int(steps.events[:, k].sum()),
-                 "critical_steps": critical.get(int(core), 0)}
+                 "energy_j": float(totals.core_j[k]),
+                 "sending_ns": float(totals.sending_ns[k]),
+                 "receiving_ns": float(totals.receiving_ns[k]),
+                 "packets_out": int(totals.packets_out[k]),
+                 "packets_in": int(totals.packets_in[k]),
+                 "synaptic_events": int(totals.events[k]),
+                 "critical_steps": int(totals.critical[k])}
                 for k, core in enumerate(w.cores)
             ],
             "places": [
                 {"name": place.name, "kind": place.kind, "neurons": int(np.prod(place.shape)),
-                 "work_ns": float(self.layer_ns[:, p].sum()),
-                 "energy_j": float(self.layer_j[:, p].sum()),
-                 "spikes": int(steps.layer_spikes[:, p].sum()),
-                 "packets": int(steps.layer_packets[:, p].sum()),
-                 "hops": int(steps.layer_hops[:, p].sum()),
-                 "synaptic_events": int(steps.layer_events[:, p].sum())}
+                 "work_ns": float(totals.layer_ns[p]),
+                 "energy_j": float(totals.layer_j[p]),
+                 "spikes": int(totals.layer_spikes[p]),
+                 "packets": int(totals.layer_packets[p]),
+                 "hops": int(totals.layer_hops[p].sum()),
+                 "synaptic_events": int(totals.layer_events[p])}
                 for p, place in enumerate(w.places)
             ],
             "links": [
-                {"link": self.link_names[i], "packets": int(steps.link_packets[i]),
+                {"link": self.link_names[i], "packets": int(totals.link_packets[i]),
                  "utilisation": float(self.link_utilisation[i]), "energy_j": float(self.link_j[i]),
-                 "waited_ns": float(steps.link_waited[i])}
+                 "waited_ns": float(link_waited_ns[i])}
                 for i in used.tolist()
             ],
         }  # fmt: skip
 
     def save(self, path: str | Path) -> None:
-        """Write ``path``: .json has `as_dict`, .npz also every table step by step."""
+        """Write ``path``: .json has `as_dict`, .npz also the tables of every core, place and link,
+        and those of each of the first steps."""
         path = Path(path)
         if path.suffix == ".json":
             path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
             return
-        arrays = {name: getattr(self.steps, name) for name in Steps.__dataclass_fields__}
-        more = ("step_ns", "count_ns", "core_ns", "core_j", "layer_ns", "layer_j", "link_j",
-                "critical_core", "utilisation", "link_utilisation")  # fmt: skip
+        totals, steps = self.totals, self.steps
+        both = ("sending_ns", "receiving_ns", "layer_ns", "core_j", "layer_j")
+        series = (*TABLES, *both, "core_ns", "critical_core")
+        arrays = {name: getattr(steps, name) for name in series}
+        arrays |= {"step_ns": steps.time_ns, "count_ns": steps.count_ns}
+        summed = (*COUNTS, *both, "critical", "busy_ns", "waited_ns")
+        arrays |= {f"total_{name}": getattr(totals, name) for name in summed}
+        arrays |= {name: getattr(totals, name) for name in ("link_packets", "link_waited_ns")}
+        more = ("link_j", "utilisation", "link_utilisation")
         arrays |= {name: getattr(self, name) for name in more}
         places = np.array([place.name for place in self.wiring.places])
         with path.open("wb") as file:
@@ -252,45 +196,3 @@ class Timing:
                 file, cores=self.wiring.cores, places=places, links=np.array(self.link_names),
                 about=np.array(json.dumps(self.as_dict())), **arrays,
             )  # fmt: skip
-
-    # -- parts ---------------------------------------------------------------------------------
-
-    def _step(self, core_ns: np.ndarray) -> np.ndarray:
-        shortest = self.wiring.chip.step_s * 1e9
-        return np.maximum(core_ns.max(1, initial=0) + self.wiring.barrier_s * 1e9, shortest)
-
-    @cached_property
-    def _inactive(self) -> np.ndarray:
-        w = self.wiring
-        neurons = np.bincount(w.core[w.updated], minlength=len(w.cores))
-        return neurons - self.steps.active
-
-    @property
-    def _layer_updates(self) -> np.ndarray:
-        return np.array([
-            int(np.prod(place.shape)) if place.updates else 0 for place in self.wiring.places
-        ])  # fmt: skip
-
-    @property
-    def _hop_j(self) -> np.ndarray:
-        chip = self.wiring.chip
-        return np.array([chip.hop_ew_j, chip.hop_ns_j, chip.hop_chip_j])
-
-
-def measure(
-    wiring: Wiring, chunks: Iterable[Spikes], level: Level = "packet", workers: int = 1
-) -> Timing:
-    """Replay the spikes of ``chunks``, (T, N, *shape) by place, and say what it took.
-
-    Raises SnnccError (SNN312) for an event of a count above 127.
-    """
-    samples = 0
-
-    def counted() -> Iterable[Spikes]:
-        nonlocal samples
-        for chunk in chunks:
-            samples += next(iter(chunk.values())).shape[1]
-            yield chunk
-
-    steps = replay(wiring, counted(), level, workers)
-    return Timing(wiring, level, samples, steps)

@@ -62,7 +62,7 @@ def test_an_energy_is_that_of_its_events(chip, name):
         events = EVENTS[name](before.steps)
         assert events > 0
         assert after.energy_j - before.energy_j == pytest.approx(events)
-        assert after.layer_j.sum() == pytest.approx(after.energy_j)
+        assert after.totals.layer_j.sum() == pytest.approx(after.energy_j)
         if level == "packet":
             assert after.time_ns == before.time_ns
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import weakref
+from dataclasses import fields, replace
+from itertools import pairwise
+from unittest import mock
 
 import first_come
 import numpy as np
@@ -13,9 +16,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.backends.cycle.replay import flags, replay
-from snncc.backends.cycle.timing import measure
-from snncc.backends.cycle.wiring import wire
+from snncc.backends.cycle import Replay, measure, wire
+from snncc.backends.cycle.replay import flags
+from snncc.backends.cycle.steps import COUNTS, TABLES
 from snncc.diagnostics import SnnccError
 from snncc.ir.interpreter import run_network
 from snncc.ir.matrix import compose
@@ -103,11 +106,12 @@ def test_counts_are_those_of_every_synapse_written_down(data):
     wiring = wire(network, mapping, CHIP)
     expected, hops, links = by_hand(network, mapping, CHIP, spikes)
     for level in ("count", "packet"):
-        found = replay(wiring, [spikes], level)
+        whole = measure(wiring, [spikes], level)
+        found = whole.steps
         for name, count in expected.items():
             np.testing.assert_array_equal(getattr(found, name), count, name)
         np.testing.assert_array_equal(found.hops, hops)
-        np.testing.assert_array_equal(found.link_packets, links)
+        np.testing.assert_array_equal(whole.totals.link_packets, links)
         assert found.layer_events.sum() == found.events.sum()
         assert (found.layer_active.sum(1) == found.active.sum(1)).all()
         assert (found.layer_packets.sum(1) == found.packets_out.sum(1)).all()
@@ -140,12 +144,12 @@ def test_one_packet():
     assert found.steps.finish[0].tolist() == [0, way + 2 + 7 + 1]
     assert found.steps.hops[0, 0].tolist() == [2, 1, 0]
     # The target is updated, at rest, in the first step; in the second something has arrived.
-    assert found.step_ns.tolist() == [1000 + way + 10, 1000 + 10]
-    assert found.core_j[0].tolist() == [1e3 + 2 * 1e5 + 1e6, 5 + 1e4 + 100 + 1]
-    assert found.core_j[1].tolist() == [0, 10]
-    assert found.critical_core.tolist() == [10, 10]
+    assert found.steps.time_ns.tolist() == [1000 + way + 10, 1000 + 10]
+    assert found.steps.core_j[0].tolist() == [1e3 + 2 * 1e5 + 1e6, 5 + 1e4 + 100 + 1]
+    assert found.steps.core_j[1].tolist() == [0, 10]
+    assert found.steps.critical_core.tolist() == [10, 10]
     assert found.energy_j == pytest.approx(sum(found.parts_j.values()))
-    assert found.energy_j == pytest.approx(found.layer_j.sum())
+    assert found.energy_j == pytest.approx(found.totals.layer_j.sum())
     assert found.link_j.sum() == 2 * 1e5 + 1e6
 
 
@@ -166,7 +170,7 @@ def test_latency_and_utilisation_of_a_sample_of_three_steps():
         "in": np.array([1.0, 0, 1]).reshape(3, 1, 1), "p": np.zeros((3, 1, 1)),
     }  # fmt: skip
     found = timing(straight(1), {"in": 0, "p": 10}, spikes)
-    assert found.step_ns.tolist() == [1083, 1010, 1083, 1010]
+    assert found.steps.time_ns.tolist() == [1083, 1010, 1083, 1010]
     assert found.steps_per_sample == 3
     assert found.latency_ns == pytest.approx((1083 + 1010) / 2 * (3 + 1))
     assert found.utilisation.tolist() == pytest.approx([6 / 4186, 40 / 4186])
@@ -175,7 +179,7 @@ def test_latency_and_utilisation_of_a_sample_of_three_steps():
 def test_a_packet_within_its_tile_takes_no_link():
     found = timing(straight(1), {"in": 0, "p": 1}, once(1))
     assert found.steps.finish[0].tolist() == [0, 3 + 2 + 7 + 1]
-    assert not found.steps.link_packets.any()
+    assert not found.totals.link_packets.any()
 
 
 def test_two_packets_of_two_cores_on_one_link():
@@ -185,8 +189,8 @@ def test_two_packets_of_two_cores_on_one_link():
     assert found.steps.waited[0].tolist() == [0, 4, 0]
     assert found.steps.finish[0, 2] == first + 10 + 10  # the second arrived 4 ns later, in time
     assert found.steps.ends[0].tolist() == [3, 7, 5]
-    assert found.steps.link_packets.tolist().count(2) == 1
-    assert found.steps.link_waited.sum() == 4
+    assert found.totals.link_packets.tolist().count(2) == 1
+    assert found.totals.link_waited_ns.sum() == 4
 
 
 def test_a_core_sends_one_packet_after_the_other_with_its_updates_between():
@@ -242,9 +246,9 @@ def test_the_barrier_is_that_of_the_tiles_in_use(tiles, barrier):
     chip = replace(CHIP, barrier_chip_s=1500e-9)
     network = straight(tiles)
     found = timing(network, {"in": np.arange(tiles) * 2, "p": 0}, once(*[0] * tiles), chip)
-    assert found.step_ns.tolist() == [pytest.approx(barrier + 5)] * 2
+    assert found.steps.time_ns.tolist() == [pytest.approx(barrier + 5)] * 2
     assert timing(network, {"in": np.arange(tiles) * 2, "p": 0}, once(*[0] * tiles),
-                  replace(chip, step_s=1e-5)).step_ns.tolist() == [1e4, 1e4]  # fmt: skip
+                  replace(chip, step_s=1e-5)).steps.time_ns.tolist() == [1e4, 1e4]  # fmt: skip
 
 
 def test_a_hop_between_chips():
@@ -262,7 +266,7 @@ def test_an_event_of_count_three_is_a_packet_and_three_operations_a_synapse():
     assert found.steps.layer_events[0].tolist() == [0, 6]
     assert found.steps.layer_spikes[0].tolist() == [3, 0]
     assert found.steps.finish[0].tolist() == [0, 3 + 2 + 7 + 6]
-    assert found.core_j[0].tolist() == [1e3, 2 * 5 + 1e4 + 100 + 6]
+    assert found.steps.core_j[0].tolist() == [1e3, 2 * 5 + 1e4 + 100 + 6]
     with pytest.raises(SnnccError, match="SNN312.*count 128"):
         timing(network, {"in": 0, "p": 1}, once(128))
 
@@ -273,6 +277,16 @@ def test_a_neuron_nobody_hears_sends_nothing():
     network = Network.build(places, projections, tensors, levels={"in": 0, "p": 1})
     found = timing(network, {"in": 0, "p": 1}, {"in": np.ones((1, 1, 1)), "p": np.ones((1, 1, 1))})
     assert found.steps.packets_out.sum() == 1
+
+
+def test_a_late_spike_is_heard_as_many_steps_later():
+    projections, tensors = small.dense({"in>p": (2, 1)}, delay=2)
+    places = [Source("in", (1,)), Population("p", (2,), Neuron(threshold=9.0, decay=0.0))]
+    network = Network.build(places, projections, tensors, levels={"in": 0, "p": 1})
+    spikes = {"in": np.eye(5)[:1].reshape(5, 1, 1), "p": np.zeros((5, 1, 2))}
+    found = timing(network, {"in": 0, "p": 1}, spikes)
+    # Heard two steps after the one in which it would have been, and at rest again a step later.
+    assert found.steps.active[:, 1].tolist() == [0, 0, 0, 2, 2, 0]
 
 
 def test_several_projections_of_one_spike_are_one_packet():
@@ -300,29 +314,145 @@ def test_no_step_is_shorter_than_the_counts_say(data):
     wiring = wire(network, mapping, chip)
     spikes = spikes_of(network, rng, 3, 2)
     packet, count = (measure(wiring, [spikes], level) for level in ("packet", "count"))
-    assert (count.step_ns <= packet.step_ns + 1e-6).all()
-    np.testing.assert_allclose(packet.count_ns, count.step_ns)
-    np.testing.assert_allclose(packet.core_j, count.core_j)
+    assert (count.steps.time_ns <= packet.steps.time_ns).all()
+    assert packet.steps.count_ns.tolist() == count.steps.time_ns.tolist()
+    assert packet.steps.core_j.tolist() == count.steps.core_j.tolist()
+    assert packet.count_ns == count.time_ns <= packet.time_ns
     assert packet.energy_j == pytest.approx(sum(packet.parts_j.values()))
-    assert packet.energy_j == pytest.approx(packet.layer_j.sum())
+    assert packet.energy_j == pytest.approx(packet.totals.layer_j.sum())
     # Never below what its own packets and neurons take, and never beyond all work in a row.
-    every = packet.sending_ns.sum(1) + packet.receiving_ns.sum(1)
+    every = packet.steps.sending_ns.sum(1) + packet.steps.receiving_ns.sum(1)
     longest = packet.steps.hops.sum((1, 2)) * 50
-    assert (packet.step_ns <= every + longest + packet.wiring.barrier_s * 1e9 + 1e-6).all()
+    assert (packet.steps.time_ns <= every + longest + packet.wiring.barrier_s * 1e9 + 1e-6).all()
+
+
+def part(spikes, begin, end):
+    """Some of the samples."""
+    return {name: s[:, begin:end] for name, s in spikes.items()}
+
+
+def kept(**constants):
+    """Other constants of the replay: how many steps are kept, how many bytes taken at a time."""
+    return mock.patch.multiple("snncc.backends.cycle.replay", **constants)
+
+
+def assert_equal(found, expected):
+    """Every number, to the last bit."""
+    assert (found.level, found.samples) == (expected.level, expected.samples)
+    for ours, theirs in ((found.totals, expected.totals), (found.steps, expected.steps)):
+        for name in {f.name for f in fields(ours)} - {"wiring"}:
+            a, b = np.asarray(getattr(ours, name)), np.asarray(getattr(theirs, name))
+            assert (a.shape, a.dtype, a.tolist()) == (b.shape, b.dtype, b.tolist()), name
+    assert found.as_dict() == expected.as_dict()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_chunks_and_workers_change_no_bit(data):
+    network, mapping, rng = small.random_network(
+        lambda low, high: data.draw(st.integers(low, high))
+    )
+    # Constants that are no round number in binary, so that a sum in floating point would tell.
+    chip = replace(CHIP, neuron_active_s=8.4e-9, axon_out_s=5.1e-9, synapse_j=23.6e-12, step_s=3e-7)
+    wiring = wire(network, mapping, chip)
+    samples = data.draw(st.integers(1, 12))
+    spikes = spikes_of(network, rng, 3, samples)
+    level = data.draw(st.sampled_from(["count", "packet"]))
+    cuts = data.draw(st.sets(st.integers(1, 11)))
+    ends = [0, *sorted(cut for cut in cuts if cut < samples), samples]
+    chunks = (part(spikes, a, b) for a, b in pairwise(ends))
+    with kept(SERIES=data.draw(st.sampled_from([0, 4, 1000]))):
+        whole = measure(wiring, [spikes], level)
+        with kept(BLOCK=data.draw(st.sampled_from([1, 10_000, 2**24]))):
+            found = measure(wiring, chunks, level, data.draw(st.integers(1, 3)))
+    assert_equal(found, whole)
+
+
+@pytest.fixture(scope="module")
+def example():
+    """A wiring and seven samples of three steps."""
+    rng = np.random.default_rng(5)
+    network, mapping, rng = small.random_network(lambda a, b: int(rng.integers(a, b + 1)))
+    return wire(network, mapping, CHIP), spikes_of(network, rng, 3, 7)
 
 
 @pytest.mark.parametrize("level", ["count", "packet"])
-def test_chunks_and_workers_change_nothing(level):
-    rng = np.random.default_rng(5)
-    network, mapping, rng = small.random_network(lambda a, b: int(rng.integers(a, b + 1)))
-    wiring = wire(network, mapping, CHIP)
-    spikes = spikes_of(network, rng, 3, 7)
+def test_totals_are_the_sums_of_all_steps_and_series_the_first(example, level):
+    wiring, spikes = example
     whole = measure(wiring, [spikes], level)
-    chunks = [{name: s[:, a:b] for name, s in spikes.items()} for a, b in ((0, 1), (1, 5), (5, 7))]
-    for found in (measure(wiring, chunks, level), measure(wiring, chunks, level, workers=3)):
-        assert found.samples == whole.samples
-        for name, array in vars(whole.steps).items():
-            np.testing.assert_allclose(getattr(found.steps, name), array, err_msg=name)
+    totals, steps = whole.totals, whole.steps
+    assert totals.steps == len(steps) == 3 * 7 + wiring.lag
+    for name in COUNTS:
+        np.testing.assert_array_equal(getattr(totals, name), getattr(steps, name).sum(0), name)
+    for name in ("sending_ns", "receiving_ns", "layer_ns", "core_j", "layer_j", "busy_ns"):
+        found, expected = getattr(totals, name), getattr(steps, name).sum(0)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=name)
+    assert whole.time_ns == pytest.approx(steps.time_ns.sum(), rel=1e-12)
+    assert whole.count_ns == pytest.approx(steps.count_ns.sum(), rel=1e-12)
+    assert totals.waited_ns.tolist() == pytest.approx(steps.waited.sum(0).tolist())
+    times = np.bincount(steps.critical, minlength=len(wiring.cores))
+    assert totals.critical.tolist() == times.tolist()
+    with kept(SERIES=8):
+        cut = measure(wiring, [part(spikes, 0, 2), part(spikes, 2, 7)], level)
+    for name in TABLES:
+        np.testing.assert_array_equal(getattr(cut.steps, name), getattr(steps, name)[:8], name)
+    assert len(cut.steps) == len(cut.as_dict()["step"]["time_ns"]) == 8
+    assert {**cut.as_dict(), "step": 0, "steps_shown": 0} == {
+        **whole.as_dict(), "step": 0, "steps_shown": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("level", ["count", "packet"])
+def test_a_run_may_end_after_any_chunk_and_go_on(example, level):
+    wiring, spikes = example
+    replay = Replay(wiring, level, workers=2)
+    assert replay.finish().as_dict()["total"]["energy_j"] == 0
+    for begin, end in ((0, 1), (1, 5), (5, 7)):
+        replay.add(part(spikes, begin, end))
+        assert_equal(replay.finish(), measure(wiring, [part(spikes, 0, end)], level))
+
+
+def test_a_chunk_that_is_refused_is_not_added(example):
+    wiring, spikes = example
+    replay = Replay(wiring)
+    replay.add(spikes)
+    worse = {name: s.copy() for name, s in spikes.items()}
+    worse["in"][0, -1] = 128
+    with kept(BLOCK=1), pytest.raises(SnnccError, match="SNN312.*count 128"):
+        replay.add(worse)
+    assert_equal(replay.finish(), measure(wiring, [spikes]))
+
+
+def test_bytes_and_numbers_of_any_layout_are_the_same(example):
+    wiring, spikes = example
+    as_bytes = {name: s.astype(np.uint8) for name, s in spikes.items()}
+    turned = {name: np.asfortranarray(s.astype(np.float32)) for name, s in spikes.items()}
+    for same in (as_bytes, turned):
+        assert_equal(measure(wiring, [same]), measure(wiring, [spikes]))
+
+
+def test_chunks_are_taken_one_at_a_time_and_let_go(example):
+    wiring, spikes = example
+    taken = []
+
+    def chunks():
+        for n in range(7):
+            assert sum(ref() is not None for ref in taken) <= 1
+            chunk = {name: s[:, n : n + 1].copy() for name, s in spikes.items()}
+            taken.append(weakref.ref(chunk["in"]))
+            yield chunk
+            del chunk
+
+    assert_equal(measure(wiring, chunks(), "count"), measure(wiring, [spikes], "count"))
+    assert len(taken) == 7
+
+
+def test_times_longer_than_seconds_are_added_up_exactly():
+    # A core updates 3000 neurons at rest of 1 s each, in both steps: no 64 bits hold that in parts.
+    slow = replace(CHIP, neuron_inactive_s=1.0, neuron_active_s=1.0)
+    for level in ("count", "packet"):
+        found = timing(straight(1, 3000), {"in": 0, "p": 1}, once(0, targets=3000), slow, level)
+        assert found.totals.time == 2 * (3_000_000_000_000 + 1000) * 2**30
 
 
 # -- against a plain simulation, event by event ------------------------------------------------
@@ -356,16 +486,20 @@ def test_a_jam_is_timed_as_event_by_event(data):
 
 def assert_timed_as_event_by_event(found, spikes):
     w = found.wiring
+    steps, samples = next(iter(spikes.values())).shape[:2]
+    silent = np.zeros((steps, samples, 1))
     by_place = [
-        None if place.name not in spikes
-        else spikes[place.name].reshape(*spikes[place.name].shape[:2], -1).swapaxes(0, 1)
+        np.broadcast_to(
+            spikes[place.name].reshape(steps, samples, -1) if place.name in spikes else silent,
+            (steps, samples, math.prod(place.shape)),
+        ).astype(np.uint8, "C")
         for place in w.places
-    ]  # fmt: skip
-    by_place = [s if s is None else np.ascontiguousarray(s, np.uint8) for s in by_place]
-    rows = flags(w, by_place)
-    for step in range(len(found.step_ns)):
+    ]
+    rows = np.empty((samples * steps, w.neurons), np.uint8)
+    flags(w, by_place, 0, rows)
+    for step in range(len(found.steps)):
         plain = first_come.Chip(w, rows, step)
-        assert found.core_ns[step].max() == pytest.approx(plain.run(), rel=1e-9)
+        assert found.steps.core_ns[step].max() == pytest.approx(plain.run(), rel=1e-9)
         for name in ("ends", "finish", "waited"):
             ours = getattr(found.steps, name)[step]
             np.testing.assert_allclose(ours, getattr(plain, name), rtol=1e-9, err_msg=name)

@@ -100,7 +100,7 @@ def test_counts_of_random_networks_are_equal(data):
     inputs = (rng.random((6, *network.sources[0].shape)) < 0.4).astype(float)
     timing, found, spikes = compared(network, mapping, small.CHIP, inputs)
     steps = assert_counts_equal(timing, found, spikes)
-    mine = timing.core_j.sum(1)[:steps]
+    mine = timing.steps.core_j.sum(1)[:steps]
     # A membrane that comes back to exactly zero counts as at rest there and not here.
     assert (mine >= np.array(found["perf"]["total_energy"]) * (1 - 1e-9)).all()
 
@@ -303,18 +303,18 @@ def test_counts_and_energy_are_equal_and_where_the_times_part(case):
     timing, found, w = case.timing, case.found, case.timing.wiring
     steps = assert_counts_equal(timing, found, case.spikes)
     energy = np.array(found["perf"]["total_energy"])
-    np.testing.assert_allclose(timing.core_j.sum(1)[:steps], energy, rtol=1e-9)
+    np.testing.assert_allclose(timing.steps.core_j.sum(1)[:steps], energy, rtol=1e-9)
     endless = replace(case.chip, buffer_spikes=4096, link_spikes_s=1e15)
     free = measure(wire(case.network, case.mapping, endless), [case.spikes])
     for t in range(steps):
         messages = Messages.of(found, t, w.mesh)
         sending, receiving = messages.stages(w.cores)
-        np.testing.assert_allclose(timing.sending_ns[t], sending, rtol=1e-6, atol=1e-6)
-        np.testing.assert_allclose(timing.receiving_ns[t], receiving, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(timing.steps.sending_ns[t], sending, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(timing.steps.receiving_ns[t], receiving, rtol=1e-6, atol=1e-6)
         assert messages.step_ns(w, waiting=True) == pytest.approx(case.theirs[t], rel=0.005)
-        assert messages.step_ns(w, waiting=False) == pytest.approx(free.step_ns[t], rel=0.01)
-        assert timing.step_ns[t] > free.step_ns[t] - 1e-3
-    apart = abs(timing.step_ns[:steps] / case.theirs - 1) > 0.05
+        assert messages.step_ns(w, waiting=False) == pytest.approx(free.steps.time_ns[t], rel=0.01)
+        assert timing.steps.time_ns[t] > free.steps.time_ns[t] - 1e-3
+    apart = abs(timing.steps.time_ns[:steps] / case.theirs - 1) > 0.05
     assert apart.sum() == PART.get(case.name, 0), "docs/timing.md says so"
 
 
@@ -322,7 +322,7 @@ def test_counts_and_energy_are_equal_and_where_the_times_part(case):
 def test_its_model_of_every_cycle_is_nearer_to_ours(case):
     """SANA-FE's ``cycle`` model (Booksim 2: flits, routers, virtual channels) as the judge."""
     judged = np.array(case.found["judged"]) * 1e9
-    ours, detailed = case.timing.step_ns[: len(judged)], case.theirs[: len(judged)]
+    ours, detailed = case.timing.steps.time_ns[: len(judged)], case.theirs[: len(judged)]
     assert abs(ours - judged).sum() < abs(detailed - judged).sum()
 
 
