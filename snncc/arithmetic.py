@@ -51,12 +51,15 @@ def tried(network: Network) -> int:
     return max(1, min(TRIED, MEMORY // (12 * neurons * (network.time_steps or 1))))
 
 
-def arithmetic(network: Network, inputs: Mapping[str, Value]) -> Arithmetic:
+def arithmetic(
+    network: Network, inputs: Mapping[str, Value], counts: Mapping[str, int] | None = None
+) -> Arithmetic:
     """float32 where that gives the spikes of float64, as far as is proved or seen on ``inputs``.
 
-    ``inputs`` as `snncc.ir.interpreter.run_network` takes them, of as many samples as `tried` says.
+    ``inputs`` as `snncc.ir.interpreter.run_network` takes them, of as many samples as `tried` says;
+    ``counts`` are the largest counts that sources send.
     """
-    if sums_are_exact(network, steps_of(network, inputs), torch.float32):
+    if sums_are_exact(network, steps_of(network, inputs), torch.float32, counts):
         return Arithmetic(torch.float32, "exact")
     samples = next(inputs[name].shape[axis] for name, axis in sample_axes(network).items())
     exact, fast = (Simulator(network, dtype)(inputs) for dtype in (torch.float64, torch.float32))

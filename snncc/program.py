@@ -22,7 +22,7 @@ import torch
 
 from snncc import floorplan, overview
 from snncc.backends.fused import Simulator
-from snncc.backends.reference import joined, simulate
+from snncc.backends.reference import MEMORY, joined, simulate
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.ir import files
 from snncc.ir.graph import Graph, Node
@@ -44,18 +44,22 @@ CHIP = "chip.toml"
 PAGE = "report.html"
 
 
+_Way = tuple[torch.dtype, frozenset[str] | None, torch.dtype | None]
+"""A dtype, the places whose spikes are kept, and their dtype."""
+
+
 @dataclass(frozen=True)
 class Result:
     """The answers of a program to N samples over T steps, as torch tensors.
 
-    ``logits`` (N, classes); ``outputs`` (T, N, classes), the readout's sums step by step;
-    ``spikes`` (T, N, *shape) by the neuron's module path, sources, gates and relays included;
+    ``logits`` (N, classes); ``outputs`` (T, N, classes), the readout's sums step by step, None
+    where they were not kept; ``spikes`` (T, N, *shape) by the neuron's module path, sources, gates and relays included;
     ``heads``: with the AAP kept, "aap" (of several "aap.NAME"), the other
     outputs, and "average", the mean of all, each (N, classes).
     """
 
     logits: Value
-    outputs: Value
+    outputs: Value | None
     spikes: Mapping[str, Value] = field(repr=False)
     heads: Mapping[str, Value] = field(default_factory=dict)
 
@@ -106,12 +110,15 @@ class Program:
         all cores; neither changes a number. ``on_samples`` is told how many more are done. Raises
         SnnccError (SNN306, SNN312) for inputs that do not fit.
         """
-        arranged = self.arrange(inputs)
-        keep = None if self.keep_aap else keep
-        size = self.chunk_size(dtype, keep, memory=memory, threads=threads)
+        simulator = self.simulator(dtype, None if self.keep_aap else keep)
         parts = []
-        for chunk in chunks(arranged, sample_axes(self.network), size):
-            run = self.run_chunk(chunk, dtype, keep, threads)
+        for chunk, run in simulate(
+            self.network,
+            self.arrange(inputs),
+            simulator=simulator,
+            memory=memory,
+            threads=threads,
+        ):
             parts.append((run, self.answers(chunk, run, dtype)))
             if on_samples is not None:
                 on_samples(next(iter(run.outputs.values())).shape[1])
@@ -138,30 +145,20 @@ class Program:
             self._check(node, arranged[node.name])
         return arranged
 
-    def chunks(
+    def simulator(
         self,
-        inputs: Mapping[str, Value],
-        *,
         dtype: torch.dtype = torch.float64,
         keep: Collection[str] | None = None,
-    ) -> Iterator[tuple[Mapping[str, Value], Run, Result]]:
-        """Run on arranged inputs, as many samples at a time as memory holds.
-
-        Yields the inputs of a chunk, the network's run and the result.
-        """
-        simulator = self._simulator(dtype, None if self.keep_aap else keep)
-        for chunk, run in simulate(self.network, inputs, dtype=dtype, simulator=simulator):
-            yield chunk, run, self.answers(chunk, run, dtype)
-
-    def _simulator(self, dtype: torch.dtype, keep: Collection[str] | None) -> Simulator:
-        """Made once, as its tables do not change."""
-        key = (dtype, None if keep is None else frozenset(keep))
+        spikes: torch.dtype | None = None,
+    ) -> Simulator:
+        """What runs the network; made once, as its tables do not change."""
+        key = (dtype, None if keep is None else frozenset(keep), spikes)
         if key not in self._simulators:
-            self._simulators[key] = Simulator(self.network, dtype, keep)
+            self._simulators[key] = Simulator(self.network, dtype, keep, spikes=spikes)
         return self._simulators[key]
 
     @cached_property
-    def _simulators(self) -> dict[tuple[torch.dtype, frozenset[str] | None], Simulator]:
+    def _simulators(self) -> dict[_Way, Simulator]:
         return {}
 
     def answers(

@@ -19,12 +19,14 @@ import torch
 
 from snncc.arithmetic import Arithmetic, arithmetic, tried
 from snncc.backends.fused import Simulator, sample_axes
-from snncc.backends.reference import MEMORY
+from snncc.backends.reference import chunk_size
+from snncc.backends.workers import cores
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.data import Recordings
 from snncc.ir.graph import backward
-from snncc.ir.interpreter import Run, Value, run_graph
+from snncc.ir.interpreter import Run, Value, run_graph, steps_of
 from snncc.ir.network import Network
+from snncc.ir.ops import Input
 from snncc.ir.tallies import tallied, tallies
 from snncc.ir.work import GraphMeter, NetworkMeter, Work
 from snncc.pipeline import frontend_passes
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from snncc.backends.cycle import Timing, Wiring
     from snncc.ir.mapping import Mapping as CoreMapping
     from snncc.targets.chip import Chip
+
+MEMORY = 1 << 28
+"""Bytes that a chunk of samples takes, about, if the user says nothing."""
 
 Backend = Literal["reference", "lava", "cycle"]
 Level = Literal["cycle", "count"]
@@ -148,7 +153,7 @@ def simulate(
     level: Level | None = None,
     chip: Chip | None = None,
     mapping: CoreMapping | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     dtype: torch.dtype | None = None,
     keep: Collection[str] | None = (),
     memory: int = MEMORY,
@@ -169,7 +174,8 @@ def simulate(
     With a ``level`` it runs on the "cycle" backend and ``timing`` is what that says: "count" adds
     up what each core does, "cycle", the default there, times every packet
     (`snncc.backends.cycle`). Both replay the spikes on ``chip``, by default the target's, with
-    ``mapping`` from neurons to cores, by default the program's own, in so many ``workers``.
+    ``mapping`` from neurons to cores, by default the program's own, in so many ``workers``, by
+    default as many as ``threads``.
 
     With "lava" the package is emitted anew, so that no file of a program's folder is executed, and
     runs in Lava's own interpreter for at most ``timeout`` seconds; the answers are Lava's, and its
@@ -187,7 +193,12 @@ def simulate(
     wiring = _wired(program, chip, mapping) if backend == "cycle" else None
     samples, trained = _Samples(program, inputs), _trained(program)
     if dtype is None and backend != "lava":
-        how = arithmetic(trained, samples.take(0, tried(trained)))
+        counts = {
+            node.name: int(node.signal.values.largest)
+            for node in program.graph.inputs
+            if node.op == Input("count")
+        }
+        how = arithmetic(trained, samples.take(0, tried(trained)), counts)
     else:
         how = Arithmetic(dtype or torch.float64, "asked")
 
@@ -197,18 +208,19 @@ def simulate(
         if program.network.is_fixed:
             parts.append(_Rounding(program, trained, how.dtype, threads))
         if wiring is not None:
-            parts.append(_Cycles(program, wiring, level, workers))
+            parts.append(_Cycles(program, wiring, level, workers or threads or cores()))
         if backend == "lava":
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="snncc-"))
             folder = Path(scratch, "loihi")
             parts.append(_Lava(program, keep, folder, samples.count, timeout, on_step))
         needed = None if on_spikes is not None else _union(part.needs for part in parts)
-        size = program.chunk_size(how.dtype, needed, memory=memory, threads=threads)
+        simulator = program.simulator(how.dtype, needed, None if keep else torch.uint8)
+        size = chunk_size(simulator, samples.steps, memory, threads)
         interrupted = False
         try:
             for start in range(0, samples.count, size):
                 chunk = samples.take(start, start + size)
-                run = program.run_chunk(chunk, how.dtype, needed, threads)
+                run = simulator(chunk, threads=threads)
                 result = program.answers(chunk, run, how.dtype)
                 for part in parts:
                     part.add(chunk, run, result)
@@ -251,6 +263,10 @@ class _Samples:
             self._whole = program.arrange(data)
             name, axis = next(iter(self._axes.items()))
             self.count = self._whole[name].shape[axis]
+
+    @property
+    def steps(self) -> int:
+        return steps_of(self._program.network, self.take(0, 1))
 
     def take(self, start: int, stop: int) -> dict[str, Value]:
         """Samples ``start`` to ``stop``, or to the last one."""

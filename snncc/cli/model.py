@@ -236,15 +236,6 @@ def recordings_for(
     )
 
 
-def data_for(program: Program, path: Path, classes: int | None) -> tuple[Data, int]:
-    """All of `recordings_for` in memory, and the axis of samples."""
-    from snncc.frontends.data import Data
-
-    with recordings_for(program, path, classes) as recordings:
-        inputs = recordings.take(0, recordings.samples)
-        return Data(inputs, recordings.labels), recordings.axis
-
-
 def _tensor(data: Data) -> torch.Tensor:
     import torch
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from snncc.cli.compile import keep_aap_option
-from snncc.cli.errors import Command
-from snncc.cli.model import Options, data_for, model_options, open_model
+from snncc.cli.errors import Command, interrupted
+from snncc.cli.model import Options, model_options, open_model, recordings_for
 from snncc.cli.progress import adding, bars
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ def command(
     from snncc.diagnostics import Exit, refuse
     from snncc.ir.mapping import Mapping
     from snncc.program import load
-    from snncc.simulation import simulate
+    from snncc.rasters import writing
+    from snncc.simulation import MEMORY, simulate
     from snncc.targets.chip import find_chip
 
     if backend != "cycle" and (timing_path or report_path or mapping_path):
@@ -178,18 +179,17 @@ def command(
         program = open_model(what, options).compile(target, options)
     if keep_aap:
         program = replace(program, keep_aap=True)
-    data = recordings_for(program, data_path, _classes(program), limit)
-    labels, count = data.labels, data.samples
-    more = {} if memory is None else {"memory": memory}
     with ExitStack() as stack:
+        data = stack.enter_context(recordings_for(program, data_path, _classes(program), limit))
+        count, labels = data.samples, data.labels
         here, in_lava = stack.enter_context(bars("simulating", "in Lava"))
-        spikes = None if spikes_path is None else stack.enter_context(SpikeFile(spikes_path, count))
+        counts = {source.name for source in program.network.sources if source.kind == "count"}
+        add = None if spikes_path is None else stack.enter_context(writing(spikes_path, counts))
         simulation = simulate(
             program, data, backend, level=level if backend == "cycle" else None, chip=chip,
-            mapping=mapping, threads=threads, timeout=timeout, partial=True, **more,
-            dtype=None if dtype is None else getattr(torch, dtype),
-            on_samples=adding(here, count), on_spikes=None if spikes is None else spikes.add,
-            on_step=in_lava,
+            mapping=mapping, memory=memory or MEMORY, threads=threads, timeout=timeout,
+            dtype=None if dtype is None else getattr(torch, dtype), partial=True,
+            on_samples=adding(here, count), on_spikes=add, on_step=in_lava,
         )  # fmt: skip
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
@@ -206,7 +206,7 @@ def command(
             message = f"{error.filename} cannot be written: {error.strerror}"
             raise refuse("SNN305", message, help="name a file in a folder that is there") from None
     if simulation.partial:
-        click.get_current_context().exit(int(Exit.INTERRUPTED))
+        interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
     if simulation.agreement is not None and not simulation.agreement.equal:
         click.get_current_context().exit(int(Exit.VIOLATIONS))
 
