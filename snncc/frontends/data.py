@@ -462,7 +462,7 @@ def _check_values(recordings: Recordings, kind: InputKind | None, largest: float
     demands = _demands(recordings.dtype, kind, largest)
     found: list[_Broken | None] = [None] * len(demands)
     size = math.prod(recordings.shape)
-    each = size // recordings.samples * recordings.dtype.itemsize
+    each = math.prod(recordings._inputs.header.runs(recordings.axis))
     step = max(1, _CHECKED // max(1, each))
     for start in range(0, recordings.samples if demands else 0, step):
         values = recordings.take(start, start + step)
