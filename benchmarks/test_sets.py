@@ -165,7 +165,9 @@ def recordings(folder: Path, samples: int) -> dict[str, Any]:
     given = np.load(dst / "test.npz")
     labels = np.resize(given["labels"], samples)
     np.savez_compressed(
-        folder / "recordings.npz", inputs=shifted_and_thinned(given["inputs"], samples), labels=labels
+        folder / "recordings.npz",
+        inputs=shifted_and_thinned(given["inputs"], samples),
+        labels=labels,
     )
     model = str(dst / "nmnist.pt")
     compiling = [sys.executable, "-m", "snncc", "compile", model, "--target", "loihi1", "-o"]
@@ -255,7 +257,7 @@ def main() -> int:
     kept = all(row.get("kept", True) for rows in found.values() for row in rows.values())
     about = {
         "samples": options.samples, "images": options.images, "cores": os.cpu_count(),
-        "processor": platform.processor() or platform.machine(), "python": platform.python_version(),
+        "machine": platform.machine(), "python": platform.python_version(),
     }  # fmt: skip
     options.record.write_text(json.dumps({**about, **found}, indent=1) + "\n", encoding="utf-8")
     return 0 if kept else 1

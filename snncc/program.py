@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import entry_points, version
@@ -53,8 +53,8 @@ class Result:
     """The answers of a program to N samples over T steps, as torch tensors.
 
     ``logits`` (N, classes); ``outputs`` (T, N, classes), the readout's sums step by step, None
-    where they were not kept; ``spikes`` (T, N, *shape) by the neuron's module path, sources, gates and relays included;
-    ``heads``: with the AAP kept, "aap" (of several "aap.NAME"), the other
+    where they were not kept; ``spikes`` (T, N, *shape) by the neuron's module path, sources, gates
+    and relays included; ``heads``: with the AAP kept, "aap" (of several "aap.NAME"), the other
     outputs, and "average", the mean of all, each (N, classes).
     """
 
@@ -171,9 +171,7 @@ class Program:
 
     def node_values(self, run: Run) -> dict[str, Value]:
         """The values of Graph nodes that a run of the network holds."""
-        return {
-            self.node_of[name]: run.spikes[name] for name in self.node_of if name in run.spikes
-        }
+        return {self.node_of[name]: run.spikes[name] for name in self.node_of if name in run.spikes}
 
     @cached_property
     def node_of(self) -> dict[str, str]:
@@ -184,9 +182,10 @@ class Program:
     def delivered(self, said: Mapping[str, Value]) -> dict[str, Value]:
         """What the places of the scheduled network say: a relay repeats what it hears."""
         everywhere = dict(said)
-        for place in self.scheduled.populations if self.scheduled is not None else ():
+        network = self.scheduled or self.network
+        for place in network.populations:
             if place.name not in everywhere:
-                (heard,) = self.scheduled.incoming[place.name]
+                (heard,) = network.incoming[place.name]
                 everywhere[place.name] = everywhere[heard.source]
         return everywhere
 

@@ -6,29 +6,29 @@ memory depends on the network and the size of a chunk, not on the number of samp
 
 from __future__ import annotations
 
+import signal
 import tempfile
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 
 from snncc.arithmetic import Arithmetic, arithmetic, tried
-from snncc.backends.fused import Simulator, sample_axes
+from snncc.backends.fused import sample_axes
 from snncc.backends.reference import chunk_size
 from snncc.backends.workers import cores
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.data import Recordings
-from snncc.ir.graph import backward
-from snncc.ir.interpreter import Run, Value, run_graph, steps_of
+from snncc.ir.interpreter import Value, steps_of
 from snncc.ir.network import Network
 from snncc.ir.ops import Input
-from snncc.ir.tallies import tallied, tallies
-from snncc.ir.work import GraphMeter, NetworkMeter, Work
+from snncc.ir.work import Work
+from snncc.measures import Agreement, Counted, InLava, Measure, OnChip, Rounded, Rounding
 from snncc.pipeline import frontend_passes
 from snncc.pipeline import run as run_passes
 from snncc.program import Program, Result, emit
@@ -46,51 +46,6 @@ MEMORY = 1 << 28
 
 Backend = Literal["reference", "lava", "cycle"]
 Level = Literal["cycle", "count"]
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Two backends on the same samples: of ``compared`` spikes ``differing`` are not the same.
-
-    ``first`` is the population, step, sample and neuron of the first; ``outputs`` the largest
-    difference of what the readouts sum.
-    """
-
-    compared: int
-    differing: int
-    first: tuple[str, tuple[int, ...]] | None
-    outputs: float
-
-    def __add__(self, more: Agreement) -> Agreement:
-        """Of these samples and ``more``, whose samples count from the same beginning."""
-        return Agreement(
-            self.compared + more.compared,
-            self.differing + more.differing,
-            self.first or more.first,
-            max(self.outputs, more.outputs),
-        )
-
-    @property
-    def equal(self) -> bool:
-        """Every spike the same, and the sums up to the order of their additions."""
-        return not self.differing and self.outputs < 1e-6
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """A network in whole numbers against itself as trained, in floating point, on the same samples.
-
-    Of ``compared`` spikes of neurons ``flipped`` differ, what follows from others included;
-    ``flips`` are those of each population. ``logits`` (N, classes) are those of floating point.
-    """
-
-    compared: int
-    flips: Mapping[str, int]
-    logits: Value
-
-    @property
-    def flipped(self) -> int:
-        return sum(self.flips.values())
 
 
 @dataclass(frozen=True)
@@ -203,39 +158,73 @@ def simulate(
         how = Arithmetic(dtype or torch.float64, "asked")
 
     with ExitStack() as stack:
-        counting = _Counting(program, keep)
-        parts: list[_Part] = [counting]
+        counted = Counted(program, keep)
+        measures: list[Measure] = [counted]
+        rounded = on_chip = in_lava = None
         if program.network.is_fixed:
-            parts.append(_Rounding(program, trained, how.dtype, threads))
+            rounded = Rounded(program, trained, how.dtype, threads)
+            measures.append(rounded)
         if wiring is not None:
-            parts.append(_Cycles(program, wiring, level, workers or threads or cores()))
+            on_chip = OnChip(program, wiring, level == "count", workers or threads or cores())
+            measures.append(on_chip)
         if backend == "lava":
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="snncc-"))
-            folder = Path(scratch, "loihi")
-            parts.append(_Lava(program, keep, folder, samples.count, timeout, on_step))
-        needed = None if on_spikes is not None else _union(part.needs for part in parts)
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="snncc-")), "loihi"
+            )
+            emit("loihi", program, folder)
+            in_lava = InLava(program, keep, folder, samples.count, timeout, on_step)
+            measures.append(in_lava)
+        needed = None if on_spikes is not None else _union(each.needs for each in measures)
         simulator = program.simulator(how.dtype, needed, None if keep else torch.uint8)
         size = chunk_size(simulator, samples.steps, memory, threads)
         interrupted = False
         try:
             for start in range(0, samples.count, size):
-                chunk = samples.take(start, start + size)
-                run = simulator(chunk, threads=threads)
-                result = program.answers(chunk, run, how.dtype)
-                for part in parts:
-                    part.add(chunk, run, result)
-                if on_spikes is not None:
-                    on_spikes(program.delivered(run.spikes))
+                given = samples.take(start, start + size)
+                run = simulator(given, threads=threads)
+                chunk = given, run, program.answers(given, run, how.dtype)
+                more = [measure.of(chunk) for measure in measures]
+                with in_one_go():
+                    for measure, its in zip(measures, more, strict=True):
+                        measure.add(its)
+                    if on_spikes is not None:
+                        on_spikes(program.delivered(run.spikes))
                 if on_samples is not None:
                     on_samples(min(size, samples.count - start))
         except KeyboardInterrupt:
-            if not (partial and counting.samples):
+            if not (partial and counted.samples):
                 raise
             interrupted = True
-        simulation = replace(counting.of(how), backend=backend, partial=interrupted)
-        for part in parts[1:]:
-            simulation = part.into(simulation)
-        return simulation
+    before = counted.before
+    return Simulation(
+        counted.result if in_lava is None else in_lava.result,
+        before,
+        counted.after,
+        before.of(program.auxiliary) if program.keep_aap else Work(counted.samples),
+        {name: int(each.sum()) for name, each in program.delivered(counted.sent).items()},
+        how,
+        backend,
+        None if in_lava is None else in_lava.agreement,
+        None if on_chip is None else on_chip.timing,
+        None if rounded is None else rounded.rounding,
+        interrupted,
+    )
+
+
+@contextmanager
+def in_one_go() -> Iterator[None]:
+    """Holds a KeyboardInterrupt back until this is done, where signals arrive in this thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(held[0])
 
 
 def _check_backend(program: Program, backend: Backend) -> None:
@@ -260,7 +249,7 @@ class _Samples:
         if self._file is not None:
             self.count = self._file.samples
         else:
-            self._whole = program.arrange(data)
+            self._whole = program.arrange(cast("ArrayLike | Value", data))
             name, axis = next(iter(self._axes.items()))
             self.count = self._whole[name].shape[axis]
 
@@ -275,175 +264,6 @@ class _Samples:
             return self._program.arrange(self._file.take(start, stop))
         whole, axes = self._whole, self._axes
         return {name: whole[name].narrow(axis, start, stop - start) for name, axis in axes.items()}
-
-
-class _Part(Protocol):
-    """What is made of a run: it is shown every chunk and keeps only its own numbers."""
-
-    @property
-    def needs(self) -> Collection[str] | None:
-        """The places whose spikes it reads, None for all."""
-
-    def add(self, inputs: Mapping[str, Value], run: Run, result: Result) -> object: ...
-
-    def into(self, simulation: Simulation) -> Simulation: ...
-
-
-class _Counting:
-    """The answers, the spikes and the work."""
-
-    def __init__(self, program: Program, keep: Collection[str] | None) -> None:
-        self._program, self._keep = program, keep
-        self._meter = GraphMeter(program.graph)
-        known = {*program.node_of.values(), *(each.name for each in program.network.sources)}
-        self._summed = tallied(program.graph, self._meter.reads, known)
-        self._others = self._meter.reads - self._summed
-        self._forced = backward(program.graph.nodes, self._others, known) & known
-        self._sent: dict[str, Value] = {}
-        self._tallies: dict[str, Value] = {}
-        self._parts: list[tuple[Run, Result]] = []
-        self.samples = self._steps = 0
-
-    @property
-    def needs(self) -> Collection[str] | None:
-        if self._keep is None or self._program.keep_aap:
-            return None
-        node_of = self._program.node_of
-        return {*self._keep, *(name for name in node_of if node_of[name] in self._forced)}
-
-    def add(self, inputs: Mapping[str, Value], run: Run, result: Result) -> None:
-        self._steps, samples = next(iter(run.outputs.values())).shape[:2]
-        self.samples += samples
-        _add(self._sent, run.sent)
-        if self._others:
-            graph = self._program.graph
-            given = {node.name: inputs[node.name] for node in graph.inputs}
-            forced = self._program.node_values(run)
-            values = run_graph(graph, given, keep=self._others, forced=forced)
-            rates = {name: graph.nodes[name].signal.rate for name in self._others}
-            sums = {n: values[n].sum((0, 1) if rates[n] == "step" else 0) for n in self._others}
-            _add(self._tallies, sums)
-        self._parts.append((_kept(run, self._keep), result))
-
-    def of(self, how: Arithmetic) -> Simulation:
-        program, samples, steps = self._program, self.samples, self._steps
-        known = {program.node_of.get(name, name): sent for name, sent in self._sent.items()}
-        summed = tallies(program.graph, self._summed, known, samples, steps)
-        before = self._meter({**summed, **self._tallies}, samples, steps)
-        sent = program.delivered(self._sent)
-        network = program.scheduled or program.network
-        return Simulation(
-            program.gather(self._parts),
-            before,
-            NetworkMeter(network)(sent, samples, steps),
-            before.of(program.auxiliary) if program.keep_aap else Work(samples),
-            {name: int(each.sum()) for name, each in sent.items()},
-            how,
-        )
-
-
-class _Rounding:
-    """A network in whole numbers beside itself as trained."""
-
-    def __init__(
-        self, program: Program, trained: Network, dtype: torch.dtype, threads: int | None
-    ) -> None:
-        nodes = program.graph.nodes
-        self.needs: Collection[str] | None = [
-            place.name
-            for place in program.network.populations
-            if place.role == "neuron" and place.stands_for in nodes
-        ]
-        self._flips = dict.fromkeys(self.needs, 0)
-        self._run = Simulator(trained, dtype, self.needs, spikes=torch.uint8)
-        self._threads, self._compared = threads, 0
-        self._logits: list[Value] = []
-
-    def add(self, inputs: Mapping[str, Value], run: Run, result: Result) -> None:
-        trained = self._run(inputs, threads=self._threads)
-        for name in self._flips:
-            self._compared += trained.spikes[name].numel()
-            self._flips[name] += int((run.spikes[name] != trained.spikes[name]).sum())
-        self._logits.append(next(iter(trained.logits.values())))
-
-    def into(self, simulation: Simulation) -> Simulation:
-        found = Rounding(self._compared, self._flips, torch.cat(self._logits))
-        return replace(simulation, rounding=found)
-
-
-class _Cycles:
-    """The run on a chip."""
-
-    needs: Collection[str] | None = None
-
-    def __init__(
-        self, program: Program, wiring: Wiring, level: Level | None, workers: int
-    ) -> None:
-        from snncc.backends.cycle import Replay
-
-        self._program = program
-        self._replay = Replay(wiring, "count" if level == "count" else "packet", workers)
-
-    def add(self, inputs: Mapping[str, Value], run: Run, result: Result) -> None:
-        said = self._program.delivered(run.spikes)
-        self._replay.add({name: spikes.numpy() for name, spikes in said.items()})
-
-    def into(self, simulation: Simulation) -> Simulation:
-        return replace(simulation, timing=self._replay.finish())
-
-
-class _Lava:
-    """The emitted package in Lava, held against the reference."""
-
-    needs: Collection[str] | None = None
-
-    def __init__(
-        self,
-        program: Program,
-        keep: Collection[str] | None,
-        folder: Path,
-        samples: int,
-        timeout: float | None,
-        on_step: Callable[[int, int], object] | None,
-    ) -> None:
-        emit("loihi", program, folder)
-        self._program, self._keep = program, keep
-        self._folder, self._samples = folder, samples
-        self._until = None if timeout is None else time.monotonic() + timeout
-        self._on_step, self._done = on_step, 0
-        self._parts: list[tuple[Run, Result]] = []
-        self._agreement = Agreement(0, 0, None, 0.0)
-
-    def add(self, inputs: Mapping[str, Value], run: Run, result: Result) -> None:
-        from snncc.backends.loihi.simulation import simulate as run_package
-
-        program, network = self._program, self._program.scheduled
-        assert network is not None
-        samples = next(iter(run.outputs.values())).shape[1]
-        limit = _patience(network, samples)
-        if self._until is not None:
-            limit = max(self._until - time.monotonic(), 0.01)
-        found = run_package(
-            self._folder, network, inputs, timeout=limit, on_step=self._telling(samples)
-        )
-        said = program.answers(inputs, found)
-        names = [place.name for place in program.network.populations]
-        self._agreement += agreement(result, said, names, behind=self._done)
-        self._done += samples
-        self._parts.append((_kept(found, self._keep), said))
-
-    def _telling(self, samples: int) -> Callable[[int, int], object] | None:
-        """Tells of the steps of all samples."""
-        tell, behind = self._on_step, self._done / samples
-        if tell is None:
-            return None
-        return lambda done, total: tell(
-            round(behind * total) + done, round(self._samples / samples * total)
-        )
-
-    def into(self, simulation: Simulation) -> Simulation:
-        result = self._program.gather(self._parts)
-        return replace(simulation, result=result, agreement=self._agreement)
 
 
 def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> Wiring:
@@ -486,43 +306,3 @@ def _union(parts: Iterable[Collection[str] | None]) -> frozenset[str] | None:
     if any(each is None for each in several):
         return None
     return frozenset(chain.from_iterable(each for each in several if each is not None))
-
-
-def _kept(run: Run, keep: Collection[str] | None) -> Run:
-    """The logits of a run, and its other values where they are kept."""
-    if keep is None:
-        return run
-    spikes = {name: value for name, value in run.spikes.items() if name in keep}
-    outputs = {name: value for name, value in run.outputs.items() if name in keep}
-    return replace(run, spikes=spikes, outputs=outputs)
-
-
-def _add(total: dict[str, Value], more: Mapping[str, Value]) -> None:
-    for name, value in more.items():
-        total[name] = total[name] + value if name in total else value
-
-
-def _patience(network: Network, samples: int) -> float:
-    """Seconds to allow Lava: two minutes to start, 10 ms a process and step."""
-    return 120 + 0.01 * len(network.places) * samples * (network.time_steps or 1)
-
-
-def agreement(
-    expected: Result, found: Result, names: Sequence[str], behind: int = 0
-) -> Agreement:
-    """How the outputs of another backend compare, and the spikes of the populations named.
-
-    ``behind`` is how many samples came before these.
-    """
-    compared = sum(expected.spikes[name].numel() for name in names)
-    differing, first = 0, None
-    for name in names:
-        where = (expected.spikes[name] != found.spikes[name]).nonzero()
-        differing += len(where)
-        if len(where) and first is None:
-            step, sample, *neuron = where[0].tolist()
-            first = (name, (step, sample + behind, *neuron))
-    assert expected.outputs is not None
-    assert found.outputs is not None
-    outputs = float((expected.outputs - found.outputs).abs().max())
-    return Agreement(compared, differing, first, outputs)

@@ -93,7 +93,7 @@ def test_a_tally_ends_where_it_is_not(body):
 
 
 def test_what_is_known_needs_nothing_before_it():
-    graph, inputs = made(OTHER["product"])
+    graph, _ = made(OTHER["product"])
     known = {"x": torch.ones(2, 4, 4)}
     assert tallied(graph, ["x", "a"], known) == {"x"}
     assert tallies(graph, ["x"], known, SAMPLES, STEPS)["x"].equal(torch.ones(2, 4, 4).double())
