@@ -14,8 +14,21 @@ from snncc.compiled import compiled
 PARTS = 2**30
 """Times are whole numbers of 1/PARTS of a nanosecond."""
 
-_U = np.uint64
+_U = np.uint64  # of an index without a sign numba need not ask whether it counts from the end
 _jit = compiled(nogil=True, error_model="numpy")
+
+
+@njit(inline="always")
+def _fired(spikes, fired):
+    """Write down who of ``spikes`` (m,) fired; gives how many.
+
+    Everybody is written down, without a branch, and who did not fire is written over.
+    """
+    many = _U(0)
+    for i in range(_U(len(spikes))):
+        fired[many] = i
+        many += _U(spikes[i] > 0)
+    return many
 
 
 @_jit
@@ -45,17 +58,6 @@ def touch(spikes, sample, sources, targets, start, heard, delay, first, flags):
             here = flags[n * steps + t, first : first + len(targets)]
             for i in range(_U(len(targets))):
                 here[i] |= hit[_U(targets[i])]
-
-
-@njit(inline="always")
-def _fired(spikes, fired):
-    """Write down who of ``spikes`` (m,) fired, and how many: everybody is, without a branch, and
-    who did not is written over."""
-    many = _U(0)
-    for i in range(_U(len(spikes))):
-        fired[many] = i
-        many += _U(spikes[i] > 0)
-    return many
 
 
 @_jit

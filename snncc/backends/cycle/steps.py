@@ -50,14 +50,12 @@ class Counts:
     @property
     def inactive(self) -> np.ndarray:
         """(…, K) updates of a neuron at rest."""
-        w = self.wiring
-        return self.rounds * np.bincount(w.core[w.updated], minlength=len(w.cores)) - self.active
+        return self.rounds * self.wiring.core_updates - self.active
 
     @property
     def layer_inactive(self) -> np.ndarray:
         """(…, P) the same by place."""
-        updates = np.diff(self.wiring.first) * [place.updates for place in self.wiring.places]
-        return self.rounds * updates - self.layer_active
+        return self.rounds * self.wiring.layer_updates - self.layer_active
 
     @cached_property
     def sending_ns(self) -> np.ndarray:

@@ -108,10 +108,16 @@ class Wiring:
     def neurons(self) -> int:
         return int(self.first[-1])
 
-    @property
-    def updated(self) -> np.ndarray:
-        """(n,) bool: the neurons that are updated every step."""
-        return np.repeat([place.updates for place in self.places], np.diff(self.first))
+    @cached_property
+    def core_updates(self) -> np.ndarray:
+        """(K,) how many neurons each core updates every step."""
+        updated = np.repeat([place.updates for place in self.places], np.diff(self.first))
+        return np.bincount(self.core[updated], minlength=len(self.cores))
+
+    @cached_property
+    def layer_updates(self) -> np.ndarray:
+        """(P,) how many of each place are updated every step."""
+        return np.diff(self.first) * [place.updates for place in self.places]
 
     @cached_property
     def ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
