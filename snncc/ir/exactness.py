@@ -40,6 +40,9 @@ from snncc.ir.shapes import Shape
 MOVES = (Reshape, Permute, Pad, Slice, Upsample)
 """Ops that compute nothing."""
 
+LONGEST = 1 << 14
+"""Steps beyond which nothing is looked at: each takes its time."""
+
 
 def sums_are_exact(
     network: Network, steps: int, dtype: torch.dtype, counts: Mapping[str, int] | None = None
@@ -47,13 +50,13 @@ def sums_are_exact(
     """Whether spikes and outputs in ``dtype`` are proved to be those of exact arithmetic.
 
     That is where every weight, threshold, bias and initial membrane is dyadic and no sum or
-    membrane, in so many ``steps``, can outgrow what ``dtype`` holds in their unit; decays are powers
-    of two or 0, and averages divide by powers of two. Then float32 gives what float64 gives.
+    membrane, in so many ``steps``, can outgrow what ``dtype`` holds in their unit; decays are
+    powers of two or 0, and averages divide by powers of two. Then float32 gives what float64 gives.
     ``counts`` are the largest counts that sources of that kind send; without one nothing is proved,
     and neither is it of what an encoder says. Where it cannot be proved the answer is False. What
     the host makes of the outputs over time is not looked at.
     """
-    if network.is_fixed or network.encoders:
+    if network.is_fixed or network.encoders or steps > LONGEST:
         return False
     largest = {p.name: 1 for p in network.places.values() if isinstance(p, Source | Population)}
     for source in network.sources:
