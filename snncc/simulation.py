@@ -185,10 +185,10 @@ def simulate(
                 chunk = given, run, program.answers(given, run, how.dtype)
                 more = [measure.of(chunk) for measure in measures]
                 with in_one_go():
-                    for measure, its in zip(measures, more, strict=True):
-                        measure.add(its)
                     if on_spikes is not None:
                         on_spikes(program.delivered(run.spikes))
+                    for measure, its in zip(measures, more, strict=True):
+                        measure.add(its)
                 if on_samples is not None:
                     on_samples(min(size, samples.count - start))
         except KeyboardInterrupt:

@@ -1,8 +1,10 @@
 """How much the nodes of a Graph say in a run, from how much some of them said.
 
 The tally of a node is the sum of its values over all steps and samples, of the node's own shape.
-A tally goes through whatever is affine: of M values x, Σ f(x) = f(Σ x) + (M − 1)·f(0). So the work
-of a network can be counted from the tallies of its populations, and no value of a step is kept.
+A tally goes through whatever is affine: of M values x, Σ f(x) = f(Σ x) + (M − 1)·f(0). It also goes
+back to the one argument of a sum that is not known, as to the product in the gate 1 − (1 − a)(1 − b).
+So the work of a network can be counted from the tallies of its populations, and no value of a step
+is kept.
 """
 
 from __future__ import annotations
@@ -11,19 +13,35 @@ from collections.abc import Collection, Mapping
 
 import torch
 
-from snncc.ir.graph import Graph, Node, backward
+from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Value, apply
 from snncc.ir.ops import Concat, Constant, Elementwise, MatMul, OverTime, Repeat, is_linear
 
 
 def tallied(graph: Graph, wanted: Collection[str], known: Collection[str]) -> frozenset[str]:
     """The nodes of ``wanted`` whose tallies follow from those of ``known``."""
-    follows = set(known)
-    for node in graph.nodes.values():
-        free = _free(graph, node)
-        if node.name not in follows and follows.issuperset(free) and _is_affine(node, free):
-            follows.add(node.name)
-    return frozenset(follows & set(wanted))
+    return frozenset(set(_ways(graph, known)) & set(wanted)) | (frozenset(wanted) & set(known))
+
+
+def _ways(graph: Graph, known: Collection[str]) -> dict[str, Node]:
+    """Of each node that follows the one whose meaning says how, in an order to take them in."""
+    follows, ways = set(known), dict[str, Node]()
+    news = True
+    while news:
+        news = False
+        for node in graph.nodes.values():
+            free = _free(graph, node)
+            unknown = [name for name in free if name not in follows]
+            if node.name not in follows and not unknown and _is_affine(node, free):
+                found = node.name
+            elif node.name in follows and len(unknown) == 1 and _solves(graph, node, unknown[0]):
+                (found,) = unknown
+            else:
+                continue
+            ways[found] = node
+            follows.add(found)
+            news = True
+    return ways
 
 
 def tallies(
@@ -32,10 +50,16 @@ def tallies(
     """The tallies, float64, of the nodes ``wanted``, all of which are `tallied`."""
     store = TensorStore(graph.tensors, torch.float64)
     ready = {name: tally.double() for name, tally in known.items() if name in graph.nodes}
-    needed = backward(graph.nodes, wanted, ready)
-    for node in graph.nodes.values():
-        if node.name in needed and node.name not in ready and _free(graph, node):
-            ready[node.name] = _tally(graph, node, ready, store, samples, steps)
+    for name, node in _ways(graph, ready).items():
+        if name == node.name:
+            ready[name] = _tally(graph, node, ready, store, samples, steps)
+        else:
+            nothing, one = (
+                _tally(graph, node, {**ready, name: torch.full_like(ready[node.name], value)},
+                       store, samples, steps)
+                for value in (0.0, 1.0)
+            )  # fmt: skip
+            ready[name] = (ready[node.name] - nothing) / (one - nothing)
     return {name: ready[name] for name in wanted}
 
 
@@ -71,6 +95,14 @@ def _tally(
 def _free(graph: Graph, node: Node) -> list[str]:
     """What a node reads that is not constant."""
     return [name for name in node.inputs if not isinstance(graph.nodes[name].op, Constant)]
+
+
+def _solves(graph: Graph, node: Node, name: str) -> bool:
+    """Whether the tally of ``name``, which ``node`` reads once, follows from all others there."""
+    source = graph.nodes[name].signal
+    alike = (source.shape, source.rate) == (node.signal.shape, node.signal.rate)
+    plain = isinstance(node.op, Elementwise) and node.op.function in ("add", "sub", "neg")
+    return alike and plain and node.inputs.count(name) == 1
 
 
 def _is_affine(node: Node, free: list[str]) -> bool:

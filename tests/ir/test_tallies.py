@@ -50,6 +50,15 @@ AFFINE = {
     "  %x = conv{weight=@w, bias=@c} %y : step [3,2,2] real",
 }
 
+BACK = {
+    "or": "%n = elementwise{function='sub'} %two %a : step [2,4,4] {1,2}\n"
+    "  %x = elementwise{function='mul'} %n %b : step [2,4,4] {0..2}\n"
+    "  %y = elementwise{function='sub'} %two %x : step [2,4,4] {0..2}",
+    "sum less product": "%s2 = elementwise{function='add'} %a %b : step [2,4,4] {0..2}\n"
+    "  %x = elementwise{function='mul'} %a %b : step [2,4,4] {0,1}\n"
+    "  %y = elementwise{function='sub'} %s2 %x : step [2,4,4] {0,1}",
+}
+
 OTHER = {
     "product": "%x = elementwise{function='mul'} %a %b : step [2,4,4] {0,1}",
     "and": "%x = elementwise{function='and'} %a %b : step [2,4,4] {0,1}",
@@ -84,6 +93,18 @@ def test_a_tally_goes_through_what_is_affine(body):
     expected = summed(graph, "x", run_graph(graph, inputs, keep={"x"})["x"])
     assert found.shape == graph.nodes["x"].signal.shape
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("body", BACK.values(), ids=BACK)
+def test_a_tally_goes_back_to_what_alone_is_unknown(body):
+    graph, inputs = made(body)
+    values = run_graph(graph, inputs, keep={"x", "y"})
+    given = {**inputs, "y": values["y"]}
+    assert tallied(graph, ["x"], inputs) == frozenset()
+    assert tallied(graph, ["x"], given) == {"x"}
+    known = {name: summed(graph, name, value) for name, value in given.items()}
+    found = tallies(graph, ["x"], known, SAMPLES, STEPS)["x"]
+    assert torch.equal(found, summed(graph, "x", values["x"]))
 
 
 @pytest.mark.parametrize("body", OTHER.values(), ids=OTHER)
