@@ -116,7 +116,8 @@ def layers(rng, kind: str) -> Network:
     tensors = {
         "a": even(32, 2, 3, 3), "b": even(8, 32, 3, 3), "g": even(8, 16, 3, 3),
         "w": matrix[rows, columns], "i": columns, "p": np.searchsorted(rows, np.arange(49)),
-        "d": even(20, 48), "r": even(20, 20), "o": even(5, 20), "theta": rng.integers(1, 900, (8, 1, 1)),
+        "d": even(20, 48), "r": even(20, 20), "o": even(5, 20),
+        "theta": rng.integers(1, 900, (8, 1, 1)),
     }  # fmt: skip
     places = [
         Source("in", (2, 6, 6), kind), Population("a", (32, 6, 6), FixedNeuron(300, dv=100)),
