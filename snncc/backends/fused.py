@@ -233,7 +233,7 @@ class Simulator:
         self._dtype = dtype = torch.float32 if self._fixed else dtype
         self._number = _number_of(dtype)
         self._channels_last = dtype == torch.float32
-        self._whole = WholeStore.of(network) if self._fixed else TensorStore({}, torch.float64)
+        self._whole = WholeStore.of(network) if self._fixed else WholeStore({})
         self._tensors = dict(network.tensors)
         if self._fixed:
             for ref in {ref for p in network.projections for ref in _weights_of(p.map)}:

@@ -230,8 +230,8 @@ def _fixed_recurrence(
                         v[i] = h
                         if not now:
                             late[i] = s
-                    wraps += outside
-                    saturations += held
+                    wraps += int(outside)
+                    saturations += int(held)
         return wraps, saturations
 
     return run  # type: ignore[no-any-return]

@@ -186,11 +186,12 @@ def _through(map: Sequence[Op], x: Value, tensors: Tensors) -> Value:
 
     float64 adds such sums up without rounding, or to no less than 2⁵³ units.
     """
-    absolute = {
-        ref: values if values.dtype.kind in "iu" and isinstance(op, Sparse) and ref != op.data
-        else np.abs(values.astype(np.float64))
-        for op in map for ref in op.refs() for values in (np.asarray(tensors[ref]),)
-    }  # fmt: skip
+    absolute: dict[str, np.ndarray] = {}
+    for op in map:
+        places = (op.indices, op.indptr) if isinstance(op, Sparse) else ()
+        for ref in op.refs():
+            values = np.asarray(tensors[ref])
+            absolute[ref] = values if ref in places else np.abs(values.astype(np.float64))
     store = TensorStore(absolute, torch.float64)
     for op in map:
         x = apply(op, [x], store).abs()
