@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 
 from snncc.backends.fused import Simulator
@@ -23,8 +24,6 @@ from snncc.ir.work import GraphMeter, NetworkMeter, Work
 from snncc.program import Program, Result
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from snncc.backends.cycle import Timing, Wiring
 
 Chunk = tuple[Mapping[str, Value], Run, Result]
@@ -173,7 +172,7 @@ class Rounded:
     def of(self, chunk: Chunk) -> tuple[int, Mapping[str, int], Value]:
         inputs, run, _ = chunk
         trained = self._run(inputs, threads=self._threads)
-        flips = {n: int((run.spikes[n] != trained.spikes[n]).sum()) for n in self._flips}
+        flips = {n: _differing(run.spikes[n], trained.spikes[n]) for n in self._flips}
         compared = sum(trained.spikes[name].numel() for name in self._flips)
         return compared, flips, next(iter(trained.logits.values()))
 
@@ -278,6 +277,11 @@ def kept_of(run: Run, keep: Collection[str] | None) -> Run:
     spikes = {name: value for name, value in run.spikes.items() if name in keep}
     outputs = {name: value for name, value in run.outputs.items() if name in keep}
     return replace(run, spikes=spikes, outputs=outputs)
+
+
+def _differing(one: Value, two: Value) -> int:
+    """How many values differ; counted in the order of memory, whatever that is."""
+    return int(np.count_nonzero((one != two).numpy().ravel(order="K")))
 
 
 def _add(total: dict[str, Value], more: Mapping[str, Value]) -> None:

@@ -61,7 +61,8 @@ def numbers(simulation):
         "outputs": None if result.outputs is None else result.outputs.numpy().tobytes(),
         "work": (simulation.before, simulation.after, simulation.host, dict(simulation.sent)),
         "timing": None if timing is None else timing.as_dict(),
-        "flips": rounding and (rounding.compared, rounding.flips, rounding.logits.numpy().tobytes()),
+        "flips": rounding
+        and (rounding.compared, rounding.flips, rounding.logits.numpy().tobytes()),
         "arithmetic": simulation.arithmetic,
     }
 

@@ -29,7 +29,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
     ) -> int:
         units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
         number, unit = str(value)[:-1], units.get(str(value)[-1:].upper())
-        if unit is None or not number.isdigit() or not int(number):
+        if unit is None or not number.isdecimal() or not int(number):
             self.fail(f"{value!r} is not like 512M or 2G", parameter, ctx)
         return int(number) * unit
 
@@ -220,7 +220,8 @@ def summary(
 
     samples = simulation.samples
     many = f"{samples} of {asked}" if simulation.partial else f"{samples}"
-    rows = [f"{what} on {many} sample{'s' if samples > 1 else ''}, {simulation.backend}"]
+    several = "s" if samples > 1 or simulation.partial else ""
+    rows = [f"{what} on {many} sample{several}, {simulation.backend}"]
     if simulation.partial:
         rows.append("  interrupted: all numbers are of the samples before that")
     for title, (right, share) in _right(simulation, labels).items():

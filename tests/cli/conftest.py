@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import textwrap
 from html.parser import HTMLParser
 
 import numpy as np
@@ -138,3 +143,30 @@ def program(model, tmp_path_factory):
     result = CliRunner().invoke(main, ["compile", str(model), "-o", str(folder)])
     assert result.exit_code == 0, result.output
     return folder
+
+
+FIRST = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
+def interrupt(code, folder, *arguments):
+    """Run Python until it says "ready", and interrupt it; its exit code, stdout and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FIRST + textwrap.dedent(code), *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
+    )
+    try:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def interrupted():
+    return interrupt

@@ -1,34 +1,6 @@
 """Ctrl-C: one line, exit code 130 and no traceback."""
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-
 import pytest
-
-FIRST = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-
-
-def interrupted(code, folder, *arguments):
-    """Run Python until it says "ready", and interrupt it; its exit code, stdout and stderr."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", FIRST + textwrap.dedent(code), *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))},
-    )
-    try:
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    return process.returncode, out, err
-
 
 COMMAND = """
     import click, time
@@ -42,12 +14,12 @@ COMMAND = """
 """
 
 
-def test_any_command_says_so_in_a_line(tmp_path):
+def test_any_command_says_so_in_a_line(interrupted, tmp_path):
     code = COMMAND.format(body="print('ready', flush=True); time.sleep(60)")
     assert interrupted(code, tmp_path) == (130, "", "interrupted\n")
 
 
-def test_the_traceback_is_there_for_who_asks(tmp_path):
+def test_the_traceback_is_there_for_who_asks(interrupted, tmp_path):
     code = COMMAND.format(body="print('ready', flush=True); time.sleep(60)")
     returned, out, err = interrupted(code, tmp_path, "--debug")
     assert (returned, out) == (130, "")
@@ -55,7 +27,7 @@ def test_the_traceback_is_there_for_who_asks(tmp_path):
     assert err.endswith("KeyboardInterrupt\ninterrupted\n")
 
 
-def test_a_command_may_say_what_it_has_so_far(tmp_path):
+def test_a_command_may_say_what_it_has_so_far(interrupted, tmp_path):
     body = """
         try:
             print("ready", flush=True)
@@ -70,7 +42,7 @@ def test_a_command_may_say_what_it_has_so_far(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_model_that_takes_long_to_make(tmp_path):
+def test_a_model_that_takes_long_to_make(interrupted, tmp_path):
     (tmp_path / "slow_net.py").write_text(
         "import time\ndef make():\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )

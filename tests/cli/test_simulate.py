@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import textwrap
 
 import numpy as np
 import pytest
@@ -68,6 +70,69 @@ def test_limit_takes_the_first_samples(run, program, data):
     result = run("simulate", program, "--input", data, "--limit", 2)
     assert "on 2 samples" in result.stdout
     assert rows(result.stdout)["accuracy"].endswith("(1 of 2)")
+
+
+def test_the_arithmetic_is_chosen_or_said(run, program, data):
+    said = rows(run("simulate", program, "--input", data).stdout)["arithmetic"]
+    assert said.endswith("float32; on the first 6 samples no spike differs from float64")
+    asked = run("simulate", program, "--input", data, "--dtype", "float64")
+    assert rows(asked.stdout)["arithmetic"].split() == ["arithmetic", "float64"]
+
+
+@pytest.mark.parametrize("more", [("--memory", "1K"), ("--memory", "2G"), ("--threads", "1")])
+def test_memory_and_threads_change_no_number(run, program, data, more):
+    plain = run("simulate", program, "--input", data)
+    assert run("simulate", program, "--input", data, *more).stdout == plain.stdout
+
+
+@pytest.mark.parametrize("size", ["2", "G", "0G", "1.5G", "-1G", "²G"])
+def test_a_size_is_a_number_and_a_unit(run, program, data, size):
+    result = run("simulate", program, "--input", data, "--memory", size)
+    assert result.exit_code == 2
+    assert "is not like 512M or 2G" in result.stderr
+
+
+def test_spikes_are_saved_where_asked(run, program, data):
+    result = run("simulate", program, "--input", data, "--save-spikes", "spikes.npz")
+    assert result.exit_code == 0, result.output
+    expected = snncc.load(program).run(np.load(data)["inputs"]).spikes
+    with np.load("spikes.npz") as saved:
+        assert set(saved.files) >= set(expected)
+        for name, spikes in expected.items():
+            assert np.array_equal(saved[name], spikes.numpy()), name
+    refused = run("simulate", program, "--input", data, "--save-spikes", "no/where.npz")
+    assert refused.exit_code == 2
+    assert "SNN305" in refused.stderr
+
+
+INTERRUPTED = """
+    import sys, threading, signal, os, time
+    import snncc.simulation as simulation
+
+    class Slow(simulation.Counted):
+        def of(self, chunk):
+            if self.samples:
+                print("ready", flush=True)
+                time.sleep(60)
+            return super().of(chunk)
+
+    simulation.Counted = Slow
+    from snncc.cli import main
+    main(prog_name="snncc")
+"""
+
+
+def test_ctrl_c_ends_with_the_numbers_so_far(interrupted, program, data):
+    code = "import snncc.backends.fused as fused; fused.TILE = 1\n" + textwrap.dedent(INTERRUPTED)
+    arguments = ["simulate", str(program), "--input", str(data), "--memory", "1K",
+                 "--save-spikes", "spikes.npz"]  # fmt: skip
+    code, out, err = interrupted(code, os.getcwd(), *arguments)
+    assert code == 130, err
+    assert "on 1 of 6 samples, reference" in out
+    assert "interrupted: all numbers are of the samples before that" in out
+    assert err == "interrupted after 1 of 6 samples\n"
+    with np.load("spikes.npz") as saved:
+        assert {saved[name].shape[1] for name in saved.files} == {1}
 
 
 def test_the_aap_kept_has_its_own_accuracy_and_work(run, program, data):
