@@ -109,10 +109,11 @@ class _Weights(TensorStore):
         self._channels_last = channels_last
 
     def __getitem__(self, ref: str) -> Value:
-        new = ref not in self._ready
         tensor = super().__getitem__(ref)
-        if new and self._channels_last and tensor.dim() == 4:
-            tensor = self._ready[ref] = tensor.contiguous(memory_format=torch.channels_last)
+        if self._channels_last and tensor.dim() == 4:
+            # At every call, since another thread may be about to do it; the second time it is free.
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
+            self._ready[ref] = tensor
         return tensor
 
 

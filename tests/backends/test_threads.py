@@ -14,7 +14,7 @@ from snncc.backends import fused
 from snncc.backends.fused import Simulator
 from snncc.backends.reference import joined, simulate
 from snncc.backends.workers import together
-from snncc.ir.interpreter import run_network
+from snncc.ir.interpreter import TensorStore, run_network
 from snncc.ir.text import parse_network
 
 TEXT = """
@@ -164,3 +164,21 @@ def test_an_error_in_a_tile_stops_the_others(monkeypatch):
     with pytest.raises(RuntimeError, match="no"):
         simulator(inputs(rng, 50), threads=2)
     assert len(done) <= 2
+
+
+def test_no_thread_sees_a_kernel_in_another_layout():
+    """Half ready, as another thread may find it: read, and its channels not yet last."""
+    tensors = {"w": np.random.default_rng(0).normal(size=(4, 3, 3, 3))}
+    store = fused._Weights(tensors, torch.float32, True)
+    TensorStore.__getitem__(store, "w")
+    assert store["w"].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_workspace_takes_about_what_it_is_said_to(dtype):
+    rng = np.random.default_rng(0)
+    simulator = Simulator(network(rng, True), dtype, keep=())
+    simulator(inputs(rng, simulator.tile(5)), threads=1)
+    (work,) = simulator._idle
+    _, said = simulator.bytes(5, 1)
+    assert work.bytes < said
