@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -177,11 +178,14 @@ def test_an_interrupt_before_the_first_number_goes_on(floats):
 
 def test_an_interrupt_waits_until_all_is_added():
     done = []
-    with pytest.raises(KeyboardInterrupt), in_one_go():
-        import signal
 
-        signal.raise_signal(signal.SIGINT)
-        done.append(True)
+    def add():
+        with in_one_go():
+            signal.raise_signal(signal.SIGINT)
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        add()
     assert done
 
 

@@ -1,10 +1,10 @@
 """How much the nodes of a Graph say in a run, from how much some of them said.
 
 The tally of a node is the sum of its values over all steps and samples, of the node's own shape.
-A tally goes through whatever is affine: of M values x, Σ f(x) = f(Σ x) + (M − 1)·f(0). It also goes
-back to the one argument of a sum that is not known, as to the product in the gate 1 − (1 − a)(1 − b).
-So the work of a network can be counted from the tallies of its populations, and no value of a step
-is kept.
+A tally goes through whatever is affine: of M values x, Σ f(x) = f(Σ x) + (M − 1)·f(0). It also
+goes back to the one argument of a sum that is not known, as to the product in the gate
+1 − (1 − a)(1 − b). So the work of a network can be counted from the tallies of its populations, and
+no value of a step is kept.
 """
 
 from __future__ import annotations
