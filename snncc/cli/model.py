@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from snncc.compiler import Report
-    from snncc.frontends.data import Data, InputKind, Layout, Recordings
+    from snncc.frontends.data import Array, InputKind, Layout, Recordings
     from snncc.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -155,7 +155,7 @@ def gather_options(function: F) -> F:
 def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
     """The model a user names, with an example: samples of ``like``, else random ones.
 
-    Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `read_data` do, and SNN303
+    Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, and SNN303
     where neither the file nor the options say what shape it takes.
     """
     from snncc.frontends.checkpoints import open_model as open_checkpoint
@@ -164,10 +164,11 @@ def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
     layout, shape, single = _takes(found.shape, found.layout, found.time_steps, options, spec)
     kind = options.input or found.input or "analog"
     if like is not None:
-        from snncc.frontends.data import read_data
+        from snncc.compiler import CALIBRATION
+        from snncc.frontends.data import open_recordings
 
-        data = read_data(like, shape=shape, layout=layout, input=kind)
-        example = _tensor(data)
+        with open_recordings(like, {layout: shape}, input=kind) as data:
+            example = _tensor(data.take(0, CALIBRATION))
     else:
         example = _random(shape, kind)
     if found.dtype is not None and found.dtype.is_floating_point:
@@ -236,10 +237,10 @@ def recordings_for(
     )
 
 
-def _tensor(data: Data) -> torch.Tensor:
+def _tensor(inputs: Array) -> torch.Tensor:
     import torch
 
-    return torch.as_tensor(data.inputs)
+    return torch.as_tensor(inputs)
 
 
 def _random(shape: tuple[int, ...], kind: InputKind) -> torch.Tensor:

@@ -142,30 +142,6 @@ class Recordings:
         self.close()
 
 
-@dataclass(frozen=True, eq=False)
-class Data:
-    """`inputs` as the file holds them; `labels` (N,) are whole numbers from 0 up, or absent."""
-
-    inputs: Array
-    labels: Array | None
-
-
-def read_data(
-    path: str | Path,
-    *,
-    shape: tuple[int, ...],
-    layout: Layout,
-    input: InputKind | None = None,
-    classes: int | None = None,
-    largest: float = math.inf,
-) -> Data:
-    """All recordings of a file; arguments and errors are those of `open_recordings`."""
-    with open_recordings(
-        path, {layout: shape}, input=input, classes=classes, largest=largest
-    ) as recordings:
-        return Data(recordings.take(0, recordings.samples), recordings.labels)
-
-
 def open_recordings(
     path: str | Path,
     takes: Mapping[Layout, tuple[int, ...]],

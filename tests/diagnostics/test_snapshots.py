@@ -27,7 +27,7 @@ from snncc.cli import main
 from snncc.diagnostics import RULES, Finding, SnnccError
 from snncc.diagnostics.render import text
 from snncc.frontends.checkpoints import open_model
-from snncc.frontends.data import read_data
+from snncc.frontends.data import open_recordings
 from snncc.frontends.torch.calls import HANDLERS
 from snncc.ir.text import parse_network
 from snncc.passes.balance_delays import BalanceDelays
@@ -61,7 +61,7 @@ def unreadable_file(folder: Path) -> None:
 
 def bad_data(folder: Path) -> None:
     np.savez(folder / "data.npz", images=np.zeros((4, 3, 8)))
-    read_data(folder / "data.npz", shape=(4, 1, 8), layout="TN", input="spike")
+    open_recordings(folder / "data.npz", {"TN": (4, 1, 8)}, input="spike")
 
 
 def no_such_name(folder: Path) -> None:

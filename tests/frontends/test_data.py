@@ -10,6 +10,7 @@ import sys
 import textwrap
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -21,9 +22,17 @@ from hypothesis import strategies as st
 
 from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends import data as module
-from snncc.frontends.data import SAMPLE_AXIS, open_recordings, read_data
+from snncc.frontends.data import SAMPLE_AXIS, open_recordings
 
 SHAPE = (4, 1, 2, 3)  # T, N, two features; one sample in the example
+
+
+def read_data(path, *, shape, layout, **more):
+    """All recordings of a file."""
+    with open_recordings(path, {layout: shape}, **more) as recordings:
+        return SimpleNamespace(
+            inputs=recordings.take(0, recordings.samples), labels=recordings.labels
+        )
 
 
 def written(folder: Path, **arrays: Any) -> Path:
