@@ -155,8 +155,8 @@ def gather_options(function: F) -> F:
 def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
     """The model a user names, with an example: samples of ``like``, else random ones.
 
-    Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, and SNN303
-    where neither the file nor the options say what shape it takes.
+    Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, and
+    SNN303 where neither the file nor the options say what shape it takes.
     """
     from snncc.frontends.checkpoints import open_model as open_checkpoint
 
