@@ -260,6 +260,9 @@ class Simulator:
         ends = [0, *accumulate(math.prod(place.shape) for place in self._firing)]
         self._spans = {p.name: slice(*ends[i : i + 2]) for i, p in enumerate(self._firing)}
         self._neurons = ends[-1]
+        every = torch.empty(self._neurons, dtype=torch.int64)
+        places = {p.name: self._featured(every[self._spans[p.name]], p.shape) for p in self._firing}
+        self._views = {n: (v.shape, v.stride(), v.storage_offset()) for n, v in places.items()}
         self._layers = {
             place.name: self._layer(place.shape, place.neuron)
             for place in network.populations
@@ -365,8 +368,8 @@ class Simulator:
     def _sent(self, tallies: Sequence[_Tally]) -> dict[str, Value]:
         total = torch.from_numpy(sum((tally.sent for tally in tallies[1:]), tallies[0].sent))
         return {
-            place.name: self._featured(total[self._spans[place.name]], place.shape)
-            for place in self._firing
+            name: total.as_strided(shape, stride, start)
+            for name, (shape, stride, start) in self._views.items()
         }
 
     def tile(self, steps: int) -> int:
