@@ -411,6 +411,21 @@ def test_lava_says_what_the_reference_says(program, lava, tmp_path):
     assert again.agreement == simulation.agreement
 
 
+def test_lava_runs_chunk_after_chunk(program, lava, monkeypatch):
+    monkeypatch.setattr("snncc.backends.fused.TILE", 1)
+    x, steps = events(3, seed=8), []
+    simulation = snncc.simulate(
+        replace(program), x, "lava", memory=1, timeout=300,
+        on_step=lambda done, total: steps.append((done, total)),
+    )  # fmt: skip
+    assert simulation.agreement.equal
+    neurons = sum(int(np.prod(p.shape)) for p in program.network.populations)
+    assert simulation.agreement.compared == 6 * 3 * neurons
+    torch.testing.assert_close(simulation.result.logits, program.run(x).logits)
+    assert steps == sorted(steps)  # Lava tells now and then; of so short a run maybe never
+    assert len({total for _, total in steps}) <= 1
+
+
 # -- on disk -----------------------------------------------------------------------------------
 
 
