@@ -114,7 +114,7 @@ class Flow(TorchFunctionMode):
                 continue
             if isinstance(place.value, torch.Tensor):
                 self.mark(place.value, name)
-            elif isinstance(place.value, bytes):  # an array or an iterator: nobody sees it read
+            elif isinstance(place.value, bytes):  # of an array, say: nobody sees it read
                 raise Used(name)
             elif isinstance(place.value, int | float) and not isinstance(place.value, bool):
                 place.put(Mark(place.value, name, self))

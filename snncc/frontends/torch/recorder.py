@@ -69,6 +69,7 @@ class Recorder(Builder, TorchFunctionMode):
         self._tried: set[tuple[str, str]] = set()
         self.guards: list[tuple[Guard, bool]] = []
         self.integers: dict[tuple[str, torch.dtype], str] = {}
+        self.failed: SnnccError | None = None
 
     # -- the mode --------------------------------------------------------------------------
 
@@ -91,7 +92,17 @@ class Recorder(Builder, TorchFunctionMode):
             return result
 
     def _run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """What the call returns; of a convolution that is not verified only the shape counts."""
+        """What the call returns, and whether it raised an error that forward may catch."""
+        try:
+            return self._result(func, args, kwargs)
+        except Exception as error:
+            said = f"forward goes on after `{plain_name(func)}` raised {type(error).__name__}, "
+            more = "which it may not do for another input or number of samples"
+            self.failed = self.failed or self.refuse("SNN302", said + more)
+            raise
+
+    def _result(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Of a convolution that is not verified only the shape counts."""
         heavy = not self._verified and base_name(plain_name(func)) in CONVOLUTIONS
         if not heavy or not args or not all(isinstance(t, torch.Tensor) for t in args[:2]):
             return func(*args, **kwargs)

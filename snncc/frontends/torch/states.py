@@ -8,6 +8,7 @@ globals and default arguments.
 from __future__ import annotations
 
 import hashlib
+import random
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, MutableSequence, Set
@@ -175,8 +176,8 @@ def _describe(
             _describe(found, f"{name}[{key!r}]", value[key], _into(value, key), depth - 1)
     elif isinstance(value, np.ndarray):
         found[name] = Place(value.tobytes(), lambda data: None)
-    elif isinstance(value, torch.Generator):
-        found[name] = Place(value.get_state().numpy().tobytes(), lambda data: None)
+    elif (state := _hidden(value)) is not None:
+        found[name] = Place(state, lambda data: None)
     elif isinstance(value, list | deque):
         found[name] = Place(list(value), _refill(value))
         for index, item in enumerate(value):
@@ -197,7 +198,25 @@ def _describe(
             inner = vars(value)[key]
             _describe(found, f"{name}.{key}", inner, _into(vars(value), key), depth - 1)
     elif not callable(value) and " at 0x" not in repr(value):
-        found[name] = Place(repr(value), lambda shown: None)  # an iterator, say
+        found[name] = Place(repr(value).encode(), lambda shown: None)
+
+
+def _hidden(value: Any) -> bytes | None:
+    """The state of what draws random numbers or is read item by item: nobody sees that happen."""
+    if isinstance(value, torch.Generator):
+        return value.get_state().numpy().tobytes()
+    if isinstance(value, random.Random):
+        return repr(value.getstate()).encode()
+    if isinstance(value, np.random.Generator):
+        return repr(value.bit_generator.state).encode()
+    if isinstance(value, np.random.RandomState):
+        return repr(value.get_state()).encode()
+    if not isinstance(value, Iterator):
+        return None
+    try:
+        return repr(value.__reduce__()).encode()
+    except TypeError:  # a generator, which cannot be copied either
+        return repr(type(value)).encode()
 
 
 def _at(items: MutableSequence[Any], index: int) -> Callable[[Any], None]:

@@ -406,6 +406,8 @@ def _record(
         output = _run(recorder, twin, data, dtype)
         if notes.findings and not notes.lenient:  # forward caught what was raised
             raise SnnccError(notes.findings[0])
+        if recorder.failed is not None:
+            notes.go_on(recorder.failed)
         heads = _heads(recorder, output)
         recorder.loop.finish(heads.values())
         total = time_steps if single else recorder.steps

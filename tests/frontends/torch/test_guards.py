@@ -99,3 +99,33 @@ def test_what_forward_asks_is_noted(ask, other):
     x = torch.ones(4, 2, 5)
     recording = record(Asks(ask).eval(), x, input="spike", layout="TN")
     assert recording.samples == other
+
+
+class Catching(nn.Module):
+    """Another value where a call raises an error, which it does by the number of samples."""
+
+    def __init__(self, call):
+        super().__init__()
+        self.neuron, self.call = snncc.nn.IF(), call
+
+    def forward(self, x):
+        spikes = self.neuron(x)
+        try:
+            return self.call(spikes)
+        except RuntimeError:
+            return spikes
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a: a.view(-1, 20, a.shape[-1]).flatten(0, 1) * 0 + a,
+        lambda a: a * torch.ones(20, 1),
+        lambda a: torch.stack([a, torch.zeros(4, 20, 6)]).sum(0),
+        lambda a: a.reshape(4, 20, 6) * 0,
+        lambda a: a + 0 * (torch.ones(20) + torch.ones(a.shape[1])).sum(),
+    ],
+)
+def test_an_error_that_forward_catches_may_hang_on_the_number_of_samples(call):
+    with pytest.raises(snncc.SnnccError, match="SNN302.*forward goes on after"):
+        snncc.trace(Catching(call).eval(), torch.ones(4, 3, 6), input="spike", layout="TN")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -169,3 +172,36 @@ def test_a_mark_adds_up():
     mark = (2 + Mark(3, "n", Flow({}, ()))) * 4 - 1
     assert isinstance(mark, Mark)
     assert (mark.value, f"{mark:d}", str(mark)) == (19, "19", "19")
+
+
+DRAWN = {
+    "itertools.count": lambda: itertools.count(1),
+    "itertools.cycle": lambda: itertools.cycle([1, 2]),
+    "an iterator of a list": lambda: iter([1, 2, 3, 4]),
+    "enumerate": lambda: enumerate("abcd"),
+    "a range": lambda: iter(range(9)),
+    "random": lambda: random.Random(0),
+    "numpy's generator": lambda: np.random.default_rng(0),
+    "numpy's old generator": lambda: np.random.RandomState(0),
+    "torch's generator": lambda: torch.Generator().manual_seed(0),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_what_is_read_item_by_item_is_seen_to_change(name):
+    keeps = Keeps()
+    keeps.source = DRAWN[name]()
+    before = held(keeps)
+    assert not changed(before, held(keeps))
+    match keeps.source:
+        case random.Random() | np.random.Generator():
+            keeps.source.random()
+        case np.random.RandomState():
+            keeps.source.rand()
+        case torch.Generator():
+            torch.rand(1, generator=keeps.source)
+        case _:
+            next(keeps.source)
+    assert changed(before, held(keeps)) == ["source"]
+    with pytest.raises(Used, match="source"):
+        Flow(held(keeps), ["source"])
