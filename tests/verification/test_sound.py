@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -431,14 +432,19 @@ FROZEN = {
     "the dtype of training": (
         lambda net, a, x: 1 - a if a.element_size() == 4 else a, "equal",
     ),
-    "all at once": (lambda net, a, x: _unseen_all(a, x), "SNN321"),
+    "all at once": (lambda net, a, x: _in_a_thread(a, x), "SNN321"),
+    "out of sight": (lambda net, a, x: _unseen(a, x), "SNN311"),
 }  # fmt: skip
 
 
-def _unseen_all(a: Tensor, x: Tensor) -> Tensor:
+def _in_a_thread(a: Tensor, x: Tensor) -> Tensor:
+    with ThreadPoolExecutor(1) as pool:
+        return 1 - a if pool.submit(lambda: bool(x.all())).result() else a
+
+
+def _unseen(a: Tensor, x: Tensor) -> Tensor:
     with torch._C.DisableTorchFunction():
-        full = bool(x.all())
-    return 1 - a if full else a
+        return a * (1 + float(x.mean() > 0.9))
 
 
 @pytest.mark.parametrize("name", FROZEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.neurons import converter, refuse_unknown
@@ -36,6 +38,19 @@ from snncc.frontends.torch.replay import WRAPPING, Reads, Replay
 from snncc.frontends.torch.tracked import Call, tensors_in
 
 Handler = Callable[["Recorder", Call], Any]
+
+
+class Overhearing(TorchDispatchMode):
+    """Tells a recorder of every op, also of those that forward hides from it."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recorder = recorder
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self._recorder.overhear(func, args, kwargs)
+        return func(*args, **kwargs)
 
 
 class Recorder(Builder, TorchFunctionMode):
@@ -70,6 +85,7 @@ class Recorder(Builder, TorchFunctionMode):
         self.guards: list[tuple[Guard, bool]] = []
         self.integers: dict[tuple[str, torch.dtype], str] = {}
         self.failed: SnnccError | None = None
+        self._seen = False
 
     # -- the mode --------------------------------------------------------------------------
 
@@ -77,6 +93,13 @@ class Recorder(Builder, TorchFunctionMode):
         kwargs = kwargs or {}
         if self.inside_leaf:
             return func(*args, **kwargs)
+        self._seen = True
+        try:
+            return self._call_of(func, args, kwargs)
+        finally:
+            self._seen = False
+
+    def _call_of(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         inputs = list(tensors_in([*args, *kwargs.values()]))
         run = cache(partial(self._run, func, args, kwargs))
         try:
@@ -191,6 +214,14 @@ class Recorder(Builder, TorchFunctionMode):
         if name == "shape" or dim is None:
             return whole
         return whole[dim]
+
+    def overhear(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """An op ran; of data of the run and without a call that was seen nobody knows why."""
+        if self._seen or self.inside_leaf or self.failed is not None:
+            return
+        if any(self.is_tracked(tensor) for tensor in tensors_in([*args, *kwargs.values()])):
+            said = f"`{func.__name__.partition('.')[0]}` runs where no call can be recorded"
+            self.failed = self.refuse("SNN311", said)
 
     # -- what was written down is what was called ------------------------------------------
 
@@ -388,6 +419,7 @@ class Recorder(Builder, TorchFunctionMode):
             nn.modules.module.register_module_forward_hook(leave),
         ]
         changed: list[nn.Module] = []
+        length, builtins.len = builtins.len, self._length
         script: Any = torch._C.ScriptFunction  # a free function: its calls cannot be seen
         scripted_call = script.__call__
         script.__call__ = self._scripted(scripted_call)
@@ -417,11 +449,15 @@ class Recorder(Builder, TorchFunctionMode):
                 changed.append(module)
             yield
         finally:
-            script.__call__ = scripted_call
+            script.__call__, builtins.len = scripted_call, length
             for module in changed:
                 del module.__dict__["forward"]
             for hook in hooks:
                 hook.remove()
+
+    def _length(self, value: Any) -> int:
+        """What stands for ``len``, which would make a plain number of the number of samples."""
+        return value.shape[0] if type(value) is torch.Tensor and value.dim() else _len(value)
 
     def _scripted(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """What stands for a call of a scripted function: it may read nothing of the input."""
@@ -449,6 +485,9 @@ class Recorder(Builder, TorchFunctionMode):
             return unread.stand_for(self, here, original, given, named, fires)
 
         return forward
+
+
+_len = len
 
 
 def _memory(tensor: torch.Tensor) -> int:

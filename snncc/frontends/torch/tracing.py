@@ -22,7 +22,7 @@ from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
 from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
-from snncc.frontends.torch.recorder import Recorder
+from snncc.frontends.torch.recorder import Overhearing, Recorder
 from snncc.frontends.torch.states import Place, changed, digest, held
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
@@ -423,7 +423,11 @@ def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.d
     try:
         with recorder.attached(twin), undisturbed(twin, data.dtype), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Widened() if dtype == torch.float64 else nullcontext(), recorder:
+            with (
+                Widened() if dtype == torch.float64 else nullcontext(),
+                recorder,
+                Overhearing(recorder),
+            ):
                 return twin(data)
     except SnnccError:
         raise
