@@ -288,6 +288,27 @@ def test_above_is_not_at_the_threshold(strict):
     assert [f.code for f in report.findings] == ([] if strict else ["SNN319"])
 
 
+class Leaking(nn.Module):
+    """Loses an eighth while its membrane is above 0."""
+
+    def forward(self, x):
+        v, out = torch.zeros_like(x[0]), []
+        for current in x:
+            v = v - 0.125 * (v > 0) + current
+            s = (v >= 1).to(x.dtype)
+            v = v * (1 - s)
+            out.append(s)
+        return torch.stack(out)
+
+
+@pytest.mark.parametrize("size", [1, 4, 40])
+def test_a_small_leak_shows_in_few_neurons(size):
+    snncc.register_neuron(Leaking, lambda m: snncc.NeuronModule(snncc.Spiking(), True, False))
+    net = nn.Sequential(nn.Linear(4, size), Leaking(), nn.Linear(size, 2))
+    report = snncc.check(net.eval(), torch.zeros(4, 2, 4), "reference", input="spike", layout="TN")
+    assert [f.code for f in report.findings] == ["SNN319"]
+
+
 class Flipped(nn.Module):
     """Integrates and fires, with the other answer at some places (step, sample, neuron)."""
 
