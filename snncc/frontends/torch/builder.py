@@ -14,6 +14,7 @@ from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.draft import Draft, joined
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.numbering import Numbering
+from snncc.frontends.torch.replay import value_of
 from snncc.frontends.torch.tracked import Tracked, tensors_in
 from snncc.ir.graph import Node, Rate, Signal
 from snncc.ir.ops import Constant, Input, Op, OverTime, Ref, Reshape
@@ -28,7 +29,7 @@ class Builder(Draft):
     """A draft whose nodes come from tensors of a run.
 
     ``known`` are tensors that existed before the run, by the names they get. What is wrong is in
-    ``notes``.
+    ``notes``. Of the nodes in ``noted`` the values are kept, by step.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Builder(Draft):
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
         self._leaves: frozenset[str] = frozenset()
         self.fires: frozenset[str] = frozenset()
+        self.noted: Mapping[str, dict[int | None, torch.Tensor]] = {}
 
     # -- tensors that depend on the input --------------------------------------------------
 
@@ -89,6 +91,8 @@ class Builder(Draft):
             raise self.refuse("SNN301", f"axes {axes} do not describe shape {tuple(tensor.shape)}")
         self._watch(tensor)
         self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data, at, summed)
+        if node in self.noted:
+            self.noted[node][at] = value_of(tensor, axes, self.steps, self.samples).data.clone()
 
     def show_when_read(self, tensor: torch.Tensor, show: Callable[[torch.Tensor], None]) -> None:
         """Once somebody reads ``tensor``, ``show`` places it."""

@@ -19,7 +19,7 @@ from snncc.frontends.torch.builder import Builder
 from snncc.frontends.torch.numbering import is_zero
 from snncc.frontends.torch.tracked import Call, Tracked
 from snncc.ir.graph import Node, Signal, backward
-from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Spiking
+from snncc.ir.ops import Constant, Delay, Elementwise, Membrane
 from snncc.ir.shapes import Shape
 
 
@@ -207,7 +207,6 @@ class Loop:
             if name in needed and name not in early and visits.get(name, steps) != steps:
                 said = f"{name} runs in {visits[name]} steps, and what is returned is of {steps}"
                 raise refuse("SNN318", said + self._numbering.why(), builder.nodes[name].origin)
-        self._check_circles(needed)
         read = {source for node in builder.nodes.values() for source in node.inputs} | set(heads)
         gone = {n.name for n in builder.nodes.values() if isinstance(n.op, Constant)} - read
         for node in list(builder.nodes.values()):
@@ -216,21 +215,6 @@ class Loop:
                 gone.add(node.name)
         for name in gone:
             del builder.nodes[name]
-
-    def _check_circles(self, needed: Collection[str]) -> None:
-        """What feeds back passes a neuron; a leaky sum, say, does not."""
-        nodes = self._builder.nodes
-        for delay in self._numbering.delays.values():
-            seen: set[str] = set()
-            pending = list(nodes[delay].inputs) if delay in needed else []
-            while pending:
-                name = pending.pop()
-                if name == delay:
-                    said = f"{nodes[delay].inputs[0]} feeds back to itself without a neuron between"
-                    raise refuse("SNN112", said, nodes[delay].origin)
-                if name not in seen and not isinstance(nodes[name].op, Spiking):
-                    seen.add(name)
-                    pending.extend(nodes[name].inputs)
 
     def _all_but_last(
         self, needed: Collection[str], heads: Collection[str], steps: int

@@ -17,7 +17,13 @@ from snncc.diagnostics import refuse
 from snncc.frontends.neurons import Convert, NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.firing import each_step, spikes_of
-from snncc.frontends.torch.tracing import at_rest, named_outputs, private_copy, undisturbed
+from snncc.frontends.torch.tracing import (
+    at_rest,
+    named_outputs,
+    noted,
+    private_copy,
+    undisturbed,
+)
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Written
@@ -109,7 +115,8 @@ class Witness:
         self, module: nn.Module, graph: Graph, dtype: torch.dtype = torch.float64,
         *, widened: bool = True, grad: bool = False, watched: bool = True,
     ) -> None:  # fmt: skip
-        self.twin = private_copy(module, dtype)
+        self.twin, self._module = private_copy(module, dtype), module
+        self._watched = watched
         self.graph, self.dtype, self.grad = graph, dtype, grad
         self.widened = widened and dtype == torch.float64
         self._spikes: dict[str, list[torch.Tensor]] = {}
@@ -204,8 +211,12 @@ class Witness:
             return _whole(values, axes[name], single, steps)
 
         known = {name: values for name, values in self._spikes.items() if name in axes}
+        written = {n.name for n in graph.neurons} - known.keys() if self._watched else set()
+        spikes = {name: whole(values, name).to(torch.float64) for name, values in known.items()}
+        if written and not single:
+            spikes |= noted(self._module, graph, written, tensor, self.dtype)
         return Observation(
-            {name: whole(values, name).to(torch.float64) for name, values in known.items()},
+            spikes,
             {
                 head: (
                     outputs[head][0]

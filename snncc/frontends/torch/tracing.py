@@ -6,7 +6,7 @@ import copy
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
 from snncc.ir.ops import Constant, Identity, Input, Unread
+from snncc.passes.recognise_neurons import RecogniseNeurons
 
 Integers = Mapping[tuple[str, torch.dtype], str]
 """The nodes that torch computes in whole numbers: their dtype, and the call."""
@@ -322,9 +323,48 @@ def _agreed(
             notes.add(error)
             if not notes.lenient:
                 raise
-    graph = with_values(first)
+    outcome = RecogniseNeurons()(first)
+    for finding in outcome.findings:
+        notes.go_on(SnnccError(finding))
+    graph = with_values(outcome.form)
     _check_range(graph, recorder.integers, notes)
     return Recording(graph, other_answers(asked))
+
+
+def noted(
+    module: nn.Module, graph: Graph, names: Collection[str], inputs: torch.Tensor,
+    dtype: torch.dtype,
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    """What the nodes ``names`` are, (T, N, *shape), when ``module`` runs on ``inputs``.
+
+    They are nodes of the recording, in which a neuron may be written as arithmetic; so it is made
+    again, as many samples at a time as tell their axis from others.
+    """
+    (node,) = graph.inputs
+    axes = node.signal.axes
+    batch, steps = axes.index("N"), graph.time_steps
+    count = inputs.shape[batch]
+    samples = next(n for n in (3, 2, 4) if n != steps)
+    parts: dict[str, list[torch.Tensor]] = {name: [] for name in names}
+    for start in range(0, count, samples):
+        chosen = torch.arange(start, start + samples) % count
+        twin = private_copy(module, dtype)
+        data = inputs.index_select(batch, chosen).to(dtype)
+        kind = node.op.kind if isinstance(node.op, Input) else "analog"
+        seen: dict[str, dict[int | None, torch.Tensor]] = {name: {} for name in names}
+        _record(
+            twin, data, axes, samples, None, kind, _known_tensors(twin), Notes(), False, seen
+        )  # fmt: skip
+        for name, values in seen.items():
+            if None in values:
+                parts[name].append(values[None])
+            elif values:
+                parts[name].append(torch.stack([values[t] for t in sorted(values)]))
+    return {
+        name: torch.cat(several, 1)[:, :count].to(torch.float64)
+        for name, several in parts.items()
+        if several
+    }
 
 
 def _check_range(graph: Graph, integers: Integers, notes: Notes) -> None:
@@ -388,14 +428,16 @@ def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
 def _record(
     twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
     kind: InputKind, named: Mapping[str, torch.Tensor], notes: Notes, verified: bool,
+    noted: Mapping[str, dict[int | None, torch.Tensor]] | None = None,
 ) -> tuple[Graph, Recorder]:  # fmt: skip
-    """The Graph of one run, and what else the recorder saw."""
+    """The Graph of one run, and what else the recorder saw; it fills ``noted``."""
     steps = data.shape[axes.index("T")] if "T" in axes else None
     single = time_steps is not None
     recorder = Recorder(
         HANDLERS, named, {id(part): path for path, part in twin.named_modules()}, samples, steps,
         single, notes, verified,
     )  # fmt: skip
+    recorder.noted = noted or {}
     rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
     shape = features(axes, data.shape)
     dtype = data.dtype
