@@ -267,4 +267,24 @@ SPIKE_ONLY = (
             """,
         help="read the neuron's spikes; of several outputs choose one made of spikes with --head",
     ),
+    Rule(
+        "SNN115",
+        "no-neuron-form",
+        Severity.ERROR,
+        what="""
+            Reports a neuron that is written as arithmetic and whose equation is none that the chip
+            computes; the message prints what its comparison asks, and what stands in the way.
+            """,
+        why="""
+            Between its spikes a membrane is a multiple of itself and a sum of currents, and a
+            spike takes a fixed amount from it or gives it another value. A threshold with a memory
+            of its own, a floor of the membrane or a product of two states is no such equation.
+            """,
+        example="""
+            fires = (mem > 1 + adapt).float()  # SNN115
+            adapt = 0.9 * adapt + fires
+            """,
+        help="write the update so that the membrane is linear in itself and in its inputs between "
+        "spikes, with one fixed threshold",
+    ),
 )

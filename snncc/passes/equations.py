@@ -120,13 +120,15 @@ class Sum:
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
-        return " + ".join(_shown(term, c) for term, c in self.terms.items()) or "0"
+        shown = " + ".join(_shown(term, c) for term, c in self.terms.items()) or "0"
+        return shown.replace("+ -", "− ").replace("-", "−")
 
 
 def _shown(term: Term, coefficient: Coefficient) -> str:
     bits, name = term
-    factors = [_number(coefficient)] if coefficient is not ONE or not (bits or name) else []
-    factors += [f"{bit.name}{' before' if bit.late else ''}" for bit in sorted(bits)]
+    number = _number(coefficient)
+    factors = [] if number == "1" and (bits or name) else [number]
+    factors += [f"{bit.name}{'.before' if bit.late else ''}" for bit in sorted(bits)]
     return "·".join([*factors, *([name] if name else [])])
 
 

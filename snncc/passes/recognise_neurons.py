@@ -59,7 +59,9 @@ from snncc.passes.equations import (
     is_zero,
 )
 
-ABOVE = {"ge": (1, False), "gt": (1, True), "le": (-1, False), "lt": (-1, True)}
+ABOVE: Mapping[str, tuple[int, bool | None]] = {
+    "ge": (1, False), "gt": (1, True), "le": (-1, False), "lt": (-1, True),
+}  # fmt: skip
 """Of each comparison, the sign of left − right and whether 0 is not enough."""
 
 ZERO = Fraction(0)
@@ -82,12 +84,12 @@ class RecogniseNeurons(Pass):
             try:
                 neuron = reading.neuron(name)
             except NoForm as error:
-                obstacles[name] = str(error)
+                obstacles[name] = f"{error}; `{name}` asks whether {reading.question(name)}"
             else:
                 if neuron is not None:
                     found[name] = neuron
         graph = _replaced(form, reading, found) if found else form
-        findings = tuple(_circles(graph, obstacles))
+        findings = tuple(dict.fromkeys(_circles(graph, obstacles)))
         return Outcome(graph, findings, {"recognised": sorted(found)} if found else {})
 
 
@@ -111,8 +113,7 @@ class _Reading:
         self.comparisons = [
             node.name
             for node in graph.nodes.values()
-            if isinstance(node.op, Elementwise) and node.op.function in ABOVE
-            and node.name in self._touched and self._is_open(node)
+            if node.name in self._touched and self._strict(node) is not None and self._is_open(node)
         ]  # fmt: skip
         self._late = dict(self._late_comparisons())
 
@@ -132,7 +133,7 @@ class _Reading:
             return Sum.variable(node.name)
         if isinstance(op, Delay):
             return self._delayed(node)
-        if isinstance(op, Elementwise) and op.function in ABOVE:
+        if self._strict(node) is not None:
             return self._compared(node)
         args = [self.sum(source) for source in node.inputs]
         match op:
@@ -179,7 +180,7 @@ class _Reading:
         u = self._asked(node)
         if u.variables or len(u.bits) > 3:
             return Sum.bit(Bit(node.name))
-        bits, strict = sorted(u.bits), ABOVE[_function(node)][1]
+        bits, strict = sorted(u.bits), self._strict(node)
         total = Sum.of([])
         for number in range(1 << len(bits)):
             spikes = {bit: number >> i & 1 for i, bit in enumerate(bits)}
@@ -196,9 +197,28 @@ class _Reading:
 
     def _asked(self, node: Node) -> Sum:
         """What must be at or above 0 for a comparison to hold."""
-        sign, _ = ABOVE[_function(node)]
         left, right = (self.sum(source) for source in node.inputs)
+        if _function(node) == "heaviside":
+            return left
+        sign, _ = ABOVE[_function(node)]
         return (left - right).times(Fraction(sign))
+
+    def question(self, name: str) -> str:
+        """What a comparison asks, in words."""
+        node = self._graph.nodes[name]
+        return f"{self._asked(node)} {'>' if self._strict(node) else '≥'} 0"
+
+    def _strict(self, node: Node) -> bool | None:
+        """Whether 0 is not enough for a comparison; None where it is none."""
+        if not isinstance(node.op, Elementwise):
+            return None
+        if node.op.function != "heaviside":
+            return ABOVE.get(node.op.function, (0, None))[1]
+        at_zero = self._graph.nodes[node.inputs[1]].op
+        value = self._number(at_zero.value) if isinstance(at_zero, Constant) else None
+        if not isinstance(value, Fraction) or value not in (0, 1):
+            return None
+        return value == 0
 
     def _is_open(self, node: Node) -> bool:
         """Whether a comparison is one of real values."""
@@ -235,8 +255,8 @@ class _Reading:
             for state in states:
                 before = before.put(f"{state}", self._left(state).renamed({}))
             for other in self.comparisons:
-                strict = ABOVE[_function(nodes[other])][1] == ABOVE[_function(nodes[name])][1]
-                if other != name and strict and self._asked(nodes[other]) == before:
+                alike = self._strict(nodes[other]) == self._strict(nodes[name])
+                if other != name and alike and self._asked(nodes[other]) == before:
                     yield name, other
                     break
 
@@ -297,7 +317,7 @@ class _Reading:
             gain = gains.pop(current)
             gains |= {n: gain * c for n, c in inside.items()}
         self._check_shapes(node, gains)
-        return _Neuron(op, gains, form.bias, {other: before for other in self._late_of(name)})
+        return _Neuron(op, gains, form.bias, dict.fromkeys(self._late_of(name), before))
 
     def _late_of(self, name: str) -> list[str]:
         return [other for other, of in self._late.items() if of == name]
@@ -359,7 +379,7 @@ class _Reading:
             value = asked.of_variable("") + sum(
                 (asked.of_variable(s) * self._first(s) for s in self._states(asked)), ZERO
             )
-            fires = value > 0 if ABOVE[_function(node)][1] else value >= 0
+            fires = value > 0 if self._strict(node) else value >= 0
             fires = fires if isinstance(value, Fraction) else _one(fires)
             said = {int(fires)} if not said else said & {int(fires)}
             if not said:
@@ -378,7 +398,7 @@ class _Reading:
             initial = ZERO
         else:
             raise NoForm("a first membrane that no neuron without memory has")
-        strict = ABOVE[_function(node)][1]
+        strict = bool(self._strict(node))
         if form.when == "next":
             fires = initial > form.threshold if strict else initial >= form.threshold
             if _one(fires) != bool(before):
@@ -636,8 +656,11 @@ def _circles(graph: Graph, obstacles: Mapping[str, str]) -> Iterator[Finding]:
 def _refused(
     graph: Graph, delay: Node, circle: set[str], obstacles: Mapping[str, str]
 ) -> Finding:
-    said = f"`{delay.inputs[0]}` feeds back to itself without a neuron between"
-    why = [f"{obstacles[name]}, at `{name}`" for name in obstacles if name in circle]
+    """A neuron without exact form, by the first comparison of its circle; or no neuron at all."""
+    (source,) = delay.inputs
+    why = [(name, reason) for name, reason in obstacles.items() if name in circle]
     if why:
-        said = f"`{delay.inputs[0]}` feeds back to itself as no neuron here does: {why[0]}"
-    return Finding("SNN112", said, delay.origin, delay.inputs[0])
+        name, reason = why[0]
+        return Finding("SNN115", reason, graph.nodes[name].origin, name)
+    said = f"`{source}` feeds back to itself without a neuron between"
+    return Finding("SNN112", said, delay.origin, source)

@@ -33,7 +33,7 @@ CONVOLUTIONS = frozenset({
 })  # fmt: skip
 
 WRITES = frozenset({
-    "__setitem__", "copy_", "fill_", "zero_", "masked_fill_", "index_put_", "index_add_",
+    "__setitem__", "copy_", "fill_", "zero_", "index_put_", "index_add_",
     "scatter_", "scatter_add_", "set_", "resize_", "swapaxes_", "index_copy_", "index_fill_",
 })  # fmt: skip
 

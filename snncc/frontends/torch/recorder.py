@@ -100,6 +100,8 @@ class Recorder(Builder, TorchFunctionMode):
             self._seen = False
 
     def _call_of(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if plain_name(func) == "__setitem__" and _is_mask(*args):
+            func = torch.Tensor.masked_fill_
         inputs = list(tensors_in([*args, *kwargs.values()]))
         run = cache(partial(self._run, func, args, kwargs))
         try:
@@ -126,7 +128,8 @@ class Recorder(Builder, TorchFunctionMode):
 
     def _result(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Of a convolution that is not verified only the shape counts."""
-        heavy = not self._verified and not self.noted and base_name(plain_name(func)) in CONVOLUTIONS
+        only_form = not self._verified and not self.noted
+        heavy = only_form and base_name(plain_name(func)) in CONVOLUTIONS
         if not heavy or not args or not all(isinstance(t, torch.Tensor) for t in args[:2]):
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
@@ -146,7 +149,7 @@ class Recorder(Builder, TorchFunctionMode):
             self.remember(run())
             return run()
         reads = [t for t in inputs if self.is_tracked(t)]
-        self._check(name, reads)
+        self._check(name, args, reads)
         for tensor in inputs:
             if self.is_foreign(tensor):
                 self._name_of(tensor)
@@ -347,12 +350,12 @@ class Recorder(Builder, TorchFunctionMode):
         with self.numbering.call([self.tracked(tensor) for tensor in reads]):
             return handler(self, call)
 
-    def _check(self, name: str, reads: Sequence[torch.Tensor]) -> None:
+    def _check(self, name: str, args: Sequence[Any], reads: Sequence[torch.Tensor]) -> None:
         if not reads:
             return
         if name in READS_VALUES:
             raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
-        if name in WRITES:
+        if name in WRITES or (name == "masked_fill_" and args[0]._base is not None):
             for tensor in reads:
                 self.note_write(tensor)
             raise self.refuse("SNN310", f"{name} writes into part of a tensor")
@@ -488,6 +491,16 @@ class Recorder(Builder, TorchFunctionMode):
 
 
 _len = len
+
+
+def _is_mask(target: torch.Tensor, where: object, value: object) -> bool:
+    """Whether ``target[where] = value`` writes one value where a mask of its shape holds."""
+    with torch._C.DisableTorchFunction():
+        single = isinstance(value, int | float) or (
+            isinstance(value, torch.Tensor) and not value.dim()
+        )
+        mask = isinstance(where, torch.Tensor) and where.dtype == torch.bool
+        return single and mask and where.shape == target.shape and target._base is None
 
 
 def _memory(tensor: torch.Tensor) -> int:

@@ -423,7 +423,7 @@ REFUSED = [
     (lambda net, x: [net.sn(net.fc1(f)) for f in x], "SNN318", "returning step 0"),
     (lambda net, x: sum(net.sn(net.fc1(x[-t - 1])) for t in range(5)), "SNN318", "in step 0 "),
     (running_sum, "SNN112", "sum of sn over steps 0 to 1"),
-    (leaky_sum, "SNN112", "mul feeds back to itself without a neuron between"),
+    (leaky_sum, "SNN112", "`mul` feeds back to itself without a neuron between"),
     (from_the_second_step_on, "SNN318", "step 1 runs add on sn of the step before"),
     (two_steps_before, "SNN112", "step 2 and fc2 of step 0 meet"),
     (two_steps_at_once, "SNN112", "step"),

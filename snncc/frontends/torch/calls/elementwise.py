@@ -149,6 +149,12 @@ def _where(recorder: Recorder, call: Call) -> None:
     elementwise(recorder, "where", (test, one, two), call.result)
 
 
+@on("masked_fill", "input mask value")
+def _masked_fill(recorder: Recorder, call: Call) -> None:
+    operands = (call["mask"], call["value"], call["input"])
+    elementwise(recorder, "where", operands, call.result)
+
+
 def _is_truth(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype == torch.bool
 
