@@ -175,6 +175,10 @@ class Builder(Draft):
         self._watch(tensor)
         self._unusable[id(tensor)] = error
 
+    def find(self, tensor: torch.Tensor) -> None:
+        """``tensor`` has a meaning again."""
+        self._unusable.pop(id(tensor), None)
+
     def why_lost(self, tensor: torch.Tensor) -> SnnccError | None:
         """Why ``tensor`` has no meaning, if it has none."""
         return self._unusable.get(id(tensor))

@@ -20,6 +20,7 @@ from snncc.frontends.neurons import converter, refuse_unknown
 from snncc.frontends.torch import unread
 from snncc.frontends.torch.axes import MixedAxes
 from snncc.frontends.torch.builder import Builder
+from snncc.frontends.torch.fillings import Fillings
 from snncc.frontends.torch.functions import (
     CONVOLUTIONS,
     FORM_ONLY,
@@ -79,6 +80,7 @@ class Recorder(Builder, TorchFunctionMode):
         self.handlers, self.paths = handlers, paths
         self.loop = Loop(self)
         self.neurons = Neurons(self, self.loop, verified)
+        self._fillings = Fillings(self)
         self._verified = verified
         self._rounding = False
         self._tried: set[tuple[str, str]] = set()
@@ -100,8 +102,10 @@ class Recorder(Builder, TorchFunctionMode):
             self._seen = False
 
     def _call_of(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if plain_name(func) == "__setitem__" and _is_mask(*args):
-            func = torch.Tensor.masked_fill_
+        if plain_name(func) == "__setitem__":
+            if self._fillings.takes(*args):
+                return None
+            func = torch.Tensor.masked_fill_ if _is_mask(*args) else func
         inputs = list(tensors_in([*args, *kwargs.values()]))
         run = cache(partial(self._run, func, args, kwargs))
         try:
