@@ -405,6 +405,12 @@ def quiet_write_by_data(net: Any, a: Tensor, x: Tensor) -> Tensor:
     return a + 3 * kept
 
 
+def quiet_write_out_data(net: Any, a: Tensor, x: Tensor) -> Tensor:
+    kept = torch.zeros_like(a)
+    torch.add(a, a, out=kept.data)
+    return a + 3 * kept
+
+
 def quiet_write_out(net: Any, a: Tensor, x: Tensor) -> Tensor:
     kept = torch.zeros(2, *a.shape)
     torch.mul(net.rare(net.total(x)), 3, out=kept[1])
@@ -413,8 +419,9 @@ def quiet_write_out(net: Any, a: Tensor, x: Tensor) -> Tensor:
 
 FROZEN = {
     "a write through a view": (quiet_write, "SNN310"),
-    "a write through data": (quiet_write_by_data, "SNN321"),
+    "a write through data": (quiet_write_by_data, "SNN310"),
     "a write through out=": (quiet_write_out, "SNN310"),
+    "a write through out=.data": (quiet_write_out_data, "SNN310"),
     "many samples": (lambda net, a, x: 1 - a if x.shape[1] > 16 else a, "SNN321"),
     "five samples": (lambda net, a, x: 1 - a if x.size(1) == 5 else a, "SNN321"),
     "samples times steps": (lambda net, a, x: 1 - a if len(x.flatten(0, 1)) > 80 else a, "SNN321"),

@@ -46,6 +46,7 @@ class Builder(Draft):
         self._known = {id(tensor): name for name, tensor in known.items()}
         self._versions = {id(tensor): tensor._version for tensor in known.values()}
         self._rewritten: dict[int, int] = {}
+        self._filled: set[int] = set()
         self._unusable: dict[int, SnnccError] = {}
         self._tracked: dict[int, Tracked] = {}
         self._unshown: dict[int, Callable[[torch.Tensor], None]] = {}
@@ -132,12 +133,18 @@ class Builder(Draft):
         if key not in self._known or key in self._tracked or key in self._unusable:
             return
         met = self._versions.setdefault(key, tensor._version)
-        if tensor._version not in (met, self._rewritten.get(_storage(tensor))):
+        filled = bool(self._filled) and _storage(tensor) in self._filled
+        if filled or tensor._version not in (met, self._rewritten.get(_storage(tensor))):
             raise refuse(
                 "SNN310",
                 "a constant was written to through another view of it",
                 self._written_at.get(_storage(tensor)) or self.here(),
             )
+
+    def note_fill(self, tensor: torch.Tensor) -> None:
+        """A call writes data of the run into a constant: no other tensor of its memory is one."""
+        self._filled.add(_storage(tensor))
+        self.keep_alive(tensor)
 
     def note_rewrite(self, tensor: torch.Tensor) -> None:
         """A call wrote constants into ``tensor``, and so into all views of its memory."""

@@ -163,6 +163,8 @@ class Recorder(Builder, TorchFunctionMode):
             self._check_exact(name, args)
             self._check_out(kwargs.get("out"))
         read = self._before_write(name, args)
+        if read and reads:
+            self.note_fill(args[0])
         before = self._reads(reads) if self._verified else None
         versions = [tensor._version for tensor in inputs]
         result = run()
@@ -384,6 +386,8 @@ class Recorder(Builder, TorchFunctionMode):
         if not isinstance(out, torch.Tensor):
             return
         self.note_write(out)
+        if not self.is_tracked(out):
+            self.note_fill(out)
         if out._base is not None:
             raise self.refuse("SNN310", "out= writes into part of a tensor")
 
