@@ -135,7 +135,13 @@ class _Reading:
             return self._delayed(node)
         if self._strict(node) is not None:
             return self._compared(node)
-        args = [self.sum(source) for source in node.inputs]
+        try:
+            return self._combined(node, [self.sum(source) for source in node.inputs])
+        except NoForm:  # a product of real values
+            return Sum.variable(node.name)
+
+    def _combined(self, node: Node, args: Sequence[Sum]) -> Sum:
+        op = node.op
         match op:
             case Identity():
                 return args[0]
@@ -334,9 +340,7 @@ class _Reading:
             raise NoForm(f"several synaptic currents, `{found[0]}` and `{found[1]}`")
         return found[0] if found else None
 
-    def _own_input(
-        self, current: str, left: Sum
-    ) -> tuple[Coefficient, dict[str, Coefficient]]:
+    def _own_input(self, current: str, left: Sum) -> tuple[Coefficient, dict[str, Coefficient]]:
         decay = left.of_variable(current)
         if not is_zero(left.of_variable("")):
             raise NoForm(f"the synaptic current `{current}` has a constant of its own")
@@ -653,9 +657,7 @@ def _circles(graph: Graph, obstacles: Mapping[str, str]) -> Iterator[Finding]:
                 pending.extend(nodes[name].inputs)
 
 
-def _refused(
-    graph: Graph, delay: Node, circle: set[str], obstacles: Mapping[str, str]
-) -> Finding:
+def _refused(graph: Graph, delay: Node, circle: set[str], obstacles: Mapping[str, str]) -> Finding:
     """A neuron without exact form, by the first comparison of its circle; or no neuron at all."""
     (source,) = delay.inputs
     why = [(name, reason) for name, reason in obstacles.items() if name in circle]

@@ -9,11 +9,12 @@ step before, both are a ``Delay`` of that value. An op that step 0 did not do co
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
 
+from snncc.diagnostics import SnnccError
 from snncc.frontends.torch.draft import Draft
 from snncc.frontends.torch.tracked import Tracked
 from snncc.ir.graph import Node, Rate
@@ -146,6 +147,9 @@ class Numbering:
             self._begin_delays(op, orders)
         taken = [tuple(self.delays[n] if n in self._late else n for n in names)
                  for names in orders]  # fmt: skip
+        if self._at == 1 and not any((op, names) in self._numbers for names in taken):
+            with suppress(SnnccError):  # another reader of a state, which began as a constant
+                self._begin_delays(op, orders)
         self._here.update(taken[0])
         return next((names for names in taken if (op, names) in self._numbers), taken[0])
 
@@ -179,8 +183,13 @@ class Numbering:
         """Whether ``first`` may stand in step 0 where ``name`` stands in step 1."""
         if name not in self._late:
             return first == name
-        constant = isinstance(self._draft.nodes[first].op, Constant)
-        return constant or first == self.delays.get(name)
+        node, delay = self._draft.nodes[first], self.delays.get(name)
+        if not isinstance(node.op, Constant) or delay is None:
+            return isinstance(node.op, Constant) or first == delay
+        known = self._draft.nodes[delay].op
+        assert isinstance(known, Delay)
+        zero = is_zero(node, self._draft.tensors)
+        return known.initial == (0.0 if zero else node.op.value)
 
     def _delay(self, source: str, op: Delay, reader: str) -> Node:
         """``source`` one step later, as ``reader`` reads it."""

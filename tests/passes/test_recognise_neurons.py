@@ -1,0 +1,378 @@
+"""Neurons that are written as arithmetic: what they are read as, and that it is what they do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import snncc
+from snncc.diagnostics import SnnccError
+from snncc.ir.ops import Spiking
+
+STEPS = 6
+
+
+class Fire(torch.autograd.Function):
+    """The step as research code writes it."""
+
+    @staticmethod
+    def forward(ctx, u):
+        ctx.save_for_backward(u)
+        return (u >= 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+def at_or_above(u):
+    return (u >= 0).to(u.dtype)
+
+
+def above(u):
+    return (u > 0).to(u.dtype)
+
+
+def masked(u):
+    out = torch.zeros_like(u)
+    out[u > 0] = 1.0
+    return out
+
+
+def chosen(u):
+    return torch.where(u >= 0, torch.ones_like(u), torch.zeros_like(u))
+
+
+FIRES = {
+    "autograd": Fire.apply, "ge": at_or_above, "gt": above, "mask": masked, "where": chosen,
+    "lt": lambda u: (u > 0).to(u.dtype),
+    "heaviside": lambda u: torch.heaviside(u, torch.zeros((), dtype=u.dtype)),
+}  # fmt: skip
+
+
+class Loop(nn.Module):
+    """``update(v, s, x, keep, fire)`` of membrane, last spike and current, in forward's loop."""
+
+    def __init__(self, update, fire="ge", start=0.0, spike=0.0, hidden=5):
+        super().__init__()
+        self.update, self.fire, self.start, self.spike = update, FIRES[fire], start, spike
+        self.a, self.b = nn.Linear(8, hidden), nn.Linear(hidden, 3)
+        self.leak = nn.Parameter(torch.linspace(-1, 2, hidden))
+        self.theta = nn.Parameter(torch.linspace(0.5, 1.5, hidden))
+
+    def forward(self, x):
+        v = torch.full((x.shape[1], self.a.out_features), self.start)
+        s = torch.full_like(v, self.spike)
+        out = []
+        for t in range(x.shape[0]):
+            v, s = self.update(self, v, s, self.a(x[t]))
+            out.append(self.b(s))
+        return torch.stack(out).mean(0)
+
+
+def hard(m, v, s, x):
+    v = 0.75 * v + x
+    s = m.fire(v - 1)
+    return v * (1 - s), s
+
+
+def hard_by_choice(m, v, s, x):
+    v = 0.75 * v + x
+    s = m.fire(v - 1)
+    return torch.where(s > 0, torch.zeros_like(v), v), s
+
+
+def hard_to_a_value(m, v, s, x):
+    v = v - (v + 0.25) * 0.5 + x
+    s = m.fire(v - 1)
+    return v * (1 - s) - 0.25 * s, s
+
+
+def stbp(m, v, s, x):
+    v = 0.75 * v * (1 - s) + x
+    return v, m.fire(v - 1)
+
+
+def soft(m, v, s, x):
+    v = 0.75 * v + x
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def soft_by_the_spike_before(m, v, s, x):
+    v = 0.75 * (v - s) + x
+    return v, m.fire(v - 1)
+
+
+def late_soft(m, v, s, x):
+    v = 0.75 * v + x - s
+    return v, m.fire(v - 1)
+
+
+def late_hard(m, v, s, x):
+    v = (0.75 * v + x) * (1 - s)
+    return v, m.fire(v - 1)
+
+
+def no_reset(m, v, s, x):
+    v = 0.75 * v + x
+    return v, m.fire(v - 1)
+
+
+def time_constant(m, v, s, x):
+    v = v + (x - v) / 3
+    s = m.fire(v - 0.5)
+    return v * (1 - s), s
+
+
+def integrating(m, v, s, x):
+    v = v + x
+    s = m.fire(v / 1.5 - 1)
+    return v - 1.5 * s, s
+
+
+def learnt(m, v, s, x):
+    v = torch.sigmoid(m.leak) * v + x
+    s = m.fire(v - m.theta)
+    return v - m.theta * s, s
+
+
+def gained(m, v, s, x):
+    v = 0.5 * v + 0.25 * x
+    s = m.fire(v - 0.3)
+    return v * (1 - s), s
+
+
+def biased(m, v, s, x):
+    v = v + x + 0.125
+    s = m.fire(v - 1)
+    return v * (1 - s), s
+
+
+def recurrent(m, v, s, x):
+    v = 0.5 * v + x + 0.25 * s
+    s = m.fire(v - 1)
+    return v * (1 - s), s
+
+
+READ = {
+    hard: {"decay": 0.75, "threshold": 1.0, "reset": "hard", "when": "now"},
+    hard_by_choice: {"decay": 0.75, "threshold": 1.0, "reset": "hard", "when": "now"},
+    hard_to_a_value: {"decay": 0.5, "reset": "hard"},
+    stbp: {"decay": 0.75, "threshold": 1.0, "reset": "hard", "when": "now"},
+    soft: {"decay": 0.75, "threshold": 1.0, "reset": "soft", "when": "now"},
+    soft_by_the_spike_before: {"decay": 0.75, "threshold": 1.0, "reset": "soft", "when": "now"},
+    late_soft: {"decay": 0.75, "threshold": 1.0, "reset": "soft", "when": "next"},
+    late_hard: {"decay": 0.75, "threshold": 1.0, "reset": "hard", "when": "next"},
+    no_reset: {"decay": 0.75, "threshold": 1.0, "reset": "none"},
+    time_constant: {"decay": 2 / 3, "threshold": 1.5, "reset": "hard"},
+    integrating: {"decay": 1.0, "threshold": 1.5, "reset": "soft"},
+    learnt: {"reset": "soft"},
+    gained: {"decay": 0.5, "threshold": 0.3, "reset": "hard"},
+    biased: {"decay": 1.0, "threshold": 1.0, "reset": "hard"},
+}  # fmt: skip
+
+
+def compiled(module, **options):
+    options = {"input": "spike", "layout": "TN", **options}
+    return snncc.compile(module.eval(), events(3), "reference", **options)
+
+
+def events(samples, seed=0, rate=0.5):
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(STEPS, samples, 8, generator=generator) < rate).float()
+
+
+def agrees(module, program):
+    """Spike for spike on new inputs, and of other numbers of samples."""
+    for seed, (samples, rate) in enumerate([(7, 0.3), (1, 0.6), (16, 0.9), (2, 0.0)], 1):
+        compared = snncc.compare(module, program, events(samples, seed, rate))
+        assert compared.equal
+        assert compared.compared == STEPS * samples * 5
+
+
+@pytest.mark.parametrize("update", READ, ids=lambda update: update.__name__)
+def test_an_equation_is_the_neuron_it_computes(update):
+    torch.manual_seed(1)
+    module = Loop(update)
+    program = compiled(module)
+    (neuron,) = program.graph.neurons
+    assert isinstance(neuron.op, Spiking)
+    for name, value in READ[update].items():
+        found = getattr(neuron.op, name)
+        wanted = pytest.approx(value, 1e-6) if isinstance(value, float) else value
+        assert found == wanted, name
+    agrees(module, program)
+
+
+@pytest.mark.parametrize("fire", FIRES)
+def test_a_step_is_one_however_it_is_written(fire):
+    torch.manual_seed(1)
+    module = Loop(soft, fire)
+    program = compiled(module)
+    (neuron,) = program.graph.neurons
+    assert neuron.op.strict == (fire in ("gt", "mask", "lt", "heaviside"))
+    agrees(module, program)
+
+
+@pytest.mark.parametrize("update", [hard, soft, stbp, no_reset, biased])
+@pytest.mark.parametrize("start", [0.5, -1.0, 3.0])
+def test_a_membrane_begins_where_it_begins(update, start):
+    torch.manual_seed(1)
+    module = Loop(update, start=start)
+    agrees(module, compiled(module))
+
+
+def current_and_membrane(x, a, b, fire):
+    i = v = torch.zeros(x.shape[1], 5)
+    out = []
+    for t in range(x.shape[0]):
+        i = 0.5 * i + a(x[t])
+        v = 0.75 * v + i
+        s = fire(v - 1)
+        v = v * (1 - s)
+        out.append(b(s))
+    return torch.stack(out).mean(0)
+
+
+def two_layers(x, a, b, fire):
+    v = torch.zeros(x.shape[1], 5)
+    w = torch.zeros(x.shape[1], 3)
+    out = torch.zeros(x.shape[0], x.shape[1], 3)
+    for t in range(x.shape[0]):
+        v = 0.5 * v + a(x[t])
+        s = fire(v - 1)
+        v = v - s
+        w = 0.75 * w + b(s)
+        z = fire(w - 0.25)
+        w = w * (1 - z)
+        out[t] = z
+    return out.mean(0)
+
+
+def time_last(x, a, b, fire):
+    v = torch.zeros(x.shape[1], 5)
+    out = torch.zeros(x.shape[1], 3, x.shape[0])
+    for t in range(x.shape[0]):
+        v = 0.5 * v + a(x[t])
+        s = fire(v - 1)
+        v = v - s
+        out[..., t] = b(s)
+    return out.mean(-1)
+
+
+class Whole(nn.Module):
+    def __init__(self, run):
+        super().__init__()
+        self.a, self.b, self.run = nn.Linear(8, 5), nn.Linear(5, 3), run
+
+    def forward(self, x):
+        return self.run(x, self.a, self.b, at_or_above)
+
+
+@pytest.mark.parametrize(
+    ("run", "neurons"), [(current_and_membrane, 5), (two_layers, 8), (time_last, 5)]
+)
+def test_loops_of_other_forms(run, neurons):
+    torch.manual_seed(2)
+    module = Whole(run)
+    program = compiled(module)
+    compared = snncc.compare(module, program, events(9, 3, 0.7))
+    assert compared.equal
+    assert compared.compared == STEPS * 9 * neurons
+
+
+def adaptive(m, v, s, x):
+    a = s * 0.5 + 0.5
+    v = 0.75 * v + x
+    s = m.fire(v - a)
+    return v * (1 - s), s
+
+
+def scaled_reset(m, v, s, x):
+    v = 0.75 * v + x
+    s = m.fire(v - 1)
+    return v * (1 - 0.5 * s), s
+
+
+def floored(m, v, s, x):
+    v = (0.75 * v + x).clamp(min=-0.5)
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def quadratic(m, v, s, x):
+    v = v + 0.1 * v * v + x
+    s = m.fire(v - 1)
+    return v * (1 - s), s
+
+
+def gated(m, v, s, x):
+    v = 0.75 * v + x * (1 - s)
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def two_back(m, v, s, x):
+    z = m.fire(v - 1)
+    v = 0.75 * v + x - s
+    return v, z
+
+
+@pytest.mark.parametrize("update", [adaptive, scaled_reset, floored, quadratic, gated])
+def test_what_has_no_exact_form_is_refused_by_its_comparison(update):
+    with pytest.raises(SnnccError) as caught:
+        compiled(Loop(update))
+    assert caught.value.findings[0].code in ("SNN112", "SNN115")
+
+
+def test_the_finding_prints_the_equation():
+    asked = "`ge` asks whether mul:3.before + a − 1 ≥ 0"
+    with pytest.raises(SnnccError, match=re.escape(f"leaves a part of the membrane; {asked}")):
+        compiled(Loop(scaled_reset))
+
+
+DECAYS, GAINS, THETAS = [0.5, 0.75, 0.9, 1.0], [1.0, 0.25, 2.0, 1 / 3], [0.25, 0.5, 1.0, 1.3]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_random_updates_are_what_they_compute_or_are_refused(data):
+    draw = data.draw
+    decay, gain = draw(st.sampled_from(DECAYS)), draw(st.sampled_from(GAINS))
+    theta, bias = draw(st.sampled_from(THETAS)), draw(st.sampled_from([0.0, 0.0, 0.25, -0.1]))
+    amount = draw(st.sampled_from([theta, theta, 0.5]))
+    rest = draw(st.sampled_from([0.0, 0.0, -0.5, 0.2]))
+    resets = {
+        "hard": lambda v, s: v * (1 - s) + rest * s,
+        "soft": lambda v, s: v - amount * s,
+        "none": lambda v, s: v,
+        "part": lambda v, s: v * (1 - 0.5 * s),
+    }
+    reset = resets[draw(st.sampled_from(list(resets)))]
+    first = draw(st.booleans())
+
+    def update(m, v, s, x):
+        if first:
+            v = decay * reset(v, s) + gain * x + bias
+            return v, m.fire(v - theta)
+        v = decay * v + gain * x + bias
+        s = m.fire(v - theta)
+        return reset(v, s), s
+
+    torch.manual_seed(draw(st.integers(0, 9)))
+    start = draw(st.sampled_from([0.0, 0.0, 0.3, 2.0]))
+    spike = draw(st.sampled_from([0.0, 0.0, 1.0]))
+    module = Loop(update, draw(st.sampled_from(["ge", "gt", "mask"])), start, spike)
+    try:
+        program = compiled(module)
+    except SnnccError as error:
+        if {f.code for f in error.findings} <= {"SNN115", "SNN112", "SNN110", "SNN214"}:
+            return
+        raise
+    agrees(module, program)
