@@ -50,7 +50,8 @@ class Overhearing(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self._recorder.overhear(func, args, kwargs)
-        return func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            return func(*args, **kwargs)
 
 
 class Recorder(Builder, TorchFunctionMode):
@@ -467,7 +468,9 @@ class Recorder(Builder, TorchFunctionMode):
         """What stands for a call of a scripted function: it may read nothing of the input."""
 
         def scripted(function: Any, *given: Any, **named: Any) -> Any:
+            self._seen = True
             result = call(function, *given, **named)
+            self._seen = False
             inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
             if inputs:
                 error = self.refuse("SNN311", "a scripted function is called: nobody sees inside")
