@@ -80,13 +80,12 @@ class Recorder(Builder, TorchFunctionMode):
         self.handlers, self.paths = handlers, paths
         self.loop = Loop(self)
         self.neurons = Neurons(self, self.loop, verified)
-        self._verified = verified
+        self.verified = verified
         self._rounding = False
         self._tried: set[tuple[str, str]] = set()
         self.guards: list[tuple[Guard, bool]] = []
         self.integers: dict[tuple[str, torch.dtype], str] = {}
         self.failed: SnnccError | None = None
-        self._seen = False
 
     # -- the mode --------------------------------------------------------------------------
 
@@ -94,11 +93,8 @@ class Recorder(Builder, TorchFunctionMode):
         kwargs = kwargs or {}
         if self.inside_leaf:
             return func(*args, **kwargs)
-        self._seen = True
-        try:
+        with torch._C._DisableTorchDispatch():
             return self._call_of(func, args, kwargs)
-        finally:
-            self._seen = False
 
     def _call_of(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         inputs = list(tensors_in([*args, *kwargs.values()]))
@@ -127,7 +123,7 @@ class Recorder(Builder, TorchFunctionMode):
 
     def _result(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Of a convolution that is not verified only the shape counts."""
-        heavy = not self._verified and base_name(plain_name(func)) in CONVOLUTIONS
+        heavy = not self.verified and base_name(plain_name(func)) in CONVOLUTIONS
         if not heavy or not args or not all(isinstance(t, torch.Tensor) for t in args[:2]):
             return func(*args, **kwargs)
         with torch._C.DisableTorchFunction():
@@ -159,7 +155,7 @@ class Recorder(Builder, TorchFunctionMode):
         read = self._before_write(name, args)
         if read and reads:
             self.note_fill(args[0])
-        before = self._reads(reads) if self._verified else None
+        before = self._reads(reads) if self.verified else None
         versions = [tensor._version for tensor in inputs]
         result = run()
         lost = any(map(self.why_lost, inputs))
@@ -220,7 +216,7 @@ class Recorder(Builder, TorchFunctionMode):
 
     def overhear(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """An op ran; of data of the run and without a call that was seen nobody knows why."""
-        if self._seen or self.inside_leaf or self.failed is not None:
+        if self.failed is not None:
             return
         if any(self.is_tracked(tensor) for tensor in tensors_in([*args, *kwargs.values()])):
             said = f"`{func.__name__.partition('.')[0]}` runs where no call can be recorded"
@@ -468,10 +464,9 @@ class Recorder(Builder, TorchFunctionMode):
         """What stands for a call of a scripted function: it may read nothing of the input."""
 
         def scripted(function: Any, *given: Any, **named: Any) -> Any:
-            self._seen = True
-            result = call(function, *given, **named)
-            self._seen = False
-            inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
+            with torch._C._DisableTorchDispatch():
+                result = call(function, *given, **named)
+                inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
             if inputs:
                 error = self.refuse("SNN311", "a scripted function is called: nobody sees inside")
                 self.notes.go_on(error)

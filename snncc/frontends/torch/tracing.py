@@ -426,7 +426,7 @@ def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.d
             with (
                 Widened() if dtype == torch.float64 else nullcontext(),
                 recorder,
-                Overhearing(recorder),
+                Overhearing(recorder) if recorder.verified else nullcontext(),
             ):
                 return twin(data)
     except SnnccError:
