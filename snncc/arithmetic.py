@@ -52,7 +52,10 @@ def tried(network: Network) -> int:
 
 
 def arithmetic(
-    network: Network, inputs: Mapping[str, Value], counts: Mapping[str, int] | None = None
+    network: Network,
+    inputs: Mapping[str, Value],
+    counts: Mapping[str, int] | None = None,
+    threads: int | None = None,
 ) -> Arithmetic:
     """float32 where that gives the spikes of float64, as far as is proved or seen on ``inputs``.
 
@@ -62,7 +65,10 @@ def arithmetic(
     if sums_are_exact(network, steps_of(network, inputs), torch.float32, counts):
         return Arithmetic(torch.float32, "exact")
     samples = next(inputs[name].shape[axis] for name, axis in sample_axes(network).items())
-    exact, fast = (Simulator(network, dtype)(inputs) for dtype in (torch.float64, torch.float32))
+    exact, fast = (
+        Simulator(network, dtype)(inputs, threads=threads)
+        for dtype in (torch.float64, torch.float32)
+    )
     alike = all(bool((fast.spikes[name] == s).all()) for name, s in exact.spikes.items()) and all(
         classes(fast.logits[name]).equal(classes(y)) for name, y in exact.logits.items()
     )

@@ -12,18 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 
 from snncc.backends.fused import Simulator
+from snncc.backends.membranes import differing
 from snncc.ir.graph import backward
-from snncc.ir.interpreter import Run, Value, run_graph
+from snncc.ir.interpreter import Run, Value
 from snncc.ir.network import Network
 from snncc.ir.tallies import tallied, tallies
 from snncc.ir.work import GraphMeter, NetworkMeter, Work
 from snncc.program import Program, Result
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from snncc.backends.cycle import Timing, Wiring
 
 Chunk = tuple[Mapping[str, Value], Run, Result]
@@ -115,12 +117,13 @@ class Counted:
         inputs, run, result = chunk
         sums: dict[str, Value] = {}
         if self._others:
-            graph = self._program.graph
-            given = {node.name: inputs[node.name] for node in graph.inputs}
-            forced = self._program.node_values(run)
-            values = run_graph(graph, given, keep=self._others, forced=forced)
-            rates = {name: graph.nodes[name].signal.rate for name in self._others}
-            sums = {n: values[n].sum((0, 1) if rates[n] == "step" else 0) for n in self._others}
+            nodes = self._program.graph.nodes
+            rates = {name: nodes[name].signal.rate for name in self._others}
+            for values in self._program.graph_values(inputs, run, self._others):
+                _add(
+                    sums,
+                    {n: values[n].sum((0, 1) if rates[n] == "step" else 0) for n in self._others},
+                )
         return run, result, sums
 
     def add(self, more: tuple[Run, Result, Mapping[str, Value]]) -> None:
@@ -140,7 +143,11 @@ class Counted:
     def before(self) -> Work:
         """The work of the network as it was trained."""
         node_of, samples, steps = self._program.node_of, self.samples, self._steps
+        nodes = self._program.graph.nodes
         known = {node_of.get(name, name): sent for name, sent in self.sent.items()}
+        for name in known.keys() & nodes.keys():  # said at every step, and there but once
+            if nodes[name].signal.rate == "static":
+                known[name] = known[name] / steps
         summed = tallies(self._program.graph, self._summed, known, samples, steps)
         return self._meter({**summed, **self._tallies}, samples, steps)
 
@@ -272,6 +279,7 @@ class InLava:
 
 def kept_of(run: Run, keep: Collection[str] | None) -> Run:
     """The logits of a run, and its other values where they are kept."""
+    run = replace(run, sent={})
     if keep is None:
         return run
     spikes = {name: value for name, value in run.spikes.items() if name in keep}
@@ -280,8 +288,13 @@ def kept_of(run: Run, keep: Collection[str] | None) -> Run:
 
 
 def _differing(one: Value, two: Value) -> int:
-    """How many values differ; counted in the order of memory, whatever that is."""
-    return int(np.count_nonzero((one != two).numpy().ravel(order="K")))
+    """How many spikes differ; where both lie alike in the order of memory, whatever that is."""
+    last = sum((n - 1) * stride for n, stride in zip(one.shape, one.stride(), strict=True))
+    dense = one.numel() == last + 1 and one.stride() == two.stride()
+    if dense and one.dtype == two.dtype == torch.uint8:
+        flat = (x.as_strided((x.numel(),), (1,)).numpy() for x in (one, two))
+        return int(differing(*flat))
+    return int(torch.count_nonzero(one != two))
 
 
 def _add(total: dict[str, Value], more: Mapping[str, Value]) -> None:

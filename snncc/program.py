@@ -9,9 +9,9 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import entry_points, version
 from pathlib import Path, PurePosixPath
 from types import UnionType
@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 from snncc import floorplan, overview
-from snncc.backends.fused import Simulator
+from snncc.backends.fused import Simulator, tile_of
 from snncc.backends.reference import MEMORY, joined, simulate
+from snncc.backends.workers import together
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.ir import files
 from snncc.ir.graph import Graph, Node
@@ -119,7 +120,7 @@ class Program:
             memory=memory,
             threads=threads,
         ):
-            parts.append((run, self.answers(chunk, run, dtype)))
+            parts.append((replace(run, sent={}), self.answers(chunk, run, dtype)))
             if on_samples is not None:
                 on_samples(next(iter(run.outputs.values())).shape[1])
         return self.gather(parts)
@@ -137,9 +138,10 @@ class Program:
 
     def arrange(self, inputs: ArrayLike | Value) -> dict[str, Value]:
         """The user's data as the interpreter takes it. Raises SnnccError (SNN306, SNN312)."""
-        from snncc.frontends.torch import arrange
+        from snncc.frontends.torch import arrange, as_example
 
-        tensor = inputs if isinstance(inputs, torch.Tensor) else torch.as_tensor(np.asarray(inputs))
+        data = inputs if isinstance(inputs, torch.Tensor) else np.asarray(inputs)
+        tensor = as_example(data) if 0 not in data.shape else torch.zeros(tuple(data.shape))
         arranged = arrange(tensor, self.graph)
         for node in self.graph.inputs:
             self._check(node, arranged[node.name])
@@ -195,12 +197,12 @@ class Program:
     def _auxiliary_heads(
         self, inputs: Mapping[str, Value], run: Run, dtype: torch.dtype
     ) -> dict[str, Value]:
-        values = run_graph(
-            self.graph, self._graph_inputs(inputs), forced=self.node_values(run), dtype=dtype
-        )
-        for name in self.graph.heads.values():
-            if self.graph.nodes[name].signal.rate == "step":
-                values[name] = values[name].mean(0)
+        parts: dict[str, list[Value]] = {name: [] for name in self.graph.heads.values()}
+        for part in self.graph_values(inputs, run, (), dtype):
+            for name, several in parts.items():
+                step = self.graph.nodes[name].signal.rate == "step"
+                several.append(part[name].mean(0) if step else part[name])
+        values = {name: torch.cat(several) for name, several in parts.items()}
         mine = run.logits[self._readout(run)]
         others = {name: values[node] for name, node in self.graph.heads.items()
                   if name != self.head or node in self.auxiliary}  # fmt: skip
@@ -208,6 +210,29 @@ class Program:
         heads = {"aap" if alone else f"aap.{name}": value for name, value in others.items()}
         same = [value for value in heads.values() if value.shape == mine.shape]
         return {**heads, "average": torch.stack([mine, *same]).mean(0)} if same else heads
+
+    def graph_values(
+        self,
+        inputs: Mapping[str, Value],
+        run: Run,
+        keep: Collection[str],
+        dtype: torch.dtype = torch.float64,
+    ) -> Iterator[dict[str, Value]]:
+        """The heads of the Graph and the nodes in ``keep``, where ``run`` gives the spikes.
+
+        Some samples at a time, on one thread: the same for every size of chunks.
+        """
+        steps, samples = next(iter(run.outputs.values())).shape[:2]
+        forced, given = self.node_values(run), self._graph_inputs(inputs)
+        axes = {n.name: int(given[n.name].dim() > len(n.signal.shape) + 1)
+                for n in self.graph.inputs if n.name in given}  # fmt: skip
+        size = tile_of(self.network, steps, torch.float32)
+        for start in range(0, samples, size):
+            count = min(size, samples - start)
+            part = {name: given[name].narrow(axis, start, count) for name, axis in axes.items()}
+            known = {name: spikes.narrow(1, start, count) for name, spikes in forced.items()}
+            run_part = partial(run_graph, self.graph, part, keep=keep, forced=known, dtype=dtype)
+            yield together(run_part, 1)[0]
 
     def _graph_inputs(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
         return {node.name: inputs[node.name] for node in self.graph.inputs if node.name in inputs}

@@ -145,6 +145,8 @@ def simulate(
     """
     backend = "cycle" if level is not None else backend
     _check_backend(program, backend)
+    keep = None if keep is None else frozenset(keep)
+    _check_options(program, dtype, keep)
     wiring = _wired(program, chip, mapping) if backend == "cycle" else None
     samples, trained = _Samples(program, inputs), _trained(program)
     if dtype is None and backend != "lava":
@@ -153,7 +155,7 @@ def simulate(
             for node in program.graph.inputs
             if node.op == Input("count")
         }
-        how = arithmetic(trained, samples.take(0, tried(trained)), counts)
+        how = arithmetic(trained, samples.take(0, tried(trained)), counts, threads)
     else:
         how = Arithmetic(dtype or torch.float64, "asked")
 
@@ -238,6 +240,15 @@ def _check_backend(program: Program, backend: Backend) -> None:
             if backend == "reference"
             else "compile it for another target",
         )
+
+
+def _check_options(
+    program: Program, dtype: torch.dtype | None, keep: frozenset[str] | None
+) -> None:
+    if dtype not in (None, torch.float32, torch.float64):
+        raise refuse("SNN316", f"dtype is torch.float32 or torch.float64, not {dtype!r}")
+    if unknown := sorted((keep or frozenset()) - program.network.places.keys()):
+        raise refuse("SNN316", f"`keep` names {unknown[0]!r}, which is no place of the network")
 
 
 class _Samples:

@@ -115,7 +115,7 @@ def test_the_graph_is_not_run_again_where_the_spikes_say_all(floats, monkeypatch
     def refuse(*_, **__):
         raise AssertionError("the Graph ran")
 
-    monkeypatch.setattr("snncc.measures.run_graph", refuse)
+    monkeypatch.setattr("snncc.program.run_graph", refuse)
     simulate(floats, events(3), dtype=torch.float64)
 
 
@@ -226,3 +226,98 @@ def test_where_float32_has_other_spikes_it_is_not_taken():
     assert not torch.equal(exact, fast.double())
     assert found.arithmetic == Arithmetic(torch.float64, "differs", 16)
     assert found.sent["neuron"] == int(exact.sum())
+
+
+class Static(torch.nn.Module):
+    """An image of spikes or counts, the same at every step, through a layer before or after."""
+
+    def __init__(self, before, pool):
+        super().__init__()
+        self.conv, self.before = torch.nn.Conv2d(1, 3, 3, bias=False), before
+        self.neuron, self.pool = snncc.nn.IF(), pool
+
+    def forward(self, x):
+        x = self.pool(x)
+        x = self.conv(x).unsqueeze(0).repeat(5, 1, 1, 1, 1) if self.before else self._later(x)
+        return self.neuron(x).flatten(2)
+
+    def _later(self, x):
+        return self.conv(x.unsqueeze(0).repeat(5, 1, 1, 1, 1).flatten(0, 1)).unflatten(0, (5, -1))
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("kind", ["spike", "count"])
+def test_a_static_image_is_counted_once_where_it_is_there_once(before, kind):
+    torch.manual_seed(1)
+    x = torch.randint(0, 2 if kind == "spike" else 5, (17, 1, 8, 8)).float()
+    pool = torch.nn.MaxPool2d(2) if kind == "spike" else torch.nn.Identity()
+    program = snncc.compile(Static(before, pool).eval(), x[:2], input=kind, layout="N")
+    found, graph = simulate(program, x), program.graph
+    meter = GraphMeter(graph)
+    values = run_graph(graph, program.arrange(x), keep=meter.reads)
+    tallies = {
+        name: values[name].sum((0, 1) if graph.nodes[name].signal.rate == "step" else 0)
+        for name in meter.reads
+    }
+    assert found.before == meter(tallies, 17, 5)
+
+
+def test_nothing_but_answers_is_held_for_each_sample(floats, small_tiles, monkeypatch):
+    held = []
+    monkeypatch.setattr(
+        snncc.Program, "gather", lambda self, parts: held.extend(parts) or parts[0][1]
+    )
+    simulate(replace(floats), events(seed=6), memory=1)
+    assert len(held) > 2
+    for run, result in held:
+        assert not any([run.sent, run.spikes, run.outputs, result.spikes])
+        assert result.outputs is None
+
+
+def test_with_the_auxiliary_path_kept_chunks_change_no_number(small_tiles):
+    torch.manual_seed(3)
+    program = snncc.compile(network(3), events(2), input="spike", keep_aap=True)
+    x = events(seed=7)
+    runs = [simulate(program, x, memory=m, threads=t) for m, t in ((1, 1), (1 << 30, 2))]
+    one, two = (numbers(each) for each in runs)
+    assert one == two
+    for name, logits in runs[0].result.heads.items():
+        assert torch.equal(logits, runs[1].result.heads[name])
+
+
+class Large(torch.nn.Module):
+    """Every step's sum is exact in float32, the sum of all is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.neuron, self.out = snncc.nn.IF(), torch.nn.Linear(2, 2, bias=False)
+        self.out.weight.data = torch.tensor([[2.0**23 - 4, 4.0], [2.0**23 - 4, 5.0]])
+
+    def forward(self, x):
+        return self.out(self.neuron(x)).sum(0)
+
+
+def test_exact_sums_of_steps_are_added_up_exactly():
+    program = snncc.compile(Large(), torch.ones(3, 2, 2), input="spike")
+    x = torch.ones(3, 1, 2)
+    x[1:, :, 1] = 0
+    found = simulate(program, x)
+    assert found.arithmetic.because == "exact"
+    assert torch.equal(found.result.logits, program.run(x).logits)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"dtype": torch.int32}, {"dtype": torch.float16}, {"keep": ["nothing"]}]
+)
+def test_an_option_that_is_none_is_a_sentence(floats, wrong):
+    with pytest.raises(snncc.SnnccError, match="SNN316"):
+        simulate(floats, events(2), **wrong)
+
+
+@pytest.mark.parametrize(
+    "inputs", ["abc", np.ones((2, 3), object), np.ones((6, 1, 2, 8, 8), np.complex128)]
+)
+def test_inputs_that_are_no_numbers_are_a_sentence(floats, inputs):
+    for run in (floats.run, lambda x: simulate(floats, x)):
+        with pytest.raises(snncc.SnnccError, match="SNN312"):
+            run(inputs)

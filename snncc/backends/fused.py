@@ -374,7 +374,7 @@ class Simulator:
 
     def tile(self, steps: int) -> int:
         """Samples in a tile: as many of so many ``steps`` as are computed together."""
-        return max(1, TILE // (self._widest * steps * self._dtype.itemsize))
+        return tile_of(self._network, steps, self._dtype)
 
     def bytes(self, steps: int, threads: int | None = None) -> tuple[int, int]:
         """What a run takes: for each sample its inputs, spikes and outputs, and for all threads."""
@@ -435,7 +435,7 @@ class Simulator:
                     self._read_out(place, tile)
 
     def _read_out(self, readout: Readout, tile: _Tile) -> None:
-        """The outputs of a tile and, from them as they lie here, its logits."""
+        """The outputs of a tile and, from them as they lie here, its logits, in float64."""
         sums = self._as_features(self._gather(readout.name, tile), readout.shape).swapaxes(0, 1)
         if self._fixed:
             _add(tile.tally.wraps, readout.name, 0)
@@ -445,7 +445,7 @@ class Simulator:
         np.multiply(sums, unit, out=y, dtype=self._result)
         y += bias
         tile.outputs[readout.name][...] = y
-        logits = read_out(readout, torch.from_numpy(y), self._last)
+        logits = read_out(readout, torch.from_numpy(y).double(), self._whole)
         each = tile.tally.logits.setdefault(tile.first, {})
         each[readout.name] = logits.clone()
 
@@ -640,10 +640,6 @@ class Simulator:
 
     # -- memory --------------------------------------------------------------------------------
 
-    @cached_property
-    def _widest(self) -> int:
-        return max(math.prod(place.shape) for place in self._network.places.values())
-
     def _as_memory(self, x: Value) -> Array:
         """(N, T, *shape) as (N, T, neurons) in the order of memory, without a copy if it is."""
         if self._channels_last and x.dim() == 5:
@@ -749,6 +745,12 @@ def _folded(map: Sequence[Op], tensors: dict[str, NDArray[Any]]) -> Iterator[Op]
             op = replace(op, weight=folded)
             ops.pop(0)
         yield op
+
+
+def tile_of(network: Network, steps: int, dtype: torch.dtype) -> int:
+    """Samples in a tile of so many ``steps``."""
+    widest = max(math.prod(place.shape) for place in network.places.values())
+    return max(1, TILE // (widest * steps * dtype.itemsize))
 
 
 def sample_axes(network: Network) -> dict[str, int]:

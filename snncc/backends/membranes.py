@@ -237,6 +237,15 @@ def _fixed_recurrence(
     return run  # type: ignore[no-any-return]
 
 
+@compiled(nogil=True, error_model="numpy")
+def differing(one, two):
+    """How many bytes of two flat arrays differ."""
+    total = 0
+    for i in range(len(one)):
+        total += one[i] != two[i]
+    return total
+
+
 COUNTED = 255
 """Spikes that a byte counts."""
 

@@ -182,8 +182,10 @@ def open_recordings(
             raise refuse("SNN312", f"{path} has no `inputs`; it holds {held}")
         inputs = arrays["inputs"]
         found = inputs.header.shape
-        if inputs.header.dtype.kind not in "biuf":
-            raise refuse("SNN312", f"the inputs in {path} are {inputs.header.dtype}, not numbers")
+        dtype = inputs.header.dtype
+        if dtype.kind not in "biuf" or dtype.itemsize > 8:
+            said = f"the inputs in {path} are {dtype}, not numbers of up to 64 bits"
+            raise refuse("SNN312", said)
         layout = _fitting(found, takes)
         if layout is None:
             raise _wrong_shape(path, found, takes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import textwrap
 
@@ -92,11 +91,12 @@ def test_a_size_is_a_number_and_a_unit(run, program, data, size):
     assert "is not like 512M or 2G" in result.stderr
 
 
-def test_spikes_are_saved_where_asked(run, program, data):
-    result = run("simulate", program, "--input", data, "--save-spikes", "spikes.npz")
+def test_spikes_are_saved_where_asked(run, program, data, tmp_path):
+    path = tmp_path / "spikes.npz"
+    result = run("simulate", program, "--input", data, "--save-spikes", path)
     assert result.exit_code == 0, result.output
     expected = snncc.load(program).run(np.load(data)["inputs"]).spikes
-    with np.load("spikes.npz") as saved:
+    with np.load(path) as saved:
         assert set(saved.files) >= set(expected)
         for name, spikes in expected.items():
             assert np.array_equal(saved[name], spikes.numpy()), name
@@ -122,16 +122,16 @@ INTERRUPTED = """
 """
 
 
-def test_ctrl_c_ends_with_the_numbers_so_far(interrupted, program, data):
+def test_ctrl_c_ends_with_the_numbers_so_far(interrupted, program, data, tmp_path):
     code = "import snncc.backends.fused as fused; fused.TILE = 1\n" + textwrap.dedent(INTERRUPTED)
     arguments = ["simulate", str(program), "--input", str(data), "--memory", "1K",
                  "--save-spikes", "spikes.npz"]  # fmt: skip
-    code, out, err = interrupted(code, os.getcwd(), *arguments)
+    code, out, err = interrupted(code, tmp_path, *arguments)
     assert code == 130, err
     assert "on 1 of 6 samples, reference" in out
     assert "interrupted: all numbers are of the samples before that" in out
     assert err == "interrupted after 1 of 6 samples\n"
-    with np.load("spikes.npz") as saved:
+    with np.load(tmp_path / "spikes.npz") as saved:
         assert {saved[name].shape[1] for name in saved.files} == {1}
 
 

@@ -11,6 +11,7 @@ import linecache
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -181,8 +182,8 @@ class CountsCalls(Calls):
 
 class Loud(Calls):
     def forward(self, x):
-        with torch._C.DisableTorchFunction():
-            if bool(x.sum(-1).max() == 0):
+        with ThreadPoolExecutor(1) as pool:  # where no recording sees it
+            if pool.submit(lambda: bool(x.sum(-1).max() == 0)).result():
                 raise ValueError("nothing to see")
         return self.sn(self.fc(x))
 

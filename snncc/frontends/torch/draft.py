@@ -62,7 +62,8 @@ class Draft:
         """What runs in here is not recorded: what is inside of a leaf is its own business."""
         self.inside_leaf = True
         try:
-            with torch._C.DisableTorchFunction():
+            hidden = torch._C._DisableTorchDispatch()
+            with torch._C.DisableTorchFunction(), hidden:
                 yield
         finally:
             self.inside_leaf = False

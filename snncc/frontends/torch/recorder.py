@@ -51,7 +51,8 @@ class Overhearing(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self._recorder.overhear(func, args, kwargs)
-        return func(*args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            return func(*args, **kwargs)
 
 
 class Recorder(Builder, TorchFunctionMode):
@@ -81,13 +82,12 @@ class Recorder(Builder, TorchFunctionMode):
         self.loop = Loop(self)
         self.neurons = Neurons(self, self.loop, verified)
         self._fillings = Fillings(self)
-        self._verified = verified
+        self.verified = verified
         self._rounding = False
         self._tried: set[tuple[str, str]] = set()
         self.guards: list[tuple[Guard, bool]] = []
         self.integers: dict[tuple[str, torch.dtype], str] = {}
         self.failed: SnnccError | None = None
-        self._seen = False
 
     # -- the mode --------------------------------------------------------------------------
 
@@ -95,11 +95,8 @@ class Recorder(Builder, TorchFunctionMode):
         kwargs = kwargs or {}
         if self.inside_leaf:
             return func(*args, **kwargs)
-        self._seen = True
-        try:
+        with torch._C._DisableTorchDispatch():
             return self._call_of(func, args, kwargs)
-        finally:
-            self._seen = False
 
     def _call_of(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         if plain_name(func) == "__setitem__":
@@ -132,7 +129,7 @@ class Recorder(Builder, TorchFunctionMode):
 
     def _result(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Of a convolution that is not verified only the shape counts."""
-        only_form = not self._verified and not self.noted
+        only_form = not self.verified and not self.noted
         heavy = only_form and base_name(plain_name(func)) in CONVOLUTIONS
         if not heavy or not args or not all(isinstance(t, torch.Tensor) for t in args[:2]):
             return func(*args, **kwargs)
@@ -165,7 +162,7 @@ class Recorder(Builder, TorchFunctionMode):
         read = self._before_write(name, args)
         if read and reads:
             self.note_fill(args[0])
-        before = self._reads(reads) if self._verified else None
+        before = self._reads(reads) if self.verified else None
         versions = [tensor._version for tensor in inputs]
         result = run()
         lost = any(map(self.why_lost, inputs))
@@ -226,7 +223,7 @@ class Recorder(Builder, TorchFunctionMode):
 
     def overhear(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """An op ran; of data of the run and without a call that was seen nobody knows why."""
-        if self._seen or self.inside_leaf or self.failed is not None:
+        if self.failed is not None:
             return
         if any(self.is_tracked(tensor) for tensor in tensors_in([*args, *kwargs.values()])):
             said = f"`{func.__name__.partition('.')[0]}` runs where no call can be recorded"
@@ -474,8 +471,9 @@ class Recorder(Builder, TorchFunctionMode):
         """What stands for a call of a scripted function: it may read nothing of the input."""
 
         def scripted(function: Any, *given: Any, **named: Any) -> Any:
-            result = call(function, *given, **named)
-            inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
+            with torch._C._DisableTorchDispatch():
+                result = call(function, *given, **named)
+                inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
             if inputs:
                 error = self.refuse("SNN311", "a scripted function is called: nobody sees inside")
                 self.notes.go_on(error)
@@ -501,7 +499,7 @@ class Recorder(Builder, TorchFunctionMode):
 _len = len
 
 
-def _is_mask(target: torch.Tensor, where: object, value: object) -> bool:
+def _is_mask(target: Any, where: Any, value: Any) -> bool:
     """Whether ``target[where] = value`` writes one value where a mask of its shape holds."""
     with torch._C.DisableTorchFunction():
         single = isinstance(value, int | float) or (

@@ -326,6 +326,7 @@ def _agreed(
     outcome = RecogniseNeurons()(first)
     for finding in outcome.findings:
         notes.go_on(SnnccError(finding))
+    assert isinstance(outcome.form, Graph)
     graph = with_values(outcome.form)
     _check_range(graph, recorder.integers, notes)
     return Recording(graph, other_answers(asked))
@@ -359,7 +360,7 @@ def noted(
             if None in values:
                 parts[name].append(values[None])
             elif values:
-                parts[name].append(torch.stack([values[t] for t in sorted(values)]))
+                parts[name].append(torch.stack([values[t] for t in range(len(values))]))
     return {
         name: torch.cat(several, 1)[:, :count].to(torch.float64)
         for name, several in parts.items()
@@ -468,7 +469,7 @@ def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.d
             with (
                 Widened() if dtype == torch.float64 else nullcontext(),
                 recorder,
-                Overhearing(recorder),
+                Overhearing(recorder) if recorder.verified else nullcontext(),
             ):
                 return twin(data)
     except SnnccError:

@@ -275,7 +275,7 @@ def run_fixed(
     """
     store = WholeStore.of(network)
     steps = steps or steps_of(network, inputs)
-    teachers = {name: s.bool() for name, s in teaching(network, forced or {}).items()}
+    teachers = {name: s.bool() for name, s in teaching(network, forced or {}, steps).items()}
     spikes: dict[str, Value] = {}
     currents: dict[str, Value] = {}
     outputs: dict[str, Value] = {}

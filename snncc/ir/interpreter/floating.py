@@ -42,7 +42,9 @@ def run_floating(
     logits: dict[str, Value] = {}
     found: list[Disagreement] = []
     ties = mismatches = compared = 0
-    teachers = {name: given.to(dtype) for name, given in teaching(network, forced or {}).items()}
+    teachers = {
+        name: given.to(dtype) for name, given in teaching(network, forced or {}, steps).items()
+    }
     for group in network.groups:
         looped: dict[str, tuple[Value, Value]] = {}
         if feeds_back(network, group):

@@ -59,14 +59,18 @@ class Run:
     sent: Mapping[str, Value] = field(default_factory=dict)
 
 
-def teaching(network: Network, forced: Mapping[str, Value]) -> dict[str, Value]:
-    """The forced spikes of each population, given by what it stands for or else by its name."""
-    return {
-        place.name: forced[known]
-        for place in network.populations
-        for known in (place.name, place.stands_for)
-        if known in forced
-    }
+def teaching(network: Network, forced: Mapping[str, Value], steps: int) -> dict[str, Value]:
+    """The forced spikes of each population, given by what it stands for or else by its name.
+
+    Spikes (N, *shape) are the same at every step.
+    """
+    taught: dict[str, Value] = {}
+    for place in network.populations:
+        for known in (place.name, place.stands_for):
+            if (value := forced.get(known)) is not None:
+                stepwise = value.dim() > len(place.shape) + 1
+                taught[place.name] = value if stepwise else value.expand(steps, *value.shape)
+    return taught
 
 
 def feeds_back(network: Network, group: Sequence[str]) -> bool:
