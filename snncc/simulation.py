@@ -16,9 +16,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import numpy as np
 import torch
 
-from snncc.arithmetic import Arithmetic, arithmetic, tried
+from snncc.arithmetic import Arithmetic, arithmetic, classes, tried
 from snncc.backends.fused import sample_axes
 from snncc.backends.reference import chunk_size
 from snncc.backends.workers import cores
@@ -82,6 +83,21 @@ class Simulation:
     def spikes(self) -> int:
         """How many spikes all neurons of the compiled network sent; sources are none."""
         return sum(self.sent[name] for name in self.after.parts if name in self.sent)
+
+    def confusion(self, labels: ArrayLike) -> np.ndarray:
+        """(classes, classes): how many samples of each label, a row, were said to be each class.
+
+        Raises ValueError where there is not one label for each sample.
+        """
+        said, told = classes(self.result.logits).numpy(), np.asarray(labels)
+        if told.shape != said.shape:
+            raise ValueError(f"{told.shape} labels for {said.shape} samples")
+        count = 1 + max(int(said.max(initial=0)), int(told.max(initial=0)))
+        if self.result.logits.dim() > 1:
+            count = max(count, self.result.logits.shape[-1])
+        table = np.zeros((count, count), np.int64)
+        np.add.at(table, (told, said), 1)
+        return table
 
     @property
     def time_ns(self) -> float:

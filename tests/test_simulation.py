@@ -189,6 +189,19 @@ def test_an_interrupt_waits_until_all_is_added():
     assert done
 
 
+def test_the_confusion_of_labels_and_classes(floats):
+    found = simulate(floats, events(9))
+    said = found.result.logits.argmax(-1)
+    labels = (said + 1) % 4
+    table = found.confusion(labels)
+    assert table.shape == (4, 4)
+    assert table.sum() == 9
+    assert all(table[label, one] > 0 for label, one in zip(labels, said, strict=True))
+    assert not table.diagonal().any()
+    with pytest.raises(ValueError, match="labels for"):
+        found.confusion(labels[1:])
+
+
 def test_the_arithmetic_is_said(floats):
     assert simulate(floats, events(3)).arithmetic == Arithmetic(torch.float32, "alike", 3)
     asked = simulate(floats, events(3), dtype=torch.float64).arithmetic
