@@ -50,9 +50,10 @@ class Overhearing(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        self._recorder.overhear(func, args, kwargs)
         with torch._C.DisableTorchFunction():
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            self._recorder.overhear(func, args, kwargs, result)
+            return result
 
 
 class Recorder(Builder, TorchFunctionMode):
@@ -221,13 +222,25 @@ class Recorder(Builder, TorchFunctionMode):
             return whole
         return whole[dim]
 
-    def overhear(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        """An op ran; of data of the run and without a call that was seen nobody knows why."""
-        if self.failed is not None:
-            return
-        if any(self.is_tracked(tensor) for tensor in tensors_in([*args, *kwargs.values()])):
-            said = f"`{func.__name__.partition('.')[0]}` runs where no call can be recorded"
-            self.failed = self.refuse("SNN311", said)
+    def overhear(
+        self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
+    ) -> None:
+        """An op ran without a call that was seen: of data of the run nobody knows why.
+
+        A copy is what it copies, ``Variable(x)`` say, and what is made of constants is one.
+        """
+        inputs = list(tensors_in([*args, *kwargs.values()]))
+        with torch._C._DisableTorchDispatch():
+            if not any(map(self.is_tracked, inputs)):
+                if not any(self.is_foreign(tensor) for tensor in inputs):
+                    self.remember(result)
+            elif func in (torch.ops.aten.detach.default, torch.ops.aten.alias.default):
+                entry = self.tracked(inputs[0])
+                at, data, summed = entry.at, entry.through_data, entry.summed
+                self.place(result, entry.node, entry.axes, at, data, summed)
+            elif self.failed is None:
+                said = f"`{func.__name__.partition('.')[0]}` runs where no call can be recorded"
+                self.failed = self.refuse("SNN311", said)
 
     # -- what was written down is what was called ------------------------------------------
 

@@ -469,7 +469,7 @@ def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.d
             with (
                 Widened() if dtype == torch.float64 else nullcontext(),
                 recorder,
-                Overhearing(recorder) if recorder.verified else nullcontext(),
+                Overhearing(recorder),
             ):
                 return twin(data)
     except SnnccError:

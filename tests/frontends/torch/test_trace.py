@@ -424,3 +424,18 @@ def test_a_recording_keeps_no_more_alive_than_forward_does():
     graph = trace(Deep(), (torch.rand(3, 2, 4) < 0.5).double(), input="spike", layout="TN")
     assert max(alive) <= 2
     assert len({node.name for node in graph.neurons}) == 30
+
+
+@pytest.mark.parametrize("wrap", [torch.autograd.Variable, lambda x: x])
+def test_a_variable_is_what_it_wraps(wrap) -> None:
+    class Wraps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.sn = nn.Linear(6, 5), IF()
+
+        def forward(self, x):
+            y = wrap(self.sn(self.fc(wrap(x))))
+            return y.mean(0) + wrap(torch.zeros(x.shape[1], 5))
+
+    graph = trace(Wraps().eval(), torch.ones(4, 2, 6), input="spike", layout="TN")
+    assert [type(node.op).__name__ for node in graph.neurons] == ["Spiking"]
