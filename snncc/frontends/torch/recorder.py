@@ -484,6 +484,8 @@ class Recorder(Builder, TorchFunctionMode):
         """What stands for a call of a scripted function: it may read nothing of the input."""
 
         def scripted(function: Any, *given: Any, **named: Any) -> Any:
+            if self.inside_leaf:
+                return call(function, *given, **named)
             with torch._C._DisableTorchDispatch():
                 result = call(function, *given, **named)
                 inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
