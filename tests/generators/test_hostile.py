@@ -41,6 +41,7 @@ def hold(tally: Tally) -> None:
     assert tally.harmless["equal"] >= HARMLESS * harmless, tally.table()
 
 
+@pytest.mark.slow
 def test_some_of_each_sort():
     hold(judge_all(range(0, 37 * 60, 37)))
 

@@ -340,6 +340,7 @@ def test_the_finding_prints_the_equation():
 DECAYS, GAINS, THETAS = [0.5, 0.75, 0.9, 1.0], [1.0, 0.25, 2.0, 1 / 3], [0.25, 0.5, 1.0, 1.3]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_random_updates_are_what_they_compute_or_are_refused(data):
