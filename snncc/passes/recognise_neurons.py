@@ -259,7 +259,7 @@ class _Reading:
                 continue
             before = asked
             for state in states:
-                before = before.put(f"{state}", self._left(state).renamed({}))
+                before = before.put(state, self._left(state))
             for other in self.comparisons:
                 alike = self._strict(nodes[other]) == self._strict(nodes[name])
                 if other != name and alike and self._asked(nodes[other]) == before:
@@ -315,7 +315,7 @@ class _Reading:
         }
         unit = _unit(reads[0])
         form = _form(p, _over(q, unit), _same_reads(reads), not reads[1])
-        before = self._before(name, late, u, same)
+        before = self._before(name)
         op = self._begun(form, {s: first[s] / unit for s in (0, 1)}, before, node)
         gains = {n: c / unit for n, c in reads[0].items()}
         if current is not None:
@@ -365,30 +365,31 @@ class _Reading:
             found[spike] = k, cs[0]
         return found
 
-    def _before(self, name: str, late: Bit, u: Sum, same: Mapping[Bit, Bit]) -> int:
-        """The spike of the step before the first."""
-        said: set[int] = set()
+    def _before(self, name: str) -> int:
+        """The spike of the step before the first, as everything that holds it says."""
+        said = {0, 1}
+        for fits in (*self._held(Bit(name, late=True)), *self._asked_first(name)):
+            said &= fits
+        if not said:
+            raise NoForm("spikes of the step before the first that are not the same")
+        return min(said)
+
+    def _held(self, late: Bit) -> Iterator[set[int]]:
+        """The late spike that fits the beginning of each Delay of it."""
         for node in self._graph.of_type(Delay):
-            what = self.sum(node.name)
+            what, first = self.sum(node.name), self._first(node.name)
             if what.bits == {late} and not what.variables:
-                first = self._first(node.name)
-                fits = [s for s in (0, 1) if alike(what.at({late: s}).of_variable(""), first)]
-                if not fits:
-                    raise NoForm(f"`{node.name}` starts as no spike leaves it")
-                said &= set(fits)
-                said = said or set(fits)
+                yield {s for s in (0, 1) if alike(what.at({late: s}).of_variable(""), first)}
+
+    def _asked_first(self, name: str) -> Iterator[set[int]]:
+        """What comparisons that ask for the late spike say at first."""
         for other in self._late_of(name):
             node = self._graph.nodes[other]
             asked = self._asked(node)
             value = asked.of_variable("") + sum(
                 (asked.of_variable(s) * self._first(s) for s in self._states(asked)), ZERO
             )
-            fires = value > 0 if self._strict(node) else value >= 0
-            fires = fires if isinstance(value, Fraction) else _one(fires)
-            said = {int(fires)} if not said else said & {int(fires)}
-            if not said:
-                raise NoForm("two spikes of the step before the first that are not the same")
-        return min(said) if said else 0
+            yield {int(_one(value > 0 if self._strict(node) else value >= 0))}
 
     def _begun(
         self, form: _Form, first: Mapping[int, Coefficient], before: int, node: Node

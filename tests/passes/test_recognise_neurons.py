@@ -337,6 +337,39 @@ def test_the_finding_prints_the_equation():
         compiled(Loop(scaled_reset))
 
 
+class TwoBeginnings(nn.Module):
+    """The spike before the first is 0 for one term and 1 for another."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(8, 5)
+
+    def forward(self, x):
+        v = torch.zeros(x.shape[1], 5)
+        s, z = torch.zeros_like(v), torch.ones_like(v)
+        out = []
+        for t in range(x.shape[0]):
+            v = 0.5 * v + self.a(x[t]) - 0.25 * s - 0.25 * z
+            fired = at_or_above(v - 1)
+            s, z = fired, fired * 1.0
+            out.append(fired)
+        return torch.stack(out).mean(0)
+
+
+def test_beginnings_that_contradict_each_other_are_no_neuron():
+    torch.manual_seed(1)
+    module = TwoBeginnings()
+    try:
+        program = compiled(module)
+    except SnnccError as error:
+        if {f.code for f in error.findings} <= {"SNN115", "SNN112", "SNN318"}:
+            return
+        raise
+    compared = snncc.compare(module, program, events(9, 2, 0.7))
+    assert compared.equal
+    assert compared.compared == STEPS * 9 * 5
+
+
 DECAYS, GAINS, THETAS = [0.5, 0.75, 0.9, 1.0], [1.0, 0.25, 2.0, 1 / 3], [0.25, 0.5, 1.0, 1.3]
 
 
