@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from snncc.diagnostics import refuse
+from snncc.ir.files import refusing_to_write
 
 Add = Callable[[Mapping[str, Any]], None]
 """Is given the spikes of more samples: (T, N, *shape) by place, as tensors or arrays."""
@@ -41,7 +41,7 @@ def writing(path: str | Path, counts: Collection[str] = ()) -> Iterator[Add]:
     goal = Path(os.path.realpath(path))  # a link stays a link
     part = goal.with_name(f".{goal.name}.{os.getpid()}")
     with contextlib.ExitStack() as opened:
-        with _refusing(path):
+        with refusing_to_write(path):
             if goal.exists() and not goal.is_file():
                 raise OSError("it is not a file")
             # Beside the file, since where there is room for that there is room for this.
@@ -49,14 +49,14 @@ def writing(path: str | Path, counts: Collection[str] = ()) -> Iterator[Add]:
         chunks: list[_Chunk] = []
 
         def add(spikes: Mapping[str, Any]) -> None:
-            with _refusing(path):
+            with refusing_to_write(path):
                 chunk = _spooled(spool, spikes, counts)
             if chunks and chunk.like != chunks[0].like:
                 raise ValueError(f"{chunk.like} after {chunks[0].like}")
             chunks.append(chunk)  # whole or, when interrupted before, not at all
 
         yield add
-        with _refusing(path):
+        with refusing_to_write(path):
             try:
                 _write(part, spool, chunks)
                 part.replace(goal)
@@ -135,15 +135,3 @@ def _write_place(member: IO[bytes], spool: io.FileIO, rasters: list[_Raster]) ->
             if raster.dtype == _SPIKE:
                 row = np.unpackbits(row, count=raster.samples * math.prod(raster.shape))
             member.write(row.data)
-
-
-@contextlib.contextmanager
-def _refusing(path: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise refuse(
-            "SNN305",
-            f"{path} cannot be written: {error.strerror or error}",
-            help="name a file in a folder that exists and can be written to",
-        ) from error

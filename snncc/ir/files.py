@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -71,17 +72,25 @@ def write_whole(path: Path, data: bytes) -> None:
     goal = Path(os.path.realpath(path))  # a link stays a link
     part = goal.with_name(f".{goal.name}.{os.getpid()}")
     try:
-        if goal.exists() and not goal.is_file():
-            goal.write_bytes(data)
-            return
-        part.write_bytes(data)
-        part.replace(goal)
+        with refusing_to_write(path):
+            if goal.exists() and not goal.is_file():
+                goal.write_bytes(data)
+                return
+            part.write_bytes(data)
+            part.replace(goal)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+@contextlib.contextmanager
+def refusing_to_write(path: str | Path) -> Iterator[None]:
+    """Raises SnnccError (SNN305) where what is done in here cannot write ``path``."""
+    try:
+        yield
     except OSError as error:
         raise refuse(
             "SNN305",
             f"{path} cannot be written: {error.strerror or error}",
             help="name a file in a folder that exists and can be written to",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
