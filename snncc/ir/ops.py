@@ -241,6 +241,21 @@ class Unread(Op):
 
 
 @dataclass(frozen=True)
+class AtStep(Op):
+    """What its argument is at one step, the same for all steps.
+
+    Only an unrolled Graph has it and `AllSteps`: reroll ends both, and neither has a text form.
+    """
+
+    step: int
+
+
+@dataclass(frozen=True)
+class AllSteps(Op):
+    """Its arguments one after another, one for each step."""
+
+
+@dataclass(frozen=True)
 class Repeat(Op):
     """From here on the same value at every time step."""
 

@@ -13,11 +13,23 @@ from snncc.diagnostics import Location, SnnccError, refuse
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.draft import Draft, joined
 from snncc.frontends.torch.notes import Notes
-from snncc.frontends.torch.numbering import Numbering
+from snncc.frontends.torch.numbering import Apart, Numbering
 from snncc.frontends.torch.replay import value_of
 from snncc.frontends.torch.tracked import Tracked, tensors_in
+from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Node, Rate, Signal
-from snncc.ir.ops import Constant, Input, Op, OverTime, Ref, Reshape
+from snncc.ir.ops import (
+    AllSteps,
+    AtStep,
+    Constant,
+    Dynamics,
+    Elementwise,
+    Input,
+    Op,
+    OverTime,
+    Ref,
+    Reshape,
+)
 
 OF_NEURONS = frozenset({
     "sn", "in", "out", "recurrent", "current", "height", "sum", "mem", "unread",
@@ -29,7 +41,9 @@ class Builder(Draft):
     """A draft whose nodes come from tensors of a run.
 
     ``known`` are tensors that existed before the run, by the names they get. What is wrong is in
-    ``notes``. Of the nodes in ``noted`` the values are kept, by step.
+    ``notes``. Of the nodes in ``noted`` the values are kept, by step; of all comparisons while it
+    is ``noting``. ``unrolled``: every step of
+    a loop over time is written down by itself.
     """
 
     def __init__(
@@ -39,10 +53,11 @@ class Builder(Draft):
         steps: int | None,
         single_step: bool,
         notes: Notes,
+        unrolled: bool = False,
     ) -> None:
         super().__init__(samples, steps, single_step)
-        self.notes = notes
-        self.numbering = Numbering(self)
+        self.notes, self.unrolled = notes, unrolled
+        self.numbering = Apart(self) if unrolled else Numbering(self)
         self._known = {id(tensor): name for name, tensor in known.items()}
         self._versions = {id(tensor): tensor._version for tensor in known.values()}
         self._rewritten: dict[int, int] = {}
@@ -55,7 +70,8 @@ class Builder(Draft):
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
         self._leaves: frozenset[str] = frozenset()
         self.fires: frozenset[str] = frozenset()
-        self.noted: Mapping[str, dict[int | None, torch.Tensor]] = {}
+        self.noted: dict[str, dict[int | None, torch.Tensor]] = {}
+        self.noting = False
 
     # -- tensors that depend on the input --------------------------------------------------
 
@@ -90,10 +106,18 @@ class Builder(Draft):
         """From now on ``tensor`` is ``node``: all of it, one step, or the sum up to one."""
         if len(axes) != tensor.dim():
             raise self.refuse("SNN301", f"axes {axes} do not describe shape {tuple(tensor.shape)}")
+        if self.unrolled and at is not None:
+            node, at = self.at_step(node, at), None
         self._watch(tensor)
         self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data, at, summed)
-        if node in self.noted:
-            self.noted[node][at] = value_of(tensor, axes, self.steps, self.samples).data.clone()
+        if node in self.noted or (self.noting and self._is_comparison(node)):
+            self.noted.setdefault(node, {})[at] = value_of(
+                tensor, axes, self.steps, self.samples
+            ).data.clone()
+
+    def _is_comparison(self, name: str) -> bool:
+        op = self.nodes[name].op
+        return isinstance(op, Elementwise) and op.function in COMPARISONS
 
     def show_when_read(self, tensor: torch.Tensor, show: Callable[[torch.Tensor], None]) -> None:
         """Once somebody reads ``tensor``, ``show`` places it."""
@@ -210,8 +234,11 @@ class Builder(Draft):
         own = isinstance(op, Constant | Input)
         if not own:
             inputs = self._arguments(op, inputs, rate)
+        rates = [self.nodes[name].signal.rate for name in inputs]
         if rate is None:
-            rate = self._joint_rate([self.nodes[name].signal.rate for name in inputs])
+            rate = self._joint_rate(rates)
+        if self.unrolled and isinstance(op, Dynamics) and "step" not in rates:
+            rate = "static"  # one call of many
         if not own and (found := self.numbering.find(op, tuple(inputs), rate)):
             return found
         base = joined(self.module, "" if self._is_leaf(what) else what) + suffix
@@ -225,6 +252,21 @@ class Builder(Draft):
             if not own:
                 self.numbering.made(op, tuple(inputs), name, rate)
         return name
+
+    def at_step(self, name: str, step: int) -> str:
+        """The node of one step of a node, where each step is written down."""
+        signal = self.nodes[name].signal
+        axes = tuple(role for role in signal.axes if role != "T")
+        with self.within(name):
+            return self.emit(
+                AtStep(step), [name], signal.shape, axes, "static", suffix=f".step{step}"
+            )
+
+    def all_steps(self, names: Sequence[str], axes: Axes) -> str:
+        """The node that has ``names`` as its steps."""
+        shape = self.nodes[names[0]].signal.shape
+        self.numbering.fix(len(names), f"a list of {len(names)} steps of {names[0]}")
+        return self.emit(AllSteps(), names, shape, axes, "step", what="steps")
 
     def _arguments(self, op: Op, inputs: Sequence[str], rate: Rate | None) -> tuple[str, ...]:
         """``inputs`` of a new op, or their last values where it comes after the loop."""

@@ -10,16 +10,16 @@ import torch
 
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.builder import Builder
+from snncc.frontends.torch.tracked import Tracked
 
 
 @dataclass(frozen=True)
 class _Filling:
-    """A tensor whose first ``steps`` places on ``axis`` hold those steps of a node."""
+    """A tensor whose first places on ``axis`` hold the first steps of a value, each a node."""
 
-    node: str
     axes: Axes
     axis: int
-    steps: int
+    nodes: tuple[str, ...] = ()
 
 
 class Fillings:
@@ -39,28 +39,38 @@ class Fillings:
         if axis is None or not builder.is_tracked(value) or builder.is_tracked(target):
             return False
         entry, step = builder.tracked(value), _place(where)
-        filling = self._begun.get(id(target), _Filling(entry.node, entry.axes, axis, 0))
-        as_before = (filling.node, filling.axes, filling.axis) == (entry.node, entry.axes, axis)
-        if not as_before or entry.at != step or step != filling.steps or entry.summed:
+        filling = self._begun.get(id(target), _Filling(entry.axes, axis))
+        if (filling.axes, filling.axis) != (entry.axes, axis) or step != len(filling.nodes):
+            return False
+        if not self._is_step(entry, step, filling):
             return False
         with torch._C.DisableTorchFunction():
             whole = (*target.shape[:axis], *target.shape[axis + 1 :])
             if whole != value.shape or not target.is_floating_point():
                 return False
-        self._begun[id(target)] = filling = replace(filling, steps=step + 1)
+        nodes = (*filling.nodes, entry.node)
+        self._begun[id(target)] = replace(filling, nodes=nodes)
         builder.keep_alive(target)
         with torch._C.DisableTorchFunction():
             target[where] = value
             count = target.shape[axis]
-        if filling.steps < count:
-            said = f"{filling.steps} of {count} steps are written into a tensor that is read"
+        if len(nodes) < count:
+            said = f"{len(nodes)} of {count} steps are written into a tensor that is read"
             builder.lose(target, builder.refuse("SNN310", said))
             return True
         builder.numbering.fix(count, f"writing {count} steps of {entry.node}")
         axes = (*entry.axes[:axis], "T", *entry.axes[axis:])
         builder.find(target)
-        builder.place(target, entry.node, axes)
+        node = builder.all_steps(nodes, axes) if builder.unrolled else entry.node
+        builder.place(target, node, axes)
         return True
+
+    def _is_step(self, entry: Tracked, step: int, filling: _Filling) -> bool:
+        """Whether ``entry`` is the next step of what is filled in."""
+        if self._builder.unrolled:
+            return self._builder.nodes[entry.node].signal.rate == "static"
+        same = not filling.nodes or filling.nodes[0] == entry.node
+        return same and entry.at == step and not entry.summed
 
 
 def _axis(target: Any, where: Any) -> int | None:

@@ -234,5 +234,31 @@ class Loop:
             early -= read
 
 
+class Apart(Loop):
+    """The loops of a run that is written down step by step: nothing is known of them yet."""
+
+    def neuron(self, path: str, entry: Tracked, node: str, at: int) -> str | None:
+        return None
+
+    def made_neuron(self, path: str, name: str, source: str) -> None:
+        pass
+
+    def fed_back(self, path: str, axes: Axes, shape: Shape) -> str:
+        said = f"neuron {path} hears itself in a loop whose steps do not follow those of the input"
+        raise self._builder.refuse("SNN318", said)
+
+    def together(self, call: Call) -> bool:
+        return False
+
+    def settle(self, tensor: torch.Tensor) -> None:
+        pass
+
+    def final(self, tensor: torch.Tensor) -> None:
+        pass
+
+    def finish(self, heads: Collection[str]) -> None:
+        pass
+
+
 def single_step(path: str) -> str:
     return f"neuron {path} is single-step: pass time_steps and an input of one step"

@@ -331,6 +331,9 @@ class Neurons:
     def _show(self, state: State, tensor: torch.Tensor) -> None:
         """A membrane is read: from now on it is a node."""
         builder = self._builder
+        if builder.unrolled:
+            said = f"the membrane of {state.path} is read in a loop whose steps are not the input's"
+            raise builder.refuse("SNN318", said)
         signal = builder.nodes[state.current].signal
         current = Tracked(state.current, state.axes, 0, at=state.at)
         entries = [current] if signal.rate == "step" else []

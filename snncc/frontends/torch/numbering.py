@@ -198,6 +198,32 @@ class Numbering:
         return Node(name, op, (source,), nodes[source].signal, nodes[reader].origin)
 
 
+class Apart(Numbering):
+    """The numbering of a run that is written down step by step, to be rolled up by `reroll`.
+
+    The same op on the same nodes is one node, and steps are not told from each other.
+    """
+
+    @contextmanager
+    def call(self, entries: Iterable[Tracked], at: int | None = None) -> Iterator[None]:
+        yield
+
+    def arguments(self, op: Op, inputs: Sequence[str], rate: Rate | None) -> tuple[str, ...]:
+        return tuple(inputs)
+
+    def find(self, op: Op, inputs: tuple[str, ...], rate: Rate) -> str | None:
+        return None if isinstance(op, Spiking) else self._numbers.get((op, inputs))
+
+    def made(self, op: Op, inputs: tuple[str, ...], name: str, rate: Rate) -> None:
+        self._numbers.setdefault((op, inputs), name)
+
+    def visit(self, name: str) -> None:
+        pass
+
+    def reads(self, name: str) -> None:
+        pass
+
+
 def _words(op: Op) -> str:
     return op.function if isinstance(op, Elementwise) else type(op).__name__.lower()
 

@@ -213,7 +213,7 @@ class Witness:
         known = {name: values for name, values in self._spikes.items() if name in axes}
         written = {n.name for n in graph.neurons} - known.keys() if self._watched else set()
         spikes = {name: whole(values, name).to(torch.float64) for name, values in known.items()}
-        if written and not single:
+        if written:
             spikes |= noted(self._module, graph, written, tensor, self.dtype)
         return Observation(
             spikes,

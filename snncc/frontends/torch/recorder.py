@@ -32,7 +32,7 @@ from snncc.frontends.torch.functions import (
     plain_name,
 )
 from snncc.frontends.torch.guards import Guard, sizes
-from snncc.frontends.torch.loops import Loop
+from snncc.frontends.torch.loops import Apart, Loop
 from snncc.frontends.torch.neurons import Neurons
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.replay import WRAPPING, Reads, Replay
@@ -76,11 +76,12 @@ class Recorder(Builder, TorchFunctionMode):
         single_step: bool,
         notes: Notes,
         verified: bool = True,
+        unrolled: bool = False,
     ) -> None:
         TorchFunctionMode.__init__(self)
-        Builder.__init__(self, known, samples, steps, single_step, notes)
+        Builder.__init__(self, known, samples, steps, single_step, notes, unrolled)
         self.handlers, self.paths = handlers, paths
-        self.loop = Loop(self)
+        self.loop = Apart(self) if unrolled else Loop(self)
         self.neurons = Neurons(self, self.loop, verified)
         self._fillings = Fillings(self)
         self.verified = verified

@@ -24,6 +24,8 @@ from snncc.frontends.torch.tracked import Tracked
 from snncc.ir.graph import Node
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.ops import (
+    AllSteps,
+    AtStep,
     Constant,
     Delay,
     Dynamics,
@@ -40,6 +42,9 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
 SOME = 4093
 """So many values are drawn, and repeated where more are wanted; a prime, so that rows differ."""
+
+UNKNOWN = (Dynamics, Delay, Unread, AtStep, AllSteps)
+"""Ops that are about several steps, or states."""
 
 WRAPPING = (torch.uint8, torch.int8, torch.int16)
 """Dtypes in which drawn values may leave the range; what is computed in them is proved to fit."""
@@ -202,7 +207,10 @@ class Replay:
             node = self.nodes[name]
             if isinstance(node.op, Constant):
                 found[name] = store.number(node.op.value)
-            elif isinstance(node.op, Dynamics | Delay | Unread) or not node.inputs:
+            elif (
+                isinstance(node.op, Dynamics | Delay | Unread | AtStep | AllSteps)
+                or not node.inputs
+            ):
                 raise Unknown
             else:
                 args = [self._found(each, found, store) for each in node.inputs]

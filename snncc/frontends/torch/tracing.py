@@ -6,10 +6,10 @@ import copy
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -18,17 +18,21 @@ from torch.nn.parameter import is_lazy
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends import snntorch
+from snncc.frontends.neurons import converter
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
+from snncc.frontends.torch.calls.elementwise import constant
 from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.recorder import Overhearing, Recorder
-from snncc.frontends.torch.states import Place, changed, digest, held
+from snncc.frontends.torch.states import Held, Place, changed, digest, held
 from snncc.frontends.torch.widening import Widened
+from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
-from snncc.ir.ops import Constant, Identity, Input, Unread
+from snncc.ir.ops import Constant, Elementwise, Identity, Input, Unread
 from snncc.passes.recognise_neurons import RecogniseNeurons
+from snncc.passes.reroll import Reroll, Step
 
 Integers = Mapping[tuple[str, torch.dtype], str]
 """The nodes that torch computes in whole numbers: their dtype, and the call."""
@@ -41,6 +45,12 @@ class Recording:
     graph: Graph
     samples: frozenset[int] = frozenset()
 
+
+Noted = dict[str, dict[int | None, torch.Tensor]]
+"""Values of nodes by step; None where all steps are in one."""
+
+CALLS = 4
+"""So many calls of a module of one step show what one leaves to the next."""
 
 Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
@@ -304,13 +314,11 @@ def _agreed(
     """Two recordings, on other data and another batch size, that agree."""
     batch = axes.index("N")
 
-    def recorded(run: int, notes: Notes) -> tuple[Graph, Recorder]:
-        twin = private_copy(module, dtype)
-        named = _known_tensors(twin)
-        _check_finite(named, notes)
-        data = example.index_select(batch, torch.arange(samples[run]) % example.shape[batch])
-        data = (_other(data, kind) if run else data).to(dtype)
-        return _record(twin, data, axes, samples[run], time_steps, kind, named, notes, not run)
+    def recorded(number: int, notes: Notes) -> tuple[Graph, Recorder]:
+        data = example.index_select(batch, torch.arange(samples[number]) % example.shape[batch])
+        data = (_other(data, kind) if number else data).to(dtype)
+        run = Run(axes, samples[number], time_steps, kind, tried=not number)
+        return _record(lambda: private_copy(module, dtype), data, run, notes)
 
     first, recorder = recorded(0, notes)
     asked = recorder.guards
@@ -339,33 +347,42 @@ def noted(
     """What the nodes ``names`` are, (T, N, *shape), when ``module`` runs on ``inputs``.
 
     They are nodes of the recording, in which a neuron may be written as arithmetic; so it is made
-    again, as many samples at a time as tell their axis from others.
+    again, as many samples at a time as tell their axis from others. Of a module of one step,
+    ``inputs`` may have the steps in front.
     """
     (node,) = graph.inputs
     axes = node.signal.axes
-    batch, steps = axes.index("N"), graph.time_steps
+    single = not any("T" in each.signal.axes for each in graph.nodes.values())
+    timed = single and inputs.dim() > len(axes)
+    steps = inputs.shape[0] if timed else graph.time_steps
+    batch = axes.index("N") + timed
     count = inputs.shape[batch]
     samples = next(n for n in (3, 2, 4) if n != steps)
+    kind = node.op.kind if isinstance(node.op, Input) else "analog"
+    run = Run(axes, samples, steps if single else None, kind, False, max(steps or 0, CALLS))
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for start in range(0, count, samples):
         chosen = torch.arange(start, start + samples) % count
-        twin = private_copy(module, dtype)
         data = inputs.index_select(batch, chosen).to(dtype)
-        kind = node.op.kind if isinstance(node.op, Input) else "analog"
-        seen: dict[str, dict[int | None, torch.Tensor]] = {name: {} for name in names}
-        _record(
-            twin, data, axes, samples, None, kind, _known_tensors(twin), Notes(), False, seen
-        )  # fmt: skip
+        seen: Noted = {name: {} for name in names}
+        _record(lambda: private_copy(module, dtype), data, run, Notes(), seen)
         for name, values in seen.items():
             if None in values:
                 parts[name].append(values[None])
             elif values:
-                parts[name].append(torch.stack([values[t] for t in range(len(values))]))
+                parts[name].append(_in_turn(values, steps))
     return {
         name: torch.cat(several, 1)[:, :count].to(torch.float64)
         for name, several in parts.items()
         if several
     }
+
+
+def _in_turn(values: Mapping[int | None, torch.Tensor], steps: int | None) -> torch.Tensor:
+    """The values of each step, those of a constant as large as the others."""
+    each = [values[t] for t in range(len(values) if steps is None else steps)]
+    whole = max(each, key=torch.Tensor.dim).shape
+    return torch.stack([value.expand(whole) for value in each])
 
 
 def _check_range(graph: Graph, integers: Integers, notes: Notes) -> None:
@@ -426,40 +443,172 @@ def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
                 tensor.nan_to_num_(0.0, 0.0, 0.0)
 
 
+@dataclass(frozen=True)
+class Run:
+    """How a module is run to be recorded.
+
+    ``axes`` are those of the data, ``time_steps`` is T where the module computes one step.
+    ``tried``: calls are replayed and neurons are tried. ``calls``: how often a module of one step
+    is called where it keeps states of its own.
+    """
+
+    axes: Axes
+    samples: int
+    time_steps: int | None
+    kind: InputKind
+    tried: bool = True
+    calls: int = CALLS
+
+    @property
+    def single(self) -> bool:
+        return self.time_steps is not None
+
+
 def _record(
-    twin: nn.Module, data: torch.Tensor, axes: Axes, samples: int, time_steps: int | None,
-    kind: InputKind, named: Mapping[str, torch.Tensor], notes: Notes, verified: bool,
-    noted: Mapping[str, dict[int | None, torch.Tensor]] | None = None,
+    copied: Callable[[], nn.Module], data: torch.Tensor, run: Run, notes: Notes,
+    noted: Noted | None = None,
 ) -> tuple[Graph, Recorder]:  # fmt: skip
-    """The Graph of one run, and what else the recorder saw; it fills ``noted``."""
-    steps = data.shape[axes.index("T")] if "T" in axes else None
-    single = time_steps is not None
-    recorder = Recorder(
-        HANDLERS, named, {id(part): path for path, part in twin.named_modules()}, samples, steps,
-        single, notes, verified,
-    )  # fmt: skip
-    recorder.noted = noted or {}
-    rate: Rate = "step" if "T" in axes or (single and kind != "analog") else "static"
-    shape = features(axes, data.shape)
-    dtype = data.dtype
-    name = recorder.emit(Input(kind), (), shape, axes, rate=rate, what=INPUT)
-    data = data.clone()
-    recorder.bind(data, name, axes)
+    """The Graph of one run, and what else the recorder saw; it fills ``noted``.
+
+    Where the steps of the input do not tell those of a loop, each step is written down and
+    rolled up.
+    """
+    twin = copied()
+    before = held(twin) if run.single else {}
+    own = Notes(notes.lenient)
+    values: Noted = {name: {} for name in noted or ()}
+    error: SnnccError | None = None
+    found: tuple[Graph, Recorder] | None = None
     try:
-        output = _run(recorder, twin, data, dtype)
+        found = _recorded(twin, data, run, own, values)
+        lives_on = run.single and _keeps(twin, before)
+    except SnnccError as refused:
+        error, lives_on = refused, False
+    if lives_on or _is_about_loops(own, error) or (found and _is_static_loop(found[0])):
+        try:
+            return _unrolled(copied(), data, run, Notes(), noted)
+        except SnnccError:  # what the first recording says is nearer to the code
+            pass
+    for finding in own.findings:
+        notes.add(SnnccError(finding))
+    if error is not None:
+        raise error
+    assert found is not None
+    if noted is not None:
+        noted |= values
+    return found
+
+
+def _is_about_loops(notes: Notes, error: SnnccError | None) -> bool:
+    """Whether a recording that writes down every step may tell more."""
+    findings = [*notes.findings, *(error.findings if error else ())]
+    return any(finding.code in ("SNN112", "SNN309", "SNN318") for finding in findings)
+
+
+def _is_static_loop(graph: Graph) -> bool:
+    """Whether values that do not change in time are compared, and there is no neuron."""
+    compared = any(
+        node.op.function in COMPARISONS and node.signal.rate == "static"
+        for node in graph.nodes.values()
+        if isinstance(node.op, Elementwise)
+    )
+    return compared and not graph.neurons
+
+
+def _keeps(twin: nn.Module, before: Held) -> bool:
+    """Whether a call left something behind, neurons aside."""
+    neurons = [path for path, part in twin.named_modules() if converter(part)]
+    return any(
+        not any(name == path or name.startswith(f"{path}.") for path in neurons)
+        for name in changed(before, held(twin))
+    )
+
+
+def _unrolled(
+    twin: nn.Module, data: torch.Tensor, run: Run, notes: Notes, noted: Noted | None
+) -> tuple[Graph, Recorder]:
+    """The same from a run in which every step is written down."""
+    values: Noted = {}
+    graph, recorder = _recorded(
+        twin, data, run, notes, values if noted is not None else None, unrolled=True
+    )
+    outcome = Reroll()(graph)
+    if not outcome.ok:
+        raise SnnccError(*outcome.findings)
+    assert isinstance(outcome.form, Graph)
+    rolled = _of_one_call(outcome.form, run) if run.single else outcome.form
+    for name, steps in cast(Mapping[str, tuple[Step, ...]], outcome.report["steps"]).items():
+        if noted and name in noted:
+            noted[name] |= {t: _value_at(step, values) for t, step in enumerate(steps)}
+    return rolled, recorder
+
+
+def _value_at(step: Step, values: Noted) -> torch.Tensor:
+    return values[step][None] if isinstance(step, str) else torch.as_tensor(step)
+
+
+def _of_one_call(graph: Graph, run: Run) -> Graph:
+    """As one call of a module of one step is recorded: its tensors have no axis of time."""
+    nodes = (
+        replace(node, signal=replace(
+            node.signal, axes=tuple(role for role in node.signal.axes if role != "T")
+        )) for node in graph.nodes.values()
+    )  # fmt: skip
+    return Graph.build(nodes, graph.tensors, graph.heads, graph.name, run.time_steps)
+
+
+def _recorded(
+    twin: nn.Module, data: torch.Tensor, run: Run, notes: Notes, noted: Noted | None,
+    unrolled: bool = False,
+) -> tuple[Graph, Recorder]:  # fmt: skip
+    """One run; ``unrolled``, with every step by itself, one call a step for a module of one."""
+    axes, named = run.axes, _known_tensors(twin)
+    _check_finite(named, notes)
+    steps = data.shape[axes.index("T")] if "T" in axes else None
+    calls = unrolled and run.single
+    recorder = Recorder(
+        HANDLERS, named, {id(part): path for path, part in twin.named_modules()}, run.samples,
+        steps, run.single and not calls, notes, run.tried, unrolled,
+    )  # fmt: skip
+    recorder.noted = noted if noted is not None else {}
+    recorder.noting = unrolled and noted is not None
+    rate: Rate = "step" if "T" in axes or (run.single and run.kind != "analog") else "static"
+    name = recorder.emit(
+        Input(run.kind), (), features(axes, data.shape), axes, rate=rate, what=INPUT
+    )
+    try:
+        if calls:
+            outputs = [
+                _run(recorder, twin, _step(recorder, data, name, axes, t), data.dtype)
+                for t in range(run.calls)
+            ]
+        else:
+            data = data.clone()
+            recorder.bind(data, name, axes)
+            outputs = [_run(recorder, twin, data, data.dtype)]
         if notes.findings and not notes.lenient:  # forward caught what was raised
             raise SnnccError(notes.findings[0])
         if recorder.failed is not None:
             notes.go_on(recorder.failed)
-        heads = _heads(recorder, output)
+        heads = _heads_of_calls(recorder, outputs) if calls else _heads(recorder, outputs[0])
         recorder.loop.finish(heads.values())
-        total = time_steps if single else recorder.steps
+        total = run.time_steps if run.single and not calls else recorder.steps
         graph = Graph.build(
             recorder.nodes.values(), recorder.tensors, heads, _plain(type(twin).__name__), total
         )
     finally:
         recorder.let_go()
     return graph, recorder
+
+
+def _step(recorder: Recorder, data: torch.Tensor, name: str, axes: Axes, step: int) -> torch.Tensor:
+    """What one of several calls is given; it has the steps in front, or they are all the same."""
+    data = data[min(step, len(data) - 1)] if data.dim() > len(axes) else data
+    data = data.clone()
+    if recorder.nodes[name].signal.rate == "step":
+        name = recorder.at_step(name, step)
+    recorder.bind(data, name, axes)
+    return data
 
 
 def _run(recorder: Recorder, twin: nn.Module, data: torch.Tensor, dtype: torch.dtype) -> object:
@@ -501,6 +650,28 @@ def _heads(recorder: Recorder, output: object) -> dict[str, str]:
         if lost is not None or not recorder.notes.findings:
             recorder.notes.go_on(lost or nothing)
         heads["0"] = recorder.lost_head()
+    return heads
+
+
+def _heads_of_calls(recorder: Recorder, outputs: Sequence[object]) -> dict[str, str]:
+    """The same of a module that was called once a step."""
+    calls = [dict(named_outputs(output)) for output in outputs]
+    heads: dict[str, str] = {}
+    for name in calls[0]:
+        tensors = [call[name] for call in calls if name in call]
+        known = [recorder.solid(tensor) for tensor in tensors if recorder.is_tracked(tensor)]
+        if len(tensors) < len(calls) or not known:
+            continue
+        _, axes = known[0]
+        nodes = [
+            recorder.solid(tensor)[0] if recorder.is_tracked(tensor)
+            else constant(recorder, tensor, axes, whole=True)
+            for tensor in tensors
+        ]  # fmt: skip
+        same = len(set(nodes)) == 1
+        heads[name] = nodes[0] if same else recorder.all_steps(nodes, ("T", *axes))
+    if not heads:
+        raise refuse("SNN314", "no output of the module depends on its input", FORWARD)
     return heads
 
 

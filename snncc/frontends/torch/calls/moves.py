@@ -173,6 +173,8 @@ def _getitem(recorder: Recorder, call: Call) -> None:
         items[place : place + 1] = [slice(None)] * (len(entry.axes) - named)
     items += [slice(None)] * (len(entry.axes) - sum(i is not None for i in items))
     at = _step(recorder, x, items)
+    if at is not None and recorder.unrolled:
+        entry, at = replace(entry, node=recorder.at_step(entry.node, at)), None
     with recorder.numbering.call([entry if at is None else replace(entry, at=at)]):
         _take(recorder, entry, items, x, result)
 
@@ -283,6 +285,8 @@ def _cut_up(recorder: Recorder, x: torch.Tensor, pieces: Sequence[torch.Tensor],
 
 @on("cat concat concatenate", "tensors dim=0")
 def _cat(recorder: Recorder, call: Call) -> None:
+    if _joins_steps(recorder, call.result, list(call["tensors"]), call["dim"], new=False):
+        return
     _join(recorder, call.result, list(call["tensors"]), call["dim"])
 
 
@@ -305,6 +309,8 @@ def _join(recorder: Recorder, result: torch.Tensor, tensors: list[torch.Tensor],
 def _stack(recorder: Recorder, call: Call) -> None:
     tensors, result = list(call["tensors"]), call.result
     dim = call["dim"] % result.dim()
+    if _joins_steps(recorder, result, tensors, dim, new=True):
+        return
     entries = [recorder.tracked(t) for t in tensors if recorder.is_tracked(t)]
     first = entries[0]
     sample = next((d for d, role in enumerate(first.axes) if "N" in role), 0)
@@ -328,6 +334,38 @@ def _stack(recorder: Recorder, call: Call) -> None:
         else:
             recorder.remember(part)
     _join(recorder, result, parts, dim)
+
+
+def _joins_steps(recorder: Recorder, result: torch.Tensor, tensors: Sequence[torch.Tensor],
+                 dim: int, new: bool) -> bool:  # fmt: skip
+    """Whether ``tensors`` are the steps of a loop that is written down, which then are joined.
+
+    They are as many as there are steps, of one op and different; the first may be a constant.
+    """
+    tracked = [recorder.tracked(t) for t in tensors if recorder.is_tracked(t)]
+    axes, dim = list(tracked[0].axes), dim % result.dim()
+    steps = recorder.steps or max(len(tensors), 3)
+    as_many = recorder.unrolled and len(tensors) == steps and len(tracked) >= steps - 1
+    nodes = [recorder.nodes[entry.node] for entry in tracked]
+    ops = {node.op for node in nodes[len(nodes) - steps + 1 :]}
+    static = all(node.signal.rate == "static" for node in nodes)
+    same = len({entry.axes for entry in tracked}) == 1
+    if not as_many or not static or not same or len(ops) > 1:
+        return False
+    if not new and axes[dim] not in ("1", "N"):
+        return False
+    names = [
+        recorder.tracked(t).node if recorder.is_tracked(t) else constant(
+            recorder, t, tuple(axes), whole=True) for t in tensors
+    ]  # fmt: skip
+    if len(set(names)) == 1:
+        return False
+    if new:
+        axes.insert(dim, "T")
+    else:
+        axes[dim] = "T" if axes[dim] == "1" else "TN"
+    recorder.bind(result, recorder.all_steps(names, tuple(axes)), tuple(axes))
+    return True
 
 
 @on("pad", "input pad mode value")
