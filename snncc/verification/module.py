@@ -98,10 +98,12 @@ class _Comparison:
         self._neurons = [node.name for node in graph.neurons]
         self._store = TensorStore(graph.tensors, torch.float64)
         self._jumps = [node for node in graph.nodes.values() if _jumps(graph, node)]
+        self._states: bool | None = None
 
     def all(self, probes: Sequence[Probe]) -> Agreement:
         """One call after the other, on one copy, and the first sample as it was trained."""
-        witness = Witness(self._module, self._graph, self._dtype)
+        witness = self._witness()
+        self._states = witness.states
         chance = _chance()
         before, calls, findings = held(witness.twin), list[Call](), list[Finding]()
         first: tuple[Probe, dict[str, Value]] | None = None
@@ -148,6 +150,16 @@ class _Comparison:
                         findings.append(_not_verified(probe, error.reason))
         return Agreement(tuple(calls), tuple(findings))
 
+    def _witness(
+        self, dtype: torch.dtype | None = None, *, widened: bool = True, grad: bool = False,
+        watched: bool = True,
+    ) -> Witness:  # fmt: skip
+        """A copy of the module, in the comparison's own dtype where no other is asked for."""
+        return Witness(
+            self._module, self._graph, dtype or self._dtype, widened=widened, grad=grad,
+            watched=watched, states=self._states,
+        )  # fmt: skip
+
     def _run(self, probe: Probe, forced: Mapping[str, Value] | None = None,
              keep: Sequence[str] = ()) -> dict[str, Value]:  # fmt: skip
         inputs = arrange(probe.inputs, self._graph)
@@ -156,7 +168,7 @@ class _Comparison:
     def _check_kept(self, witness: Witness, before: Held, probe: Probe) -> None:
         """Raise SnnccError (SNN322) where what the calls left behind reaches an output."""
         after = held(witness.twin)
-        fresh = held(Witness(self._module, self._graph, self._dtype, watched=False).twin)
+        fresh = held(self._witness(watched=False).twin)
         names = [
             name for name in changed(before, after)
             if not _same_value(fresh.get(name), after.get(name))
@@ -197,6 +209,7 @@ class _Comparison:
         names = [
             name for name in changed(before, after)
             if not any(name == path or name.startswith(f"{path}.") for path in neurons)
+            and not (self._states and isinstance(after[name].value, torch.Tensor))
         ]  # fmt: skip
         if not names:
             return
@@ -227,7 +240,7 @@ class _Comparison:
         other = _Comparison(self._module, self._graph, dtype)
         try:
             seen = self._with_gradients(one, dtype)
-            alone = Witness(self._module, self._graph, dtype, widened=False, watched=False)
+            alone = self._witness(dtype, widened=False, watched=False)
             unseen = alone(one.inputs)
         except Exception as error:
             raise _NotRun(error) from None
@@ -241,9 +254,9 @@ class _Comparison:
     def _with_gradients(self, probe: Probe, dtype: torch.dtype) -> Observation:
         """A call with gradients, or without where the module cannot have any."""
         try:
-            return Witness(self._module, self._graph, dtype, widened=False, grad=True)(probe.inputs)
+            return self._witness(dtype, widened=False, grad=True)(probe.inputs)
         except RuntimeError:
-            return Witness(self._module, self._graph, dtype, widened=False)(probe.inputs)
+            return self._witness(dtype, widened=False)(probe.inputs)
 
     def _blamed(
         self, error: SnnccError, probe: Probe, values: Mapping[str, Value], kept: Sequence[str]
@@ -251,7 +264,7 @@ class _Comparison:
         """``error``, or SNN322 where what the module keeps makes the difference."""
         said = error.findings[0].message
         try:
-            fresh = Witness(self._module, self._graph, self._dtype)(probe.inputs)
+            fresh = self._witness()(probe.inputs)
             self._compare(probe, fresh, values)
         except Exception:
             step = kept and self._is_single

@@ -17,8 +17,10 @@ from snncc.diagnostics import refuse
 from snncc.frontends.neurons import Convert, NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.firing import each_step, spikes_of
+from snncc.frontends.torch.states import Beginning
 from snncc.frontends.torch.tracing import (
     at_rest,
+    keeps_states,
     named_outputs,
     noted,
     private_copy,
@@ -105,7 +107,8 @@ class Witness:
 
     ``graph`` is the module's trace: it gives the names, and T for a module of one step, which is
     really called T times. Each call is a run of its own: neurons, and all other parts that have a
-    ``reset``, are reset before it. Whatever else the module keeps, it keeps from call to call.
+    ``reset``, are reset before it. Whatever else the module keeps, it keeps from call to call; but
+    where its own ``states`` are in the Graph, each run begins with what they were.
     ``dtype`` is that of the copy, and ``widened`` says that code which asks for float32 gets
     float64. Neurons are not ``watched`` where only the outputs are wanted. ``outputs`` are those of
     the last call, as the module returned them.
@@ -114,8 +117,11 @@ class Witness:
     def __init__(
         self, module: nn.Module, graph: Graph, dtype: torch.dtype = torch.float64,
         *, widened: bool = True, grad: bool = False, watched: bool = True,
+        states: bool | None = None,
     ) -> None:  # fmt: skip
         self.twin, self._module = private_copy(module, dtype), module
+        self.states = keeps_states(module, graph, dtype) if states is None else states
+        self._beginning = Beginning(self.twin) if self.states else None
         self._watched = watched
         self.graph, self.dtype, self.grad = graph, dtype, grad
         self.widened = widened and dtype == torch.float64
@@ -173,6 +179,8 @@ class Witness:
                 object.__setattr__(part, name, value)
         for levels in self._levels:
             levels.reset()
+        if self._beginning is not None:
+            self._beginning.put_back()
         at_rest(self.twin)
 
     def step(self, inputs: torch.Tensor) -> list[torch.Tensor]:

@@ -378,6 +378,32 @@ def noted(
     }
 
 
+def keeps_states(module: nn.Module, graph: Graph, dtype: torch.dtype) -> bool:
+    """Whether a module of one step keeps states of its own, and ``graph`` has all of them."""
+    (node,) = graph.inputs
+    axes, samples = node.signal.axes, 3
+    if any("T" in each.signal.axes for each in graph.nodes.values()):
+        return False
+    sizes = iter(node.signal.shape)
+    data = torch.zeros([samples if role == "N" else next(sizes) for role in axes], dtype=dtype)
+    kind = node.op.kind if isinstance(node.op, Input) else "analog"
+    run = Run(axes, samples, graph.time_steps, kind, tried=False)
+    twin = private_copy(module, dtype)
+    before = held(twin)
+    try:
+        with undisturbed(twin, dtype), Widened() if dtype == torch.float64 else nullcontext():
+            twin(data.clone())
+        if not _keeps(twin, before):
+            return False
+        again, _ = _unrolled(private_copy(module, dtype), data, run, Notes(), None)
+        found = RecogniseNeurons()(again).form
+        assert isinstance(found, Graph)
+        _compare(graph, found)
+    except Exception:
+        return False  # whoever runs it next says why
+    return True
+
+
 def _in_turn(values: Mapping[int | None, torch.Tensor], steps: int | None) -> torch.Tensor:
     """The values of each step, those of a constant as large as the others."""
     each = [values[t] for t in range(len(values) if steps is None else steps)]
