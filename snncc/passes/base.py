@@ -6,7 +6,8 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -66,14 +67,20 @@ def options(cls: type[Pass]) -> tuple[Field[Any], ...]:
     return tuple(f for f in fields(cls) if f.repr)
 
 
+@cache
+def _installed() -> EntryPoints:
+    """Reading what is installed takes longer than most passes."""
+    return entry_points(group="snncc.passes")
+
+
 def names() -> tuple[str, ...]:
     """All passes known here, built in or from other packages."""
-    return tuple(sorted(entry.name for entry in entry_points(group="snncc.passes")))
+    return tuple(sorted(entry.name for entry in _installed()))
 
 
 def find(name: str) -> type[Pass]:
     """The pass of that name. Raises SnnccError (SNN313)."""
-    for entry in entry_points(group="snncc.passes", name=name):
+    for entry in _installed().select(name=name):
         found: type[Pass] = entry.load()
         return found
     raise refuse("SNN313", f"there is no pass {name!r}; there are {', '.join(names())}")

@@ -168,9 +168,12 @@ class _Comparison:
     def _check_kept(self, witness: Witness, before: Held, probe: Probe) -> None:
         """Raise SnnccError (SNN322) where what the calls left behind reaches an output."""
         after = held(witness.twin)
+        moved = changed(before, after)
+        if not moved:
+            return
         fresh = held(self._witness(watched=False).twin)
         names = [
-            name for name in changed(before, after)
+            name for name in moved
             if not _same_value(fresh.get(name), after.get(name))
             and not _same_fill(before.get(name), after.get(name))
         ]  # fmt: skip

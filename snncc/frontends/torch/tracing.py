@@ -6,6 +6,7 @@ import copy
 import inspect
 import sys
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -159,13 +160,14 @@ def _check_rests(module: nn.Module) -> None:
     It is called on every copy, as between samples, and forgets what the last sample left. So it
     must find nothing to forget.
     """
+    if not any(map(_own_reset, module.modules())):
+        return
     try:
-        one, two = (copy.deepcopy(module) for _ in range(2))
+        one, two = (copy.deepcopy(module, _empty_tables(module)) for _ in range(2))
     except Exception:
         return  # whoever copies it next says why not
     for part in two.modules():
-        own = not type(part).__module__.startswith(("spikingjelly", "snntorch"))
-        if own and (reset := _reset_of(part)) is not None:
+        if (reset := _own_reset(part)) is not None:
             reset(part)
     before, after = held(one), held(two)
     names = [n for n in changed(before, after) if not _alike(before.get(n), after.get(n))]
@@ -173,6 +175,12 @@ def _check_rests(module: nn.Module) -> None:
         said = f"`reset` changes {', '.join(f'`{name}`' for name in names[:4])}: the module is not "
         help = "call reset before compiling, and set in it only what a sample leaves behind"
         raise refuse("SNN322", f"{said}as it is at the beginning of a sample", FORWARD, help=help)
+
+
+def _own_reset(part: nn.Module) -> Callable[[nn.Module], object] | None:
+    """The method ``reset`` of a part that is no neuron of a library."""
+    known = type(part).__module__.startswith(("spikingjelly", "snntorch", "snncc."))
+    return None if known else _reset_of(part)
 
 
 def _alike(one: Place | None, two: Place | None) -> bool:
@@ -240,7 +248,7 @@ def input_axes(layout: Layout, rank: int) -> Axes:
 
 def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy in ``dtype`` on the CPU that shares nothing with ``module``, its state at rest."""
-    memo: dict[int, Any] = {}
+    memo = _empty_tables(module)
     for part in module.modules():
         for value in _stray_tensors(part):
             memo[id(value)] = value.detach().clone()
@@ -253,6 +261,15 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         if "snntorch" in type(part).__module__:
             snntorch.in_dtype(part)
     return twin.to(device="cpu", dtype=dtype)
+
+
+def _empty_tables(module: nn.Module) -> dict[int, Any]:
+    """A memo for deepcopy with the empty tables of hooks, of which each part has a dozen."""
+    return {
+        id(value): type(value)()
+        for part in module.modules() for value in vars(part).values()
+        if type(value) in (dict, OrderedDict) and not value
+    }  # fmt: skip
 
 
 def at_rest(twin: nn.Module) -> None:
