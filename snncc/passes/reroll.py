@@ -41,6 +41,9 @@ Step = str | float | np.ndarray | None
 LOOPS = 64
 """So many loops may follow one another."""
 
+FEW = 3
+"""Of fewer steps nobody can say what repeats."""
+
 
 class NotALoop(Exception):
     """These copies are no loop over time; says why."""
@@ -56,24 +59,80 @@ class Reroll(Pass):
 
     def __call__(self, form: Form) -> Outcome:
         assert isinstance(form, Graph)
-        graph, steps, reason = form, dict[str, tuple[Step, ...]](), ""
-        for _ in range(LOOPS):
-            try:
-                graph, more = _rolled(graph)
-            except NotALoop as error:
-                reason = str(error)
-                break
-            steps |= more
-        left = [n for n in graph.nodes.values() if _is_of_one_step(n)]
-        if not steps or left:
-            (first, *_) = left or [graph.nodes[name] for name in graph.heads.values()]
-            said = reason or "one step of a loop over time is read alone"
-            return Outcome(form, (Finding("SNN318", said, first.origin),))
-        return Outcome(graph, (), {"steps": steps})
+        outcome = _all_rolled(form)
+        summed = form if outcome.ok else _with_sums(form)
+        return outcome if summed is form else _all_rolled(summed)
+
+
+def _all_rolled(graph: Graph) -> Outcome:
+    """With all loops, one after the other."""
+    form, steps, reason = graph, dict[str, tuple[Step, ...]](), ""
+    for _ in range(LOOPS):
+        try:
+            graph, more = _rolled(graph)
+        except NotALoop as error:
+            reason = str(error)
+            break
+        steps |= more
+    left = [n for n in graph.nodes.values() if _is_of_one_step(n)]
+    if not steps or left:
+        (first, *_) = left or [graph.nodes[name] for name in graph.heads.values()]
+        said = reason or "one step of a loop over time is read alone"
+        return Outcome(form, (Finding("SNN318", said, first.origin),))
+    return Outcome(graph, (), {"steps": steps})
+
+
+def _with_sums(graph: Graph) -> Graph:
+    """With sums of as many values as there are steps, added up one by one, as sums over time."""
+    added = {name: terms for name in graph.nodes if (terms := _terms(graph, name))}
+    steps = graph.time_steps or max((len(terms) for terms in added.values()), default=0)
+    nodes: list[Node] = []
+    for node in graph.nodes.values():
+        terms = added.get(node.name, [])
+        if len(terms) != steps or steps < FEW:
+            nodes.append(node)
+            continue
+        whole = f"{node.name}.steps"
+        axes = ("T", *node.signal.axes)
+        signal = Signal(node.signal.shape, "step", axes=axes)
+        nodes.append(Node(whole, AllSteps(), tuple(terms), signal, node.origin))
+        signal = Signal(node.signal.shape, "final", axes=node.signal.axes)
+        nodes.append(Node(node.name, OverTime("sum"), (whole,), signal, node.origin))
+    if len(nodes) == len(graph.nodes):
+        return graph
+    return Graph.build(nodes, graph.tensors, graph.heads, graph.name, graph.time_steps)
+
+
+def _terms(graph: Graph, name: str) -> list[str]:
+    """What ``name`` adds up one by one, if it is the end of such a sum."""
+    if _partial(graph, name) is None or any(
+        _partial(graph, reader) == name for reader in graph.readers[name]
+    ):
+        return []
+    terms: list[str] = []
+    at: str | None = name
+    while at is not None and (so_far := _partial(graph, at)) is not None:
+        terms.insert(0, graph.nodes[at].inputs[1])
+        at = so_far
+    first = graph.nodes[at or name].op
+    begins = isinstance(first, Constant) and first.value == 0
+    terms = terms if begins or at is None else [at, *terms]
+    alike = {(type(graph.nodes[n].op), graph.nodes[n].signal.shape) for n in terms}
+    return terms if len(alike) == 1 else []
+
+
+def _partial(graph: Graph, name: str) -> str | None:
+    """The sum so far that ``name`` adds to, which nobody else reads, or what it begins with."""
+    node = graph.nodes[name]
+    if node.signal.rate != "static" or node.op != Elementwise("add"):
+        return None
+    before = node.inputs[0]
+    alone = graph.readers[before] == (name,) and before not in graph.heads.values()
+    return before if alone or graph.nodes[before].op != node.op else None
 
 
 def _is_of_one_step(node: Node) -> bool:
-    alone = isinstance(node.op, Spiking) and node.signal.rate == "static"
+    alone = isinstance(node.op, Spiking) and node.signal.rate != "step"
     return alone or isinstance(node.op, AtStep | AllSteps)
 
 

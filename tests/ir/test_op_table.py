@@ -243,6 +243,8 @@ TABLE = [
 
 APART = {
     ops.Dynamics: "the base of Spiking and Membrane",
+    ops.AtStep: "one step of a loop that was written down: reroll ends it",
+    ops.AllSteps: "all steps of a loop that was written down: reroll ends it",
     ops.Unread: "a finding in the place of an op: it has no meaning and no text form",
 }
 """Classes of ops that are in no Graph which runs."""

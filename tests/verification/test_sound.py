@@ -643,9 +643,33 @@ class OwnState(nn.Module):
 
 
 @pytest.mark.parametrize("keep", ["attribute", "dict", "list", "buffer"])
-def test_a_membrane_kept_by_hand_is_not_lost(keep):
-    code = outcome(lambda: OwnState(keep), EXAMPLE[0], [], layout="N", time_steps=T)
-    assert code in ("SNN322", "SNN315", "SNN314")
+@pytest.mark.parametrize("input", ["spike", "analog"])
+def test_a_membrane_kept_by_hand_is_a_state_of_the_loop(keep, input):
+    inputs = [x[0] for x in OTHERS]
+    options = {"layout": "N", "time_steps": 6, "input": input}
+    assert outcome(lambda: OwnState(keep), EXAMPLE[0], inputs, **options) == "equal"
+
+
+class CountsSteps(OwnState):
+    """What a step adds hangs on how many there were before."""
+
+    def __init__(self, often: int) -> None:
+        super().__init__("attribute")
+        self.often, self.calls = often, 0
+
+    def reset(self) -> None:
+        super().reset()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x if self.calls < self.often else 1 - x)
+
+
+@pytest.mark.parametrize("often", [1, 2, 3, 5, 6])
+def test_a_step_that_counts_steps_is_refused(often):
+    code = outcome(lambda: CountsSteps(often), EXAMPLE[0], [], layout="N", time_steps=6)
+    assert code == ("SNN322" if often > 1 else "equal")
 
 
 # -- readings that were believed -----------------------------------------------------------------

@@ -53,6 +53,9 @@ Noted = dict[str, dict[int | None, torch.Tensor]]
 CALLS = 4
 """So many calls of a module of one step show what one leaves to the next."""
 
+ABOUT_LOOPS = frozenset({"SNN112", "SNN301", "SNN309", "SNN310", "SNN318"})
+"""What a loop may end in whose steps do not follow those of the input."""
+
 Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
 
@@ -545,7 +548,7 @@ def _record(
 def _is_about_loops(notes: Notes, error: SnnccError | None) -> bool:
     """Whether a recording that writes down every step may tell more."""
     findings = [*notes.findings, *(error.findings if error else ())]
-    return any(finding.code in ("SNN112", "SNN309", "SNN318") for finding in findings)
+    return any(finding.code in ABOUT_LOOPS for finding in findings)
 
 
 def _is_static_loop(graph: Graph) -> bool:
@@ -579,6 +582,8 @@ def _unrolled(
     if not outcome.ok:
         raise SnnccError(*outcome.findings)
     assert isinstance(outcome.form, Graph)
+    if any(f.code == "SNN112" for f in RecogniseNeurons()(outcome.form).findings):
+        raise refuse("SNN112", "a real value feeds back to itself without a neuron between")
     rolled = _of_one_call(outcome.form, run) if run.single else outcome.form
     for name, steps in cast(Mapping[str, tuple[Step, ...]], outcome.report["steps"]).items():
         if noted and name in noted:
