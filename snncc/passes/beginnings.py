@@ -110,7 +110,8 @@ class Folded:
         simple = self._simple(op, args, shape)
         if simple is not None:
             return simple
-        found = self._id((op, tuple(args)), shape)
+        ordered = tuple(sorted(args)) if is_commutative(op) else tuple(args)
+        found = self._id((op, ordered), shape)
         self._terms[found] = op, tuple(args)
         return found
 
@@ -170,6 +171,12 @@ class Folded:
         found = self._ids.setdefault(key, len(self._ids))
         self._shapes.setdefault(found, shape)
         return found
+
+
+def is_commutative(op: Op) -> bool:
+    return isinstance(op, Elementwise) and op.function in (
+        "add", "mul", "and", "or", "minimum", "maximum", "eq", "ne",
+    )  # fmt: skip
 
 
 def _is_leaf(node: Node) -> bool:
@@ -252,12 +259,26 @@ class _Solving:
         parts, node = self._folded.parts(wanted), self._graph.nodes[name]
         if parts is None or parts[0] != node.op or len(parts[1]) != len(node.inputs):
             return
-        for (how, of), part in zip(self._loop.reads[name], parts[1], strict=True):
+        sources, args = self._loop.reads[name], parts[1]
+        if is_commutative(node.op) and not all(map(self._fits, sources, args)):
+            args = args[::-1]
+        for (how, of), part in zip(sources, args, strict=True):
             number = self._folded.constant(part)
             if how == "inner":
                 self._match(of, part)
             elif how == "late" and number is not None:
                 self._states.setdefault(of, number)
+
+    def _fits(self, source: Source, part: int) -> bool:
+        """Whether an argument of the body may be this one of the first step."""
+        how, of = source
+        if how == "same":
+            return self._folded.of(of) == part
+        constant = self._folded.constant(part) is not None
+        parts = self._folded.parts(part)
+        return constant or (how == "inner" and (
+            parts is None or parts[0] == self._graph.nodes[of].op
+        ))  # fmt: skip
 
     def _solve(self, name: str, value: float | Array) -> None:
         """Let ``name`` be ``value``, where that says what one state is."""

@@ -105,30 +105,41 @@ def _with_sums(graph: Graph) -> Graph:
 
 def _terms(graph: Graph, name: str) -> list[str]:
     """What ``name`` adds up one by one, if it is the end of such a sum."""
-    if _partial(graph, name) is None or any(
-        _partial(graph, reader) == name for reader in graph.readers[name]
-    ):
+    if not _adds(graph, name) or any(_is_so_far(graph, name, r) for r in graph.readers[name]):
         return []
     terms: list[str] = []
-    at: str | None = name
-    while at is not None and (so_far := _partial(graph, at)) is not None:
-        terms.insert(0, graph.nodes[at].inputs[1])
-        at = so_far
-    first = graph.nodes[at or name].op
-    begins = isinstance(first, Constant) and first.value == 0
-    terms = terms if begins or at is None else [at, *terms]
+    at = name
+    while True:
+        before, term = graph.nodes[at].inputs
+        zeros = [n for n in (before, term) if _is_zero(graph, n)]
+        if zeros:  # what the sum begins with
+            terms.insert(0, before if term in zeros else term)
+            break
+        terms.insert(0, term)
+        if not _is_so_far(graph, before, at):
+            terms.insert(0, before)
+            break
+        at = before
     alike = {(type(graph.nodes[n].op), graph.nodes[n].signal.shape) for n in terms}
     return terms if len(alike) == 1 else []
 
 
-def _partial(graph: Graph, name: str) -> str | None:
-    """The sum so far that ``name`` adds to, which nobody else reads, or what it begins with."""
+def _adds(graph: Graph, name: str) -> bool:
     node = graph.nodes[name]
-    if node.signal.rate != "static" or node.op != Elementwise("add"):
-        return None
-    before = node.inputs[0]
-    alone = graph.readers[before] == (name,) and before not in graph.heads.values()
-    return before if alone or graph.nodes[before].op != node.op else None
+    return node.op == Elementwise("add") and node.signal.rate == "static"
+
+
+def _is_so_far(graph: Graph, name: str, reader: str) -> bool:
+    """Whether ``name`` is a sum that nobody reads but ``reader``, which adds to it."""
+    adds = _adds(graph, name) and _adds(graph, reader) and graph.nodes[reader].inputs[0] == name
+    return adds and graph.readers[name] == (reader,) and name not in graph.heads.values()
+
+
+def _is_zero(graph: Graph, name: str) -> bool:
+    op = graph.nodes[name].op
+    if not isinstance(op, Constant):
+        return False
+    return not graph.tensors[op.value].any() if isinstance(op.value, Ref) else op.value == 0
 
 
 def _is_of_one_step(node: Node) -> bool:

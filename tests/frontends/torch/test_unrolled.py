@@ -227,7 +227,7 @@ def refused(module: nn.Module, x: Tensor, **options: object) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("at", range(T))
+@pytest.mark.parametrize("at", range(1, T))  # the first may be one that begins with 0.5
 def test_a_step_with_another_threshold_is_refused(at):
     class Differs(Net):
         def forward(self, x):
