@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from snncc.ir.graph import Graph, Node
@@ -37,7 +37,7 @@ class Iterations:
     before: Mapping[str, str]
 
 
-def iterations(graph: Graph, names: Sequence[str]) -> Iterator[list[Iterations]]:
+def iterations(graph: Graph, names: Sequence[str]) -> Iterator[Iterator[Iterations]]:
     """All ways in which ``names`` repeat: those that explain most nodes first, together those that
     differ in where an iteration begins. Of these come first those in which least is left to the
     next copy, for an iteration ends where its states are.
@@ -48,7 +48,8 @@ def iterations(graph: Graph, names: Sequence[str]) -> Iterator[list[Iterations]]
             listing.copied(first, period)
             for first in range(start, min(start + period, end - period + 1))
         )
-        yield sorted(filter(None, copied), key=lambda found: len(found.before))
+        ways = sorted(filter(None, copied), key=lambda found: len(found.before))
+        yield map(listing.grown, ways)
 
 
 class _Listing:
@@ -105,7 +106,7 @@ class _Listing:
         return zip(one.inputs, two.inputs, strict=True)
 
     def copied(self, first: int, period: int) -> Iterations | None:
-        """The iterations that begin at ``first``; None where the second is not like it."""
+        """Two iterations, from ``first`` on; None where the second is not like the first."""
         body = range(first, first + period)
         reads: dict[str, tuple[Source, ...]] = {}
         before: dict[str, str] = {}
@@ -126,24 +127,26 @@ class _Listing:
         second = {name: self._nodes[self._place[name] + period].name for name in names}
         if not all(_follows(self._nodes[self._place[n]].op, self._op(second[n])) for n in names):
             return None
-        copies = [{name: name for name in names}, second, *self._more(reads, second, first, period)]
-        return Iterations(reads, tuple(copies), before)
+        return Iterations(reads, ({name: name for name in names}, second), before)
+
+    def grown(self, loop: Iterations) -> Iterations:
+        """With all copies that follow."""
+        return replace(loop, copies=(*loop.copies, *self._more(loop)))
 
     def _op(self, name: str) -> Op:
         return self._nodes[self._place[name]].op
 
-    def _more(
-        self, reads: Mapping[str, tuple[Source, ...]], second: Mapping[str, str], first: int,
-        period: int,
-    ) -> Iterator[Mapping[str, str]]:  # fmt: skip
+    def _more(self, loop: Iterations) -> Iterator[Mapping[str, str]]:
         """The copies behind the second, as long as they have a node; the last may lack some."""
+        _, second = loop.copies
+        end = 1 + max(self._place[name] for name in second.values())
         waiting: dict[object, list[str]] = defaultdict(list)
-        for node in self._nodes[first + 2 * period :]:
+        for node in self._nodes[end:]:
             waiting[_identity(node, node.op, node.inputs)].append(node.name)
         last = second
         while last:
             copy: dict[str, str] = {}
-            for name, sources in reads.items():
+            for name, sources in loop.reads.items():
                 inputs = [
                     copy.get(of) if how == "inner" else last.get(of) if how == "late" else of
                     for how, of in sources

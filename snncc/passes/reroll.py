@@ -41,6 +41,9 @@ Step = str | float | np.ndarray | None
 LOOPS = 64
 """So many loops may follow one another."""
 
+WAYS = 8
+"""So many beginnings of an iteration are held against each other."""
+
 FEW = 3
 """Of fewer steps nobody can say what repeats."""
 
@@ -167,7 +170,7 @@ def _rolled(graph: Graph) -> Rolled:
                     found.append(_Loop(graph, loop).rolled())
                 except NotALoop as error:
                     reason = str(error)
-                if found and graph.time_steps is not None:
+                if found and (graph.time_steps is not None or len(found) == WAYS):
                     break
             if found:
                 return min(found, key=lambda rolled: rolled[0].time_steps or 0)

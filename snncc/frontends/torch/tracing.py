@@ -367,8 +367,8 @@ def noted(
     """What the nodes ``names`` are, (T, N, *shape), when ``module`` runs on ``inputs``.
 
     They are nodes of the recording, in which a neuron may be written as arithmetic; so it is made
-    again, as many samples at a time as tell their axis from others. Of a module of one step,
-    ``inputs`` may have the steps in front.
+    again, on one sample more than there are where their number would not tell their axis. Of a
+    module of one step, ``inputs`` may have the steps in front.
     """
     (node,) = graph.inputs
     axes = node.signal.axes
@@ -377,24 +377,16 @@ def noted(
     steps = inputs.shape[0] if timed else graph.time_steps
     batch = axes.index("N") + timed
     count = inputs.shape[batch]
-    samples = next(n for n in (3, 2, 4) if n != steps)
+    samples = next(n for n in (count, count + 1, count + 2) if n not in (1, steps))
     kind = node.op.kind if isinstance(node.op, Input) else "analog"
     run = Run(axes, samples, steps if single else None, kind, False, max(steps or 0, CALLS))
-    parts: dict[str, list[torch.Tensor]] = {name: [] for name in names}
-    for start in range(0, count, samples):
-        chosen = torch.arange(start, start + samples) % count
-        data = inputs.index_select(batch, chosen).to(dtype)
-        seen: Noted = {name: {} for name in names}
-        _record(lambda: private_copy(module, dtype), data, run, Notes(), seen)
-        for name, values in seen.items():
-            if None in values:
-                parts[name].append(values[None])
-            elif values:
-                parts[name].append(_in_turn(values, steps))
+    data = inputs.index_select(batch, torch.arange(samples) % count).to(dtype)
+    seen: Noted = {name: {} for name in names}
+    _record(lambda: private_copy(module, dtype), data, run, Notes(), seen)
     return {
-        name: torch.cat(several, 1)[:, :count].to(torch.float64)
-        for name, several in parts.items()
-        if several
+        name: (values[None] if None in values else _in_turn(values, steps))[:, :count].double()
+        for name, values in seen.items()
+        if values
     }
 
 
