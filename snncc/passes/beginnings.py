@@ -281,49 +281,41 @@ class _Solving:
         ))  # fmt: skip
 
     def _solve(self, name: str, value: float | Array) -> None:
-        """Let ``name`` be ``value``, where that says what one state is."""
-        node, sources = self._graph.nodes[name], self._loop.reads[name]
-        late = [(how, of) for how, of in sources if how != "same"]
-        if len(late) != 1 or not np.any(value):
-            return
-        other = self._other(node, sources)
-        wanted = _inverse(node.op, sources.index(late[0]), value, other)
-        if wanted is None:
-            return
-        how, of = late[0]
-        if how == "late":
-            self._states.setdefault(of, wanted)
-        else:
-            self._solve(of, wanted)
+        """Let ``name`` be ``value``, where that says what one state is, the others being 0.
 
-    def _other(self, node: Node, sources: Sequence[Source]) -> float | Array | None:
-        if isinstance(node.op, Scale):
-            return self._folded.constant(self._folded.number(node.op.factor))
-        same = [of for how, of in sources if how == "same"]
-        return self._folded.constant(self._folded.of(same[0])) if len(same) == 1 else None
+        It grows evenly with a state, or the values that this yields are not right.
+        """
+        states = self._states_of(name)
+        for state in states:
+            zero, one = (
+                self._valued(name, dict.fromkeys(states, 0.0) | {state: at}) for at in (0.0, 1.0)
+            )
+            if zero is None or one is None:
+                return
+            with np.errstate(all="ignore"):
+                found = np.asarray((np.asarray(value) - zero) / (np.asarray(one) - zero))
+            if np.isfinite(found).all():
+                self._states.setdefault(state, float(found) if found.ndim == 0 else found)
+                return
 
+    def _states_of(self, name: str) -> list[str]:
+        """The states that a node of the body reads."""
+        found: dict[str, None] = {}
+        pending, seen = [name], set[str]()
+        while pending:
+            at = pending.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            for how, of in self._loop.reads[at]:
+                if how == "late":
+                    found[of] = None
+                elif how == "inner":
+                    pending.append(of)
+        return list(found)
 
-def _inverse(
-    op: Op, place: int, value: float | Array, other: float | Array | None
-) -> float | Array | None:
-    """What an argument was where the op gave ``value`` with ``other`` beside it."""
-    if isinstance(op, Identity):
-        return value
-    if other is None:
-        return None
-    name = "mul" if isinstance(op, Scale) else getattr(op, "function", "")
-    with np.errstate(all="ignore"):
-        match name:
-            case "mul":
-                found = np.asarray(value / other)
-            case "div" if place == 0:
-                found = np.asarray(value * other)
-            case "add":
-                found = np.asarray(value - other)
-            case "sub":
-                found = np.asarray(value + other if place == 0 else other - value)
-            case _:
-                return None
-    if not np.isfinite(found).all():
-        return None
-    return float(found) if found.ndim == 0 else found
+    def _valued(self, name: str, states: Mapping[str, float | Array]) -> float | Array | None:
+        """What a node of the body is with some states, where that is a constant."""
+        zeros: dict[str, float | Array] = dict.fromkeys(self._loop.before, 0.0)
+        values = first_values(self._graph, self._loop, self._folded, zeros | dict(states))
+        return self._folded.constant(values[name])

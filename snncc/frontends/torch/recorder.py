@@ -482,11 +482,15 @@ class Recorder(Builder, TorchFunctionMode):
         return value.shape[0] if type(value) is torch.Tensor and value.dim() else _len(value)
 
     def _scripted(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """What stands for a call of a scripted function: it may read nothing of the input."""
+        """What stands for a call of a scripted function: the call of what it was written as, or of
+        one that reads nothing of the input."""
 
         def scripted(function: Any, *given: Any, **named: Any) -> Any:
             if self.inside_leaf:
                 return call(function, *given, **named)
+            written = getattr(function, "_torchdynamo_inline", None)
+            if written is not None:  # the Python function that it was made of
+                return written(*given, **named)
             with torch._C._DisableTorchDispatch():
                 result = call(function, *given, **named)
                 inputs = [t for t in tensors_in([*given, *named.values()]) if self.is_tracked(t)]
