@@ -301,7 +301,7 @@ READING = (
             you asked for.
             """,
         example="""
-            snncc.save_model(net, "net.pt", example, layout="TCN")  # SNN316: TN, N or NT
+            snncc.save_model(net, "net.pt", example, layout="TCN")  # SNN316: an order of T, N, F
             """,
         help="see the command's --help",
     ),

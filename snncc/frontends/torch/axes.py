@@ -52,6 +52,11 @@ def describe(role: str) -> str:
     return names.get(role, "time and samples")
 
 
+def without_time(axes: Axes) -> Axes:
+    """The roles of one step of what has these."""
+    return tuple(role.replace("T", "") for role in axes if role != "T")
+
+
 def reshaped(axes: Axes, shape: Sequence[int], target: Sequence[int], extent: Extent) -> Axes:
     """Roles after a row-major reshape to ``target``.
 

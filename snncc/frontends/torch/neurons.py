@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import SnnccError
+from snncc.frontends.layout import is_layout, roles
 from snncc.frontends.neurons import Convert, NeuronModule, is_registered, qualified_name
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.builder import Builder
@@ -91,6 +92,7 @@ class Neurons:
             self._loop.settle(x)
             at = call if in_loop(reading) else None
             with builder.unseen():
+                self._check_order(x, path, reading)
                 if self._tried and (not call or not reading.keeps_state):
                     self._try(module, path, reading, x, given, named)
                 y = self._run(original, path, x, given, named)
@@ -110,13 +112,6 @@ class Neurons:
         step = at if entry.at is not None or static else None
         with builder.numbering.call([entry], step):
             node, axes = builder.solid(x)
-            has_time = axes[:1] == ("T",)
-            if reading.multi_step and not has_time:
-                if builder.nodes[node].signal.rate == "final":
-                    said = f"neuron {path} reads a value of all time steps"
-                    raise builder.refuse("SNN112", said)
-                said = f"neuron {path} is multi-step, but its input has no time axis in front"
-                raise builder.refuse("SNN306", said)
             alone = step is not None or builder.single_step
             if not reading.multi_step and (not alone or any("T" in role for role in axes)):
                 raise builder.refuse("SNN306", single_step(path))
@@ -135,6 +130,23 @@ class Neurons:
                 loop.feeds(path, name)
             builder.bind(y, name, axes)
         return node, axes
+
+    def _check_order(self, x: torch.Tensor, path: str, reading: NeuronModule) -> None:
+        """Raise SnnccError (SNN112, SNN306) unless the axes of ``x`` are in the order it takes."""
+        builder = self._builder
+        entry = builder.tracked(x)
+        axes = tuple("F" if role == "1" else role for role in entry.axes)
+        if reading.multi_step and not _takes(reading, axes):
+            if builder.nodes[entry.node].signal.rate == "final":
+                said = f"neuron {path} reads a value of all time steps"
+                raise builder.refuse("SNN112", said)
+            place = "in front" if reading.layout == "TN" else f"as in {reading.layout}"
+            said = f"neuron {path} is multi-step, but its input has no time axis {place}"
+            raise builder.refuse("SNN306", said)
+        alike = not (reading.tensors or reading.before or reading.after or reading.recurrent)
+        if not (reading.multi_step or alike) and "N" in axes[1:]:
+            said = f"neuron {path} takes (N, …), and the samples are in axis {axes.index('N')}"
+            raise builder.refuse("SNN306", said)
 
     def _fed_back(
         self, reading: NeuronModule, path: str, node: str, shape: Shape, axes: Axes
@@ -341,6 +353,21 @@ class Neurons:
             builder.place(tensor, node, state.axes, state.at)
 
 
+def _takes(reading: NeuronModule, axes: Axes) -> bool:
+    """Whether a multi-step neuron takes its input in this order.
+
+    Where it is the same neuron at each place, only time must be where it is looked for.
+    """
+    if not is_layout(reading.layout) or "T" not in reading.layout or "T" not in axes:
+        return False
+    try:
+        wanted = roles(reading.layout, len(axes))
+    except SnnccError:
+        return False
+    alike = not (reading.tensors or reading.before or reading.after or reading.recurrent)
+    return axes == wanted or (alike and axes.index("T") == wanted.index("T"))
+
+
 def rooted(op: OpType, path: str) -> OpType:
     """``op`` with the tensors of a module under their names in the whole."""
     values = {f.name: getattr(op, f.name) for f in fields(op)}
@@ -368,7 +395,7 @@ def differences(one: NeuronModule, two: NeuronModule) -> list[tuple[str, object,
     for name in one.tensors.keys() | two.tensors.keys():
         if not np.array_equal(one.tensors.get(name, 0), two.tensors.get(name, 0)):
             found.append((name, "of other values", "changed ones"))
-    plain = ("multi_step", "keeps_state", "before", "after", "recurrent", "heights")
+    plain = ("multi_step", "layout", "keeps_state", "before", "after", "recurrent", "heights")
     found += [(name, getattr(one, name), getattr(two, name)) for name in plain
               if getattr(one, name) != getattr(two, name)]  # fmt: skip
     return found

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends import snntorch
+from snncc.frontends.layout import Layout, check_layout, roles
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
 from snncc.frontends.torch.guards import other_answers
@@ -42,7 +43,6 @@ class Recording:
     samples: frozenset[int] = frozenset()
 
 
-Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
 
 INPUT = "input"
@@ -73,7 +73,8 @@ def trace(
     """Record ``module`` on ``example_input`` and return what it computes in one time step.
 
     ``example_input`` is what ``module.forward`` takes: (T, N, …) for layout "TN", (N, T, …) for
-    "NT", (N, …) for "N"; without a layout, an odd number of axes is "TN", an even one "N".
+    "NT", (N, …) for "N", (N, …, T) for "NFT" (see `snncc.frontends.layout`); without a layout, an
+    odd number of axes is "TN", an even one "N".
     ``time_steps`` says that the module computes one step and is called that many times. ``input``
     declares what the values are. The module itself is not touched: a copy in float64 runs, twice,
     on different data and batch sizes, and both recordings must agree.
@@ -126,11 +127,10 @@ def _traced(
     if input not in ("spike", "count", "analog"):
         raise refuse("SNN316", f"input is spike, count or analog, not {input!r}")
     chosen = layout or default_layout(example.dim(), time_steps)
-    if chosen not in ("TN", "N", "NT"):
-        raise refuse("SNN316", f"layout is TN, N or NT, not {chosen!r}")
-    if time_steps is not None and (time_steps < 1 or chosen != "N"):
+    check_layout(chosen)
+    if time_steps is not None and (time_steps < 1 or "T" in chosen):
         raise refuse("SNN316", f"time_steps={time_steps} goes with one step, layout N, T ≥ 1")
-    axes = input_axes(chosen, example.dim())
+    axes = roles(chosen, example.dim())
     steps = example.shape[axes.index("T")] if "T" in axes else None
     samples = [n for n in (2, 3, 4) if n not in (steps, time_steps)][:2]
     try:
@@ -219,13 +219,6 @@ def _check_values(module: nn.Module) -> None:
 def default_layout(rank: int, time_steps: int | None) -> Layout:
     """(T, N, …) has an odd rank for images, (T, N, features) too; else samples come first."""
     return "N" if time_steps is not None or rank % 2 == 0 else "TN"
-
-
-def input_axes(layout: Layout, rank: int) -> Axes:
-    lead = tuple(layout)
-    if rank < len(lead):
-        raise refuse("SNN306", f"layout {layout} needs more than {rank} axes")
-    return (*lead, *["F"] * (rank - len(lead)))
 
 
 def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
