@@ -119,6 +119,11 @@ def _of(value: Number) -> Callable[[int], Number]:
     return value.of if isinstance(value, _Asked) else lambda samples: value
 
 
+def for_samples(value: Any, samples: int) -> Any:
+    """What ``value`` is for another number of samples."""
+    return value.of(samples) if isinstance(value, _Asked) else value
+
+
 def _made(value: Any, of: Callable[[int], Any], guards: list[tuple[Guard, bool]]) -> Any:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return value
