@@ -22,6 +22,9 @@ MOST = 4096
 FAR = tuple(2**power for power in range(13, 41))
 """And so many beyond."""
 
+OTHERS = (1, 2, 5, 64, 4097, 2**31)
+"""Numbers of samples for which a slice must be what it is for the recorded one."""
+
 Guard = Callable[[int], bool]
 """The outcome of a comparison for a number of samples."""
 

@@ -21,6 +21,7 @@ import torch
 
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.tracked import Tracked
+from snncc.ir.elementwise import BOOLEAN
 from snncc.ir.graph import Node
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.ops import (
@@ -145,8 +146,7 @@ class Replay:
         source = torch.Generator().manual_seed(0)
         with torch._C.DisableTorchFunction():
             drawn = {
-                key: _drawn(form.one_sample(self.steps), form.dtype, source)
-                for key, form in reads.forms.items()
+                key: self._drawn(form, source).to(form.dtype) for key, form in reads.forms.items()
             }
         try:
             known = {
@@ -160,6 +160,12 @@ class Replay:
                 return self._difference(known, result, entry)
         except Exception:
             return None
+
+    def _drawn(self, form: Form, source: torch.Generator) -> torch.Tensor:
+        """Values that the node of a tensor may have."""
+        op = self.nodes[form.node].op
+        truth = isinstance(op, Elementwise) and op.function in BOOLEAN
+        return _drawn(form.one_sample(self.steps), torch.bool if truth else form.dtype, source)
 
     def _difference(
         self, known: Mapping[str, Value], tensor: torch.Tensor, entry: Tracked

@@ -60,20 +60,25 @@ def constant(recorder: Recorder, value: Any, axes: Axes, *, whole: bool = False)
         return recorder.number(float(value))
     if value.numel() == 1 and not whole:
         return recorder.number(float(value))
-    tensor = value
-    own = axes[len(axes) - value.dim() :]
-    for dim in reversed(range(len(own))):
-        if own[dim] != "F":
-            first = tensor.narrow(dim, 0, 1)
-            if not bool((tensor == first).all()):
-                raise MixedAxes("a constant differs from step to step or from sample to sample")
-            tensor = first.squeeze(dim)
+    tensor = without_lead(value, axes)
     if tensor.numel() == 1 and not whole:
         return recorder.number(float(tensor))
     same = tensor.shape == value.shape
     ref = recorder.ref(value, "constant") if same else recorder.array(
         tensor.detach().numpy(), "constant")  # fmt: skip
     return recorder.emit(Constant(ref), (), tensor.shape, what=f"tensor:{ref}", rate="static")
+
+
+def without_lead(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """The features of a constant. Raises MixedAxes where steps or samples differ."""
+    own = axes[len(axes) - tensor.dim() :]
+    for dim in reversed(range(len(own))):
+        if own[dim] != "F":
+            first = tensor.narrow(dim, 0, 1)
+            if not bool((tensor == first).all()):
+                raise MixedAxes("a constant differs from step to step or from sample to sample")
+            tensor = first.squeeze(dim)
+    return tensor
 
 
 @on("add sub rsub", "input other alpha=1")
@@ -238,11 +243,17 @@ def _copy(recorder: Recorder, call: Call) -> None:
     x, result = call["input"], call.result
     if not isinstance(result, torch.Tensor):
         raise recorder.refuse("SNN302", f"{call.name} turns data of the run into a Python value")
-    if result is x:
-        return
-    if result.dtype == torch.bool and x.dtype != torch.bool:
+    if result is not x:
+        cast(recorder, x, result)
+
+
+def cast(recorder: Recorder, x: torch.Tensor, result: torch.Tensor) -> None:
+    """``result`` is ``x``, in its own dtype."""
+    op = recorder.nodes[recorder.tracked(x).node].op
+    truth = x.dtype == torch.bool or (isinstance(op, Elementwise) and op.function in BOOLEAN)
+    if result.dtype == torch.bool and not truth:
         elementwise(recorder, "nonzero", (x,), result)
-    elif not result.is_floating_point() and x.is_floating_point():
+    elif not (result.is_floating_point() or truth) and x.is_floating_point():
         elementwise(recorder, "trunc", (x,), result)
     elif result.dtype in (torch.half, torch.bfloat16):
         raise recorder.refuse("SNN301", "a cast to half precision rounds")

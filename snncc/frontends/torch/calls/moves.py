@@ -17,17 +17,20 @@ from snncc.frontends.torch.axes import (
     features,
     permuted,
     reshaped,
+    written_out,
 )  # fmt: skip
 from snncc.frontends.torch.calls.elementwise import constant
 from snncc.frontends.torch.calls.table import (
     alias,
     emit,
+    filled,
+    inside,
     need_features,
     on,
     shape_before,
     sizes,
 )  # fmt: skip
-from snncc.frontends.torch.guards import for_samples
+from snncc.frontends.torch.guards import OTHERS, for_samples
 from snncc.frontends.torch.recorder import Recorder
 from snncc.frontends.torch.tracked import Call, Tracked
 from snncc.ir.ops import (
@@ -190,15 +193,10 @@ def _set_steps(recorder: Recorder, steps: int) -> None:
 def _getitem(recorder: Recorder, call: Call) -> None:
     x, index, result = call["input"], call["index"], call.result
     items = list(index) if isinstance(index, tuple) else [index]
-    items = [int(i) if isinstance(i, np.integer) else i for i in items]
-    if any(not isinstance(i, int | slice | type(...) | type(None)) for i in items):
+    if any(not isinstance(i, int | slice | np.integer | type(...) | type(None)) for i in items):
         raise recorder.refuse("SNN301", "indexing by a list or a tensor is not supported")
     entry = recorder.tracked(x)
-    named = sum(i is not None and i is not Ellipsis for i in items)
-    if Ellipsis in items:
-        place = items.index(Ellipsis)
-        items[place : place + 1] = [slice(None)] * (len(entry.axes) - named)
-    items += [slice(None)] * (len(entry.axes) - sum(i is not None for i in items))
+    items = written_out(index, len(entry.axes))
     at = _step(recorder, x, items)
     with recorder.numbering.call([entry if at is None else replace(entry, at=at)]):
         _take(recorder, entry, items, x, result)
@@ -220,20 +218,16 @@ def _step(recorder: Recorder, x: torch.Tensor, items: Sequence[Any]) -> int | No
     return None
 
 
-_OTHERS = (1, 2, 5, 64, 4097, 2**31)
-"""Numbers of samples for which a slice must be what it is for the recorded one."""
-
-
 def _slices(recorder: Recorder, item: slice) -> dict[int, slice]:
     """A slice as it is for any number of samples."""
     ends = (item.start, item.stop, item.step)
     return {
         samples: slice(*(for_samples(end, samples) for end in ends))
-        for samples in (recorder.samples, *_OTHERS)
+        for samples in (recorder.samples, *OTHERS)
     }
 
 
-def _is_whole(recorder: Recorder, role: str, size: int, item: slice) -> bool:
+def is_whole(recorder: Recorder, role: str, size: int, item: slice) -> bool:
     """Whether a slice takes all of an axis."""
     if "N" not in role:
         return range(size)[item] == range(size)
@@ -275,7 +269,7 @@ def _take(recorder: Recorder, entry: Tracked, items: Sequence[Any], x: torch.Ten
         role, size = entry.axes[dim], x.shape[dim]
         rank = entry.axes[:dim].count("F")
         dim += 1
-        if isinstance(item, slice) and _is_whole(recorder, role, size, item):
+        if isinstance(item, slice) and is_whole(recorder, role, size, item):
             axes.append(role)
         elif role == "F":
             node = _cut(recorder, node, rank, size, item)
@@ -364,7 +358,7 @@ def _are_steps(recorder: Recorder, role: str, call: Call, size: Any) -> bool:
             return ends == [at * samples for at in range(1, steps)]
         return ends == [samples] * (1 if isinstance(size, int) else steps)
 
-    return all(cuts(samples) for samples in (recorder.samples, *_OTHERS))
+    return all(cuts(samples) for samples in (recorder.samples, *OTHERS))
 
 
 def _cut_up(recorder: Recorder, x: torch.Tensor, pieces: Sequence[torch.Tensor], dim: int,
@@ -443,8 +437,8 @@ def _stack(recorder: Recorder, call: Call) -> None:
 @on("pad", "input pad mode value")
 def _pad(recorder: Recorder, call: Call) -> None:
     x, widths = call["input"], list(call["pad"])
-    if call["mode"] not in (None, "constant") or call["value"] not in (None, 0, 0.0):
-        raise recorder.refuse("SNN301", "only padding with zeros is known here")
+    if call["mode"] not in (None, "constant"):
+        raise recorder.refuse("SNN301", "only padding with a constant is known here")
     if not any(widths):
         alias(recorder, x, call.result, recorder.tracked(x).axes)
         return
@@ -457,6 +451,12 @@ def _pad(recorder: Recorder, call: Call) -> None:
     if min(n for pair in pairs for n in pair) < 0:
         raise recorder.refuse("SNN301", "negative padding is not known here")
     emit(recorder, Pad(tuple(pairs)), x, call.result, "pad")
+    if call["value"]:
+        node, shape = recorder.tracked(call.result).node, features(axes, call.result.shape)
+        kept = np.zeros(shape, bool)
+        kept[inside(Pad(tuple(pairs)), shape)] = True
+        there = np.where(kept, 0.0, float(call["value"]))
+        recorder.bind(call.result, filled(recorder, node, there, kept, axes), axes)
 
 
 @on("interpolate upsample",
