@@ -104,14 +104,41 @@ def is_registered(module: nn.Module) -> bool:
 
 
 def converter(module: nn.Module) -> Convert | None:
-    """How to read this module if its class is in the table; subclasses are other neurons."""
+    """How to read this module if its class is in the table.
+
+    A subclass is another neuron, but for one that has nothing of its own but an ``__init__``.
+    """
     if type(module) in _registered:
         return _registered[type(module)]
-    entry = _table().get(qualified_name(type(module)))
+    entry = _table().get(qualified_name(read_class(type(module))))
     if entry is None:
         return None
     convert: Convert = entry.load()
     return convert
+
+
+_OF_EVERY_CLASS = frozenset({
+    "__init__", "__module__", "__qualname__", "__doc__", "__annotations__", "__annotate_func__",
+    "__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl",
+    "__parameters__", "__orig_bases__", "__annotations_cache__",
+})  # fmt: skip
+"""What a class may have of its own and still be the neuron that its base is."""
+
+
+def read_class(cls: type) -> type:
+    """``cls``, or the class that it is but for its ``__init__``."""
+    while len(cls.__bases__) == 1 and vars(cls).keys() <= _OF_EVERY_CLASS:
+        if qualified_name(cls) in _table():
+            break
+        cls = cls.__bases__[0]
+    return cls
+
+
+def library(module: nn.Module) -> str:
+    """The package that a module's class is of, or that it is but for its ``__init__``."""
+    cls = read_class(type(module))
+    known = cls if qualified_name(cls) in _table() else type(module)
+    return known.__module__.partition(".")[0]
 
 
 def refuse_unknown(module: nn.Module, path: str) -> None:

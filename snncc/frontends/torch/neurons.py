@@ -18,7 +18,7 @@ from snncc.frontends.neurons import Convert, NeuronModule, is_registered, qualif
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.builder import Builder
 from snncc.frontends.torch.draft import joined
-from snncc.frontends.torch.firing import spikes_of
+from snncc.frontends.torch.firing import input_first, spikes_of
 from snncc.frontends.torch.flow import Flow, Used
 from snncc.frontends.torch.loops import Loop, single_step
 from snncc.frontends.torch.tracked import Tracked, tensors_in
@@ -56,9 +56,10 @@ class Neurons:
         original, builder = module.forward, self._builder
         self._convert[id(module)] = convert
 
-        def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+        def forward(*all_given: Any, **all_named: Any) -> Any:
             if builder.inside_leaf:
-                return original(x, *given, **named)
+                return original(*all_given, **all_named)
+            x, given, named = input_first(original, all_given, all_named)
             reading: NeuronModule | None = None
             try:
                 with builder.unseen():

@@ -17,7 +17,7 @@ from snncc.diagnostics import refuse
 from snncc.frontends.layout import time_back, time_first
 from snncc.frontends.neurons import Convert, NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
-from snncc.frontends.torch.firing import each_step, spikes_of
+from snncc.frontends.torch.firing import each_step, input_first, spikes_of
 from snncc.frontends.torch.tracing import (
     at_rest,
     named_outputs,
@@ -151,7 +151,8 @@ class Witness:
         suffixes = levels.suffixes if levels is not None else ("",)
         seen = weakref.proxy(self)  # the part, which refers to itself, does not keep the copy alive
 
-        def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+        def forward(*all_given: Any, **all_named: Any) -> Any:
+            x, given, named = input_first(original, all_given, all_named)
             now = convert(part)
             alone = now.keeps_state and not now.multi_step
             if alone:

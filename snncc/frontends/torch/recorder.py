@@ -181,6 +181,8 @@ class Recorder(Builder, TorchFunctionMode):
         before = self._reads(reads) if self.verified else None
         versions = [tensor._version for tensor in inputs]
         result = run()
+        if result is NotImplemented:  # of no tensor, as in x == None
+            return result
         lost = any(map(self.why_lost, inputs))
         for tensor, version in zip(inputs, versions, strict=True):
             if not reads and tensor._version != version:

@@ -237,7 +237,7 @@ for _function, _arity in ARITY.items():
         HANDLERS[_function] = (_parameters, _plain(_function, "input"))
 
 
-@on("contiguous clone detach requires_grad cpu alias to float double type type_as half "
+@on("contiguous clone detach requires_grad cpu cuda alias to float double type type_as half "
      "bfloat16 bool int long short", "input ~*rest")  # fmt: skip
 def _copy(recorder: Recorder, call: Call) -> None:
     x, result = call["input"], call.result
