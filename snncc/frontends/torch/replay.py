@@ -233,6 +233,8 @@ class Replay:
                 data = first.data
                 if kind == "last":
                     return Value(data[-1], False)
+                if kind == "max":
+                    return Value(data.amax(0), False)
                 return Value(data.mean(0) if kind == "mean" else data.sum(0), False)
         timed = any(value.timed for value in values)
         lead = next(value.data.shape[: 1 + timed] for value in values if value.timed == timed)

@@ -12,7 +12,7 @@ from snncc.frontends.torch.calls.table import HANDLERS, emit, on
 from snncc.frontends.torch.recorder import Handler, Recorder
 from snncc.frontends.torch.tracked import Call
 from snncc.ir.elementwise import ARITY, BOOLEAN
-from snncc.ir.ops import Constant, Elementwise, Identity
+from snncc.ir.ops import Constant, Elementwise, Identity, OverTime
 
 _OF_TRUTH = {
     "add": "or", "mul": "and", "minimum": "and", "maximum": "or", "where": "where", "abs": "abs",
@@ -207,10 +207,40 @@ def _extreme(recorder: Recorder, call: Call) -> None:
         name = "maximum" if call.name == "max" else "minimum"
         elementwise(recorder, name, (call["input"], call["other"]), call.result)
         return
+    dim, keep = call.get("dim", call["other"]), call.get("keepdim", (*call["rest"], False)[0])
+    if call.name == "max" and dim is not None and not isinstance(call.result, torch.Tensor):
+        values, indices = call.result
+        if largest_over_time(recorder, call["input"], values, dim, bool(keep)):
+            recorder.lose(indices, recorder.refuse("SNN301", "when a value is largest is read"))
+            return
     error = recorder.refuse("SNN301", f"{call.name} along an axis is not known here")
     if not isinstance(call.result, torch.Tensor):
         raise error
     recorder.lose(call.result, error)
+
+
+@on("amax", "input dim=() keepdim=False")
+def _amax(recorder: Recorder, call: Call) -> None:
+    dims = call["dim"]
+    dim = dims if isinstance(dims, int) else dims[0] if len(dims) == 1 else None
+    keep = bool(call["keepdim"])
+    if dim is None or not largest_over_time(recorder, call["input"], call.result, dim, keep):
+        raise recorder.refuse("SNN301", "amax along other axes than time is not known here")
+
+
+def largest_over_time(
+    recorder: Recorder, x: torch.Tensor, result: torch.Tensor, dim: Any, keep: bool
+) -> bool:
+    """Whether ``result`` is the largest value over time, which then is a node."""
+    node, axes = recorder.solid(x)
+    if axes[dim] != "T" or recorder.nodes[node].signal.rate != "step":
+        return False
+    place = dim % len(axes)
+    final = (*axes[:place], *(("1",) if keep else ()), *axes[place + 1 :])
+    shape = features(final, result.shape)
+    name = recorder.emit(OverTime("max"), [node], shape, final, rate="final", what="max")
+    recorder.bind(result, name, final)
+    return True
 
 
 _SPELLINGS = {
