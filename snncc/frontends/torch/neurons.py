@@ -24,7 +24,7 @@ from snncc.frontends.torch.loops import Loop, single_step
 from snncc.frontends.torch.tracked import Tracked, tensors_in
 from snncc.frontends.torch.trial import Misread, Trial, step_fault
 from snncc.frontends.torch.unread import stand_for
-from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale
+from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale, Spiking
 from snncc.ir.shapes import Shape
 
 OpType = TypeVar("OpType", bound=Op)
@@ -50,6 +50,7 @@ class Neurons:
         self._held: dict[int, tuple[tuple[int, int], ...]] = {}
         self._convert: dict[int, Convert] = {}
         self._readings: dict[int, NeuronModule] = {}
+        self._started: dict[int, float | np.ndarray] = {}
 
     def leaf(self, module: nn.Module, path: str, convert: Convert) -> Callable[..., Any]:
         """The forward that takes the place of the module's own."""
@@ -80,12 +81,16 @@ class Neurons:
                     "what cannot be recorded" if builder.is_foreign(x) else "nothing of the input"
                 )
                 nothing = builder.refuse("SNN311", f"neuron {path} reads {what}")
-                raise builder.why_lost(x) or nothing
+                lost = builder.is_foreign(x) or builder.why_lost(x) is not None
+                if lost or not in_loop(reading) or not self._may_start(module, reading):
+                    raise builder.why_lost(x) or nothing
+                return self._start(module, path, reading, original, x, given, named)
             call = self._calls.get(id(module), 0)
             self._calls[id(module)] = call + 1
             if call and reading.keeps_state and not in_loop(reading):
                 said = f"neuron {path} is called again before its state is reset"
                 raise builder.refuse("SNN309", said)
+            reading = self._begun(module, reading)
             if reading.keeps_state:
                 self._check_same(module, path, reading)
             taken = dict(zip(reading.states, given, strict=False)) | named
@@ -94,7 +99,8 @@ class Neurons:
             at = call if in_loop(reading) else None
             with builder.unseen():
                 self._check_order(x, path, reading)
-                if self._tried and (not call or not reading.keeps_state):
+                first = not call and id(module) not in self._started
+                if self._tried and (first or not reading.keeps_state):
                     self._try(module, path, reading, x, given, named)
                 y = self._run(original, path, x, given, named)
                 current, axes = self._spike(x, spikes_of(y), path, reading, at)
@@ -102,6 +108,49 @@ class Neurons:
             return y
 
         return forward
+
+    def _may_start(self, module: nn.Module, reading: NeuronModule) -> bool:
+        """Whether a call on a constant only gives the neuron another first membrane."""
+        parts = (reading.before, reading.after, reading.recurrent, reading.tensors, reading.shown)
+        plain = isinstance(reading.spiking, Spiking) and not any(parts)
+        return plain and len(reading.states) == 1 and not self._calls.get(id(module))
+
+    def _start(
+        self, module: nn.Module, path: str, reading: NeuronModule, original: Callable[..., Any],
+        x: torch.Tensor, given: Sequence[Any], named: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        """Run the neuron on a constant; its membrane is what it starts from. Raises SNN311."""
+        builder, (state,) = self._builder, reading.states
+        taken: dict[str, Any] = dict(zip(reading.states, given, strict=False))
+        taken |= named
+        self._check(module, path, reading, taken, 0)
+        with builder.unseen():
+            if self._tried and id(module) not in self._started:
+                self._try(module, path, reading, x, given, named)
+            y = original(x, *given, **named)
+            membrane = getattr(module, state)
+            whole = isinstance(membrane, torch.Tensor) and membrane.shape == x.shape
+            alike = whole and all(bool((each == each[:1]).all()) for each in (x, membrane))
+            if not alike:
+                said = f"neuron {path} is started by a constant that differs from sample to sample"
+                raise builder.refuse("SNN311", said)
+            first = membrane[0].detach().double().numpy()
+        builder.remember(y)
+        same = bool((first == first.flat[0]).all())
+        self._started[id(module)] = float(first.flat[0]) if same else first.copy()
+        self._held[id(module)] = (_identity(membrane),)
+        builder.keep_alive(membrane)
+        return y
+
+    def _begun(self, module: nn.Module, reading: NeuronModule) -> NeuronModule:
+        """``reading``, with the membrane that calls on constants left before the loop."""
+        first = self._started.get(id(module))
+        if first is None or not isinstance(reading.spiking, Spiking):
+            return reading
+        if isinstance(first, float):
+            return replace(reading, spiking=replace(reading.spiking, initial=first))
+        spiking = replace(reading.spiking, initial=Ref("initial"))
+        return replace(reading, spiking=spiking, tensors={"initial": first})
 
     def _spike(
         self, x: torch.Tensor, y: torch.Tensor, path: str, reading: NeuronModule, at: int | None

@@ -216,7 +216,8 @@ class Witness:
 
         def whole(values: list[torch.Tensor], name: str) -> torch.Tensor:
             if name in self._stepwise:
-                return _stacked(values, axes[name])
+                # calls on a constant before the loop are no steps
+                return _stacked(values[-steps:], axes[name])
             return _whole(values, axes[name], single, steps)
 
         known = {name: values for name, values in self._spikes.items() if name in axes}

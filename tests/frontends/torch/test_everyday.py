@@ -307,3 +307,102 @@ def test_another_error_of_a_module_of_one_step_stays_what_it_is(spikingjelly: An
     net = Net(lambda net, x: net.n(net.a(x).cumsum(0)), neuron).eval()
     with pytest.raises(SnnccError, match="SNN112"):
         trace(net, EVENTS[0], input="spike", time_steps=T)
+
+
+# -- membranes started by a call on a constant -------------------------------------------------
+
+
+def started(*constants: Any, between: Any = None) -> Any:
+    def over_time(net: Net, x: torch.Tensor) -> Any:
+        for constant in constants:
+            net.n(constant(net, x))
+        out = 0.0
+        for t in range(T):
+            if between is not None and t == 1:
+                net.n(between(net, x))
+            out = out + net.b(net.n(net.a(x[t])))
+        return out
+
+    return over_time
+
+
+def half(net: Net, x: torch.Tensor) -> torch.Tensor:
+    return torch.full((x.shape[1], 16), 0.5)
+
+
+def bias(net: Net, x: torch.Tensor) -> torch.Tensor:
+    return net.a.bias.expand(x.shape[1], 16)
+
+
+def silent(net: Net, x: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(x.shape[1], 16)
+
+
+OPTIONS = [{}, {"v_reset": None}, {"v_threshold": 0.6, "v_reset": 0.1}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("constants", [(half,), (bias,), (half, half, bias), (silent,)])
+def test_a_first_membrane_by_a_call(spikingjelly: Any, constants: Any, options: Any) -> None:
+    neuron = spikingjelly.module("neuron")
+    for cls in (neuron.IFNode, neuron.LIFNode):
+        same(Net(started(*constants), cls(**options)))
+
+
+def test_the_first_membrane_is_that_of_the_call(spikingjelly: Any) -> None:
+    neuron = spikingjelly.module("neuron").IFNode(v_reset=None)
+    program = same(Net(started(half), neuron))
+    assert program.graph.neurons[0].op.initial == 0.5
+
+
+def other_samples(net: Net, x: torch.Tensor) -> torch.Tensor:
+    return torch.arange(x.shape[1]).float()[:, None].expand(x.shape[1], 16)
+
+
+def by_number(net: Net, x: torch.Tensor) -> torch.Tensor:
+    return torch.full((x.shape[1], 16), 1.0 / x.shape[1])
+
+
+def drawn(net: Net, x: torch.Tensor) -> torch.Tensor:
+    return torch.rand(16).expand(x.shape[1], 16)
+
+
+def outside(net: Net, x: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(x[0, :, :1].numpy()).expand(-1, 16)
+
+
+@pytest.mark.parametrize("constant", [other_samples, by_number, drawn, outside])
+def test_calls_that_start_no_membrane(spikingjelly: Any, constant: Any) -> None:
+    neuron = spikingjelly.module("neuron").IFNode()
+    with pytest.raises(SnnccError, match="SNN3"):
+        trace(Net(started(constant), neuron), EVENTS, input="spike", layout="TN")
+
+
+def test_a_constant_between_the_steps(spikingjelly: Any) -> None:
+    net = Net(started(between=half), spikingjelly.module("neuron").IFNode())
+    with pytest.raises(SnnccError, match="SNN311"):
+        trace(net, EVENTS, input="spike", layout="TN")
+
+
+def test_a_membrane_that_is_reset_after_the_call(spikingjelly: Any) -> None:
+    def over_time(net: Net, x: torch.Tensor) -> Any:
+        net.n(half(net, x))
+        net.n.reset()
+        return stepwise(net, x)
+
+    net = Net(over_time, spikingjelly.module("neuron").IFNode())
+    with pytest.raises(SnnccError, match="SNN309"):
+        trace(net, EVENTS, input="spike", layout="TN")
+
+
+def test_a_neuron_of_snntorch_is_not_started_so() -> None:
+    def over_time(net: Net, x: torch.Tensor) -> Any:
+        _, mem = net.n(half(net, x))
+        out = 0.0
+        for t in range(T):
+            z, mem = net.n(net.a(x[t]), mem)
+            out = out + net.b(z)
+        return out
+
+    with pytest.raises(SnnccError, match="SNN311"):
+        trace(Net(over_time, snntorch.Leaky(beta=0.5)), EVENTS, input="spike", layout="TN")
