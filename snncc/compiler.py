@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from snncc.diagnostics import Finding, Location, refuse
-from snncc.frontends.data import InputKind, Layout
+from snncc.frontends.data import InputKind
+from snncc.frontends.layout import Layout
 from snncc.frontends.torch import Recording, as_example, read, record
 from snncc.frontends.torch.states import held, restore
 from snncc.ir.graph import Graph
@@ -112,10 +113,11 @@ def compile(
     """Compile ``module`` for ``target``.
 
     ``example_input`` is exactly what ``module.forward`` takes: (T, N, …), (N, T, …) or, for a
-    static image, (N, …); ``layout`` names the order where the number of axes does not tell, and
-    ``time_steps`` is T for a module of one step, which is called T times. ``input`` declares what
-    the values are. ``head`` picks one of several outputs; ``keep_aap`` keeps the auxiliary path as
-    a host-side hybrid; ``cut_merge`` keeps the spike-only branch of outputs that were averaged.
+    static image, (N, …); ``layout`` names the order where the number of axes does not tell ("NT",
+    or "NFT" for time last: `snncc.frontends.layout`), and ``time_steps`` is T for a module of one
+    step, which is called T times. ``input`` declares what the values are. ``head`` picks one of
+    several outputs; ``keep_aap`` keeps the auxiliary path as a host-side hybrid; ``cut_merge``
+    keeps the spike-only branch of outputs that were averaged.
     ``reset`` gives every neuron another reset than it was trained with. With ``stock_only`` nothing
     is used that the target's own software does not have: relays in the place of delays, and what
     has no such place is refused (SNN213).

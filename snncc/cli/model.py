@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from snncc.compiler import Report
-    from snncc.frontends.data import Array, InputKind, Layout, Recordings
+    from snncc.frontends.data import Array, InputKind, Recordings
+    from snncc.frontends.layout import Layout
     from snncc.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,6 +41,22 @@ class Shape(click.ParamType):  # type: ignore[type-arg]
         if min(shape) < 1:
             self.fail(f"{value!r} has a size below 1", parameter, ctx)
         return shape
+
+
+class Order(click.ParamType):  # type: ignore[type-arg]
+    """The order of the axes of an input."""
+
+    name = "LAYOUT"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None
+    ) -> Layout:
+        from snncc.frontends.layout import USUAL, is_layout
+
+        if not is_layout(value):
+            usual = ", ".join(USUAL)
+            self.fail(f"{value!r} is no order of T, N and F as {usual}", parameter, ctx)
+        return str(value)
 
 
 @dataclass(frozen=True)
@@ -107,8 +124,8 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
         ),
         click.option(
             "--layout",
-            type=click.Choice(["TN", "N", "NT"]),
-            help="Leading axes of the input: time and samples, samples alone, samples and time.",
+            type=Order(),
+            help="Order of the input's axes: T time, N samples, F the features, as TN, N, NT, NFT.",
         ),
         click.option("--head", help="Index or name of the output to keep."),
         click.option(
@@ -184,6 +201,8 @@ def _takes(
     spec: str,
 ) -> tuple[Layout, tuple[int, ...], int | None]:
     """Layout, example shape with all axes, and T of a model of one step; options come first."""
+    from snncc.frontends.layout import features_of, roles, shape_of
+
     features, steps = options.input_shape, options.time_steps
     chosen = options.layout or layout
     if shape is not None:
@@ -191,11 +210,9 @@ def _takes(
             from snncc.frontends.torch.tracing import default_layout
 
             chosen = default_layout(len(shape), time_steps)
-        lead = len(chosen)
-        if len(shape) < lead:
-            raise refuse("SNN306", f"the example of {spec}, {shape}, has no {chosen} axes")
-        features = features or shape[lead:]
-        known = shape[chosen.index("T")] if "T" in chosen else time_steps
+        axes = roles(chosen, len(shape))
+        features = features or features_of(chosen, shape)
+        known = shape[axes.index("T")] if "T" in axes else time_steps
         steps = steps or known
     if features is None:
         raise refuse("SNN303", f"nothing says what shape {spec} takes")
@@ -207,9 +224,8 @@ def _takes(
             f"layout {chosen} has time and nothing says how many steps",
             help="pass --time-steps",
         )
-    sizes = {"T": steps or 1, "N": 1}
-    whole = (*(sizes[axis] for axis in chosen), *features)
-    return chosen, whole, steps if chosen == "N" else None
+    whole = shape_of(chosen, features, steps or 1)
+    return chosen, whole, None if "T" in chosen else steps
 
 
 def recordings_for(
@@ -220,13 +236,14 @@ def recordings_for(
     Raises SnnccError as `snncc.frontends.data.open_recordings` does.
     """
     from snncc.frontends.data import open_recordings
+    from snncc.frontends.layout import layout_of, shape_of
 
     node, steps = program.graph.inputs[0], program.graph.time_steps or 1
-    layout: Any = "".join(axis for axis in node.signal.axes if axis != "F")
-    shape = (*(steps if axis == "T" else 1 for axis in layout), *node.signal.shape)
+    layout = layout_of(node.signal.axes)
+    shape = shape_of(layout, node.signal.shape, steps)
     takes: dict[Layout, tuple[int, ...]] = {layout: shape}
-    if layout == "N" and node.signal.rate == "step":
-        takes["TN"] = (steps, *shape)  # a model of one step may be given another input at each
+    if "T" not in layout and node.signal.rate == "step":
+        takes[f"T{layout}"] = (steps, *shape)  # a model of one step may be given another at each
     return open_recordings(
         path,
         takes,

@@ -191,9 +191,8 @@ READING = (
             that is already recorded, without a call that says so.
             """,
         example="""
-            out = torch.zeros(10, n, 64)
-            for t in range(10):
-                out[t] = self.sn(x[t])  # SNN310; torch.stack of a list is fine
+            y[:, :, :4] = x[:, :, 4:]  # SNN310; torch.cat is fine, and so are constants and
+            out[t] = self.sn(x[t])  # each step in turn
             """,
         help="write to whole tensors, not through views, .data or slices",
     ),
@@ -301,7 +300,7 @@ READING = (
             you asked for.
             """,
         example="""
-            snncc.save_model(net, "net.pt", example, layout="TCN")  # SNN316: TN, N or NT
+            snncc.save_model(net, "net.pt", example, layout="TCN")  # SNN316: an order of T, N, F
             """,
         help="see the command's --help",
     ),

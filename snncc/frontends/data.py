@@ -22,15 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.diagnostics import SnnccError, refuse
-
-Layout = Literal["TN", "N", "NT"]
-"""The order of the leading axes: time and samples, samples alone, samples and time."""
+from snncc.frontends.layout import Layout, sample_axis
 
 Array = npt.NDArray[Any]
 
 InputKind = Literal["spike", "count", "analog"]
-
-SAMPLE_AXIS: dict[Layout, int] = {"TN": 1, "N": 0, "NT": 0}
 
 _File = io.FileIO | io.BytesIO
 
@@ -172,7 +168,7 @@ def open_recordings(
             return header.size
         if name != "inputs" or (layout := _fitting(header.shape, takes)) is None:
             return 0
-        axis = SAMPLE_AXIS[layout]
+        axis = sample_axis(layout, len(header.shape))
         return header.extent(axis, counted(header, axis))
 
     with contextlib.ExitStack() as opened:
@@ -189,7 +185,7 @@ def open_recordings(
         layout = _fitting(found, takes)
         if layout is None:
             raise _wrong_shape(path, found, takes)
-        axis = SAMPLE_AXIS[layout]
+        axis = sample_axis(layout, len(found))
         if not found[axis]:
             raise refuse("SNN312", f"{path} holds no samples: its inputs have shape {found}")
 
@@ -354,7 +350,7 @@ def _labels(path: Path, stored: _Stored, total: int, samples: int, classes: int 
 def _fitting(found: tuple[int, ...], takes: Mapping[Layout, tuple[int, ...]]) -> Layout | None:
     """The first layout whose shape is ``found``, but for the number of samples."""
     for layout, shape in takes.items():
-        axis = SAMPLE_AXIS[layout]
+        axis = sample_axis(layout, len(shape))
         if len(found) == len(shape) and found == (*shape[:axis], found[axis], *shape[axis + 1 :]):
             return layout
     return None
@@ -376,7 +372,7 @@ def _wrong_shape(
     path: Path, found: tuple[int, ...], takes: Mapping[Layout, tuple[int, ...]]
 ) -> SnnccError:
     layout, shape = list(takes.items())[-1]
-    axis = SAMPLE_AXIS[layout]
+    axis = sample_axis(layout, len(shape))
     wanted = ", ".join("N" if i == axis else str(size) for i, size in enumerate(shape))
     return refuse(
         "SNN306", f"the inputs in {path} have shape {found} and the model takes ({wanted})"

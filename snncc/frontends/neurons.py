@@ -9,11 +9,12 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from snncc.diagnostics import Location, refuse
+from snncc.frontends.layout import Layout, roles, time_back, time_first
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import Membrane, Op, Spiking
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class NeuronModule:
     ``spiking``: its neuron, or several that all read its input and whose spikes are added up, each
     times its number of ``weights`` where those are given (multi-level firing).
 
-    ``multi_step``: its forward takes (T, N, …), else one step (N, …). ``keeps_state``: its
-    membrane outlives a call, so that a second call in one forward goes on where the first ended.
+    ``multi_step``: its forward takes all steps, (T, N, …) or in the order that ``layout`` says, as
+    "NT" or "NFT" do; else one step (N, …). ``keeps_state``: its membrane
+    outlives a call, so that a second call in one forward goes on where the first ended.
     ``tensors``: those that the ops below name, under names within the module.
 
     ``states``: the attributes that hold its state; its forward may take them too, in this order,
@@ -45,10 +47,19 @@ class NeuronModule:
     weights: Sequence[float] = ()
     recurrent: tuple[Op, ...] = ()
     step: Callable[[Any], Any] | None = None
+    layout: Layout = "TN"
 
     @property
     def levels(self) -> tuple[Spiking, ...]:
         return (self.spiking,) if isinstance(self.spiking, Spiking) else tuple(self.spiking)
+
+    def time_first(self, x: Tensor) -> Tensor:
+        """What its forward takes, as (T, N, …)."""
+        return x.permute(time_first(roles(self.layout, x.dim()))) if self.multi_step else x
+
+    def as_taken(self, x: Tensor) -> Tensor:
+        """(T, N, …) as its forward takes it."""
+        return x.permute(time_back(roles(self.layout, x.dim()))) if self.multi_step else x
 
     @property
     def heights(self) -> tuple[float, ...]:
@@ -93,14 +104,41 @@ def is_registered(module: nn.Module) -> bool:
 
 
 def converter(module: nn.Module) -> Convert | None:
-    """How to read this module if its class is in the table; subclasses are other neurons."""
+    """How to read this module if its class is in the table.
+
+    A subclass is another neuron, but for one that has nothing of its own but an ``__init__``.
+    """
     if type(module) in _registered:
         return _registered[type(module)]
-    entry = _table().get(qualified_name(type(module)))
+    entry = _table().get(qualified_name(read_class(type(module))))
     if entry is None:
         return None
     convert: Convert = entry.load()
     return convert
+
+
+_OF_EVERY_CLASS = frozenset({
+    "__init__", "__module__", "__qualname__", "__doc__", "__annotations__", "__annotate_func__",
+    "__firstlineno__", "__static_attributes__", "__abstractmethods__", "_abc_impl",
+    "__parameters__", "__orig_bases__", "__annotations_cache__",
+})  # fmt: skip
+"""What a class may have of its own and still be the neuron that its base is."""
+
+
+def read_class(cls: type) -> type:
+    """``cls``, or the class that it is but for its ``__init__``."""
+    while len(cls.__bases__) == 1 and vars(cls).keys() <= _OF_EVERY_CLASS:
+        if qualified_name(cls) in _table():
+            break
+        cls = cls.__bases__[0]
+    return cls
+
+
+def library(module: nn.Module) -> str:
+    """The package that a module's class is of, or that it is but for its ``__init__``."""
+    cls = read_class(type(module))
+    known = cls if qualified_name(cls) in _table() else type(module)
+    return known.__module__.partition(".")[0]
 
 
 def refuse_unknown(module: nn.Module, path: str) -> None:

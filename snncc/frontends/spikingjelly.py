@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from snncc.diagnostics import refuse
-from snncc.frontends.neurons import NeuronModule, qualified_name
+from snncc.frontends.neurons import NeuronModule, qualified_name, read_class
 from snncc.ir.ops import Spiking
 
 
@@ -22,7 +22,8 @@ def _read(module: Any, leak: float, decay_input: bool) -> NeuronModule:
     spiking = Spiking(
         leak, decay_input, float(module.v_threshold), "soft" if soft else "hard", rest, rest
     )
-    multi_step = type(module).__name__.startswith("MultiStep") or _mode(module) == "m"
+    cls = read_class(type(module))
+    multi_step = cls.__name__.startswith("MultiStep") or _mode(module) == "m"
     return NeuronModule(
         spiking, multi_step, keeps_state=True, states=("v",), step=module.surrogate_function
     )

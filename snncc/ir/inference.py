@@ -106,7 +106,7 @@ def _values(
             )
         case Identity() | Reshape() | Permute() | Slice() | Broadcast() | Upsample() | Repeat():
             return args[0]
-        case OverTime(kind="last"):
+        case OverTime(kind="last" | "max"):
             return args[0]
         case Pad():
             return args[0] if args[0].members is None else ValueSet.of((*args[0].members, 0.0))

@@ -116,7 +116,7 @@ class Readout:
     name: str
     shape: Shape
     bias: Number = 0.0
-    over_time: Literal["mean", "sum", "last", "none"] = "mean"
+    over_time: Literal["mean", "sum", "last", "max", "none"] = "mean"
     host: tuple[Op, ...] = ()
     unit: Number = 1.0
 

@@ -262,9 +262,9 @@ class Repeat(Op):
 
 @dataclass(frozen=True)
 class OverTime(Op):
-    """All steps into one: their mean, their sum, or the last."""
+    """All steps into one: their mean, their sum, the last, or the largest value of each place."""
 
-    kind: Literal["mean", "sum", "last"]
+    kind: Literal["mean", "sum", "last", "max"]
 
 
 @dataclass(frozen=True)

@@ -117,5 +117,5 @@ def _is_affine(node: Node, free: list[str]) -> bool:
         case Elementwise(function="div"):
             return free == [node.inputs[0]]
         case OverTime():
-            return node.op.kind != "last"
+            return node.op.kind in ("mean", "sum")
     return is_linear(node.op)

@@ -215,7 +215,7 @@ class GraphMeter:
             case Conv() | ConvTranspose() | Dense() | Sparse() | Pool() | AdaptivePool() | Reduce():
                 return True
             case OverTime():
-                return node.op.kind != "last"
+                return node.op.kind in ("mean", "sum")
             case Elementwise():
                 known = _ACCUMULATES | _BOOLEAN | (_MULTIPLIES if len(args) > 1 else frozenset())
                 return node.op.function in known

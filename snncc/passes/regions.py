@@ -369,6 +369,9 @@ class Lowering:
         return compact(apply(op, [whole], self._store)[0])
 
     def _over_time(self, node: Node, op: OverTime) -> Region:
+        if op.kind == "max":
+            said = f"{node.name} takes the largest value over time, and more is computed with it"
+            return self._find("SNN112", node, said)
         region = self._of(node.inputs[0])
         offset = region.offset
         if offset is not None and op.kind == "sum":
@@ -844,7 +847,7 @@ class Lowering:
             said = f"head {head} takes `{_words(host[-1])}` of each time step"
             self._find("SNN112", node, f"{said}; take it of their mean, sum or last")
             return
-        region = self._of(node.name)
+        region = self._of(node.inputs[0] if node.op == OverTime("max") else node.name)
         needed = [n.op for n in self._graph.of_type(OverTime) if n.name in self._needed]
         kinds = {op.kind for op in needed if isinstance(op, OverTime)}
         if region.broken:
@@ -852,7 +855,7 @@ class Lowering:
         if len(kinds) > 1:
             self._find("SNN112", node, f"head {head} reduces time in several ways")
             return
-        kind: Literal["mean", "sum", "last"] = kinds.pop() if kinds else "mean"
+        kind: Literal["mean", "sum", "last", "max"] = kinds.pop() if kinds else "mean"
         offset = region.offset
         if kind == "sum" and offset is not None:
             offset = offset / (self._graph.time_steps or 1)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from snncc.diagnostics import refuse
-from snncc.frontends.torch import Recording, arrange, check_bound
+from snncc.frontends.torch import Recording, arrange, as_taken, check_bound
 from snncc.frontends.torch.states import digest
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Value
@@ -209,8 +209,7 @@ def _drawn(graph: Graph, name: str, kinds: Sequence[Draw], scale: float, seed: i
     stepwise = node.signal.rate == "step"
     lead = (graph.time_steps or 1,) if stepwise else ()
     samples = torch.stack([kind(generator, (*lead, *shape), scale) for kind in kinds], len(lead))
-    if axes[:2] == ("N", "T"):
-        samples = samples.transpose(0, 1)
+    samples = as_taken(samples, graph)
     axis = axes.index("N") + samples.dim() - len(axes)
     return Probe(name, samples.contiguous(), axis, seed)
 

@@ -866,7 +866,7 @@ class WritesAndMore(Six):
         y.data += 1  # <- SNN310
         x = self.sn[1](y)
         y = self.fc[2](x)
-        y[:, :, 3] = 0  # <- SNN310
+        y[:, :, 3] = y[:, :, 2]  # <- SNN310
         x = self.sn[2](y.cumsum(0))  # <- SNN112
         return self.sn[3](torch.special.bessel_j0(self.fc[3](x)))  # <- SNN301
 

@@ -339,7 +339,7 @@ def test_saving_refuses(tmp_path: Path, module: Callable[[], Any], code: str, ma
         ({"example_input": torch.zeros(0, 2)}, "positive whole numbers"),
         ({"example_input": torch.tensor(1.0)}, "positive whole numbers"),
         ({"time_steps": 0}, "time_steps"),
-        ({"layout": "NTC"}, "layout must be one of TN, N, NT"),
+        ({"layout": "NTC"}, "layout must be an order of T, N and F as TN, N, NT, NFT"),
         ({"input": "events"}, "input must be one of spike, count, analog"),
         ({"path": "net.bin"}, "does not end in .pt"),
     ],

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends import data as module
-from snncc.frontends.data import SAMPLE_AXIS, open_recordings
+from snncc.frontends.data import open_recordings
+from snncc.frontends.layout import sample_axis
 
 SHAPE = (4, 1, 2, 3)  # T, N, two features; one sample in the example
 
@@ -241,10 +242,10 @@ DTYPES = ("?", "u1", "i2", ">i2", "<u4", ">i8", "<f2", ">f2", "<f4", ">f4", "<f8
 @st.composite
 def stored(draw: Any) -> tuple[Any, npt.NDArray[Any]]:
     """A layout, and recordings in any order in memory."""
-    layout = draw(st.sampled_from(["TN", "N", "NT"]))
+    layout = draw(st.sampled_from(["TN", "N", "NT", "NFT", "FN"]))
     sizes = st.integers(1, 4)
     shape = draw(st.lists(sizes, min_size=len(layout), max_size=len(layout) + 2))
-    shape[SAMPLE_AXIS[layout]] = draw(st.integers(1, 9))
+    shape[sample_axis(layout, len(shape))] = draw(st.integers(1, 9))
     values = draw(st.lists(st.integers(0, 1), min_size=math.prod(shape), max_size=math.prod(shape)))
     inputs = np.array(values).astype(draw(st.sampled_from(DTYPES))).reshape(shape)
     return layout, np.asfortranarray(inputs) if draw(st.booleans()) else inputs
@@ -252,7 +253,7 @@ def stored(draw: Any) -> tuple[Any, npt.NDArray[Any]]:
 
 def as_example(layout: Any, inputs: npt.NDArray[Any]) -> dict[Any, tuple[int, ...]]:
     shape = list(inputs.shape)
-    shape[SAMPLE_AXIS[layout]] = 1
+    shape[sample_axis(layout, len(shape))] = 1
     return {layout: tuple(shape)}
 
 
@@ -268,7 +269,7 @@ def test_any_samples_are_those_of_the_whole(
     folder: Path, found: Any, compressed: bool, spilt: bool, samples: int | None, ranges: Any
 ) -> None:
     layout, inputs = found
-    axis, path = SAMPLE_AXIS[layout], folder / "any.npz"
+    axis, path = sample_axis(layout, inputs.ndim), folder / "any.npz"
     labels = np.arange(inputs.shape[axis])[::-1]
     write: Any = np.savez_compressed if compressed else np.savez
     write(path, more=np.ones(3), inputs=inputs, labels=labels)

@@ -104,7 +104,7 @@ def test_pools_and_reductions_of_spikes_and_counts(data, rank, seed):
     if draw(st.booleans()):
         chain.then(Scale(draw(st.sampled_from([0.1, 1 / 3, -7.0]))))
     if draw(st.booleans()):
-        chain.then(OverTime(draw(st.sampled_from(["mean", "sum", "last"]))), rate="final")
+        chain.then(OverTime(draw(st.sampled_from(["mean", "sum", "last", "max"]))), rate="final")
     assert_every_value_is_a_member(chain, x)
 
 

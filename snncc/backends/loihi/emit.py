@@ -481,7 +481,7 @@ class _Writer:
 
     def _host(self, readout: Readout) -> Iterator[str]:
         name = readout.name
-        after = {"mean": ".mean(0)", "sum": ".sum(0)", "last": "[-1]", "none": ""}
+        after = {"mean": ".mean(0)", "sum": ".sum(0)", "last": "[-1]", "max": ".max(0)", "none": ""}
         unit = "" if readout.unit == 1 else f" * {self._on_host(readout.unit, f'{name}:unit')}"
         bias = "" if readout.bias == 0 else f" + {self._on_host(readout.bias, f'{name}:bias')}"
         yield f"outputs[{name!a}] = sums[{name!a}]{unit}{bias}"

@@ -18,7 +18,8 @@ from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.checkpoints.allow_list import allow_list
 from snncc.frontends.checkpoints.factory import load_weights, make, state_dicts
 from snncc.frontends.checkpoints.unpickle import read, shown
-from snncc.frontends.data import InputKind, Layout
+from snncc.frontends.data import InputKind
+from snncc.frontends.layout import USUAL, Layout, is_layout
 from snncc.ir.files import write_whole
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -241,10 +242,12 @@ def _fault(content: Mapping[str, Any]) -> str:
         return "the dtype of the input is missing"
     if steps is not None and (type(steps) is not int or steps < 1):
         return f"time_steps must be a positive whole number, not {shown(repr(steps))}"
-    for name, kind in (("layout", Layout), ("input", InputKind)):
-        value = content.get(name)
-        if value is not None and (type(value) is not str or value not in get_args(kind)):
-            return f"{name} must be one of {', '.join(get_args(kind))}, not {shown(repr(value))}"
+    kind, layout = content.get("input"), content.get("layout")
+    if kind is not None and (type(kind) is not str or kind not in get_args(InputKind)):
+        return f"input must be one of {', '.join(get_args(InputKind))}, not {shown(repr(kind))}"
+    if layout is not None and not is_layout(layout):
+        usual = ", ".join(USUAL)
+        return f"layout must be an order of T, N and F as {usual}, not {shown(repr(layout))}"
     return ""
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 Axes = tuple[str, ...]
 
@@ -50,6 +53,22 @@ def feature_index(axes: Axes, dim: int) -> int:
 def describe(role: str) -> str:
     names = {"T": "time", "N": "the samples", "F": "a feature", "1": "a placeholder"}
     return names.get(role, "time and samples")
+
+
+def written_out(index: Any, rank: int) -> list[Any]:
+    """An index by numbers and slices as one item an axis, and None where one is made."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    items = [int(i) if isinstance(i, np.integer) else i for i in items]
+    named = sum(i is not None and i is not Ellipsis for i in items)
+    if Ellipsis in items:
+        place = items.index(Ellipsis)
+        items[place : place + 1] = [slice(None)] * (rank - named)
+    return items + [slice(None)] * (rank - sum(i is not None for i in items))
+
+
+def without_time(axes: Axes) -> Axes:
+    """The roles of one step of what has these."""
+    return tuple(role.replace("T", "") for role in axes if role != "T")
 
 
 def reshaped(axes: Axes, shape: Sequence[int], target: Sequence[int], extent: Extent) -> Axes:

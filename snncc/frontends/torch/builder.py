@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from snncc.diagnostics import Location, SnnccError, refuse
-from snncc.frontends.torch.axes import Axes, features
+from snncc.frontends.torch.axes import Axes, features, without_time
 from snncc.frontends.torch.draft import Draft, joined
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.numbering import Apart, Numbering
@@ -278,7 +278,7 @@ class Builder(Draft):
         """The last value of a node, or the sum of all."""
         signal = self.nodes[name].signal
         with self.within(name):
-            op, axes = OverTime(kind), signal.axes[1:]
+            op, axes = OverTime(kind), without_time(signal.axes)
             return self.emit(op, [name], signal.shape, axes, "final", suffix=f".{kind}")
 
     def _joint_rate(self, rates: Sequence[Rate]) -> Rate:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from snncc.frontends.torch.axes import Axes
+from snncc.frontends.torch.axes import Axes, written_out
 from snncc.frontends.torch.builder import Builder
+from snncc.frontends.torch.guards import OTHERS, for_samples
 from snncc.frontends.torch.tracked import Tracked
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Step ``step`` on ``axis``, whose role in what is written ``was``: none, "1", or "N"."""
+
+    axis: int
+    step: int
+    was: str
+
+    def whole(self, axes: Axes) -> Axes:
+        """The roles of all steps, those of one being ``axes``."""
+        behind = axes[self.axis + bool(self.was) :]
+        return (*axes[: self.axis], "TN" if self.was == "N" else "T", *behind)
 
 
 @dataclass(frozen=True)
@@ -35,31 +49,33 @@ class Fillings:
         Until all steps are there the tensor has no meaning; then it is the node.
         """
         builder = self._builder
-        axis = _axis(target, where)
-        if axis is None or not builder.is_tracked(value) or builder.is_tracked(target):
+        if not builder.is_tracked(value) or builder.is_tracked(target):
             return False
-        entry, step = builder.tracked(value), _place(where)
-        filling = self._begun.get(id(target), _Filling(entry.axes, axis))
-        if (filling.axes, filling.axis) != (entry.axes, axis) or step != len(filling.nodes):
+        entry = builder.tracked(value)
+        place = self._place(target, where, entry.axes)
+        if place is None:
+            return False
+        axis, step = place.axis, place.step
+        axes = place.whole(entry.axes)
+        filling = self._begun.get(id(target), _Filling(axes, axis))
+        if (filling.axes, filling.axis) != (axes, axis) or step != len(filling.nodes):
             return False
         if not self._is_step(entry, step, filling):
             return False
         with torch._C.DisableTorchFunction():
-            whole = (*target.shape[:axis], *target.shape[axis + 1 :])
-            if whole != value.shape or not target.is_floating_point():
+            if target[where].shape != value.shape or not target.is_floating_point():
                 return False
         nodes = (*filling.nodes, entry.node)
         self._begun[id(target)] = replace(filling, nodes=nodes)
         builder.keep_alive(target)
         with torch._C.DisableTorchFunction():
             target[where] = value
-            count = target.shape[axis]
+            count = target.shape[axis] // (builder.samples if place.was == "N" else 1)
         if len(nodes) < count:
             said = f"{len(nodes)} of {count} steps are written into a tensor that is read"
             builder.lose(target, builder.refuse("SNN310", said))
             return True
         builder.numbering.fix(count, f"writing {count} steps of {entry.node}")
-        axes = (*entry.axes[:axis], "T", *entry.axes[axis:])
         builder.find(target)
         node = builder.all_steps(nodes, axes) if builder.unrolled else entry.node
         builder.place(target, node, axes)
@@ -72,21 +88,34 @@ class Fillings:
         same = not filling.nodes or filling.nodes[0] == entry.node
         return same and entry.at == step and not entry.summed
 
+    def _place(self, target: Any, where: Any, axes: Axes) -> _Place | None:
+        """The step that an index picks and nothing else; of a tensor of its own."""
+        if not isinstance(target, torch.Tensor) or target._base is not None:
+            return None
+        parts: list[Any] = list(where) if isinstance(where, tuple) else [where]
+        if any(not (part is Ellipsis or type(part) is int or isinstance(part, slice))
+               for part in parts):  # fmt: skip
+            return None
+        with torch._C.DisableTorchFunction():
+            items = written_out(tuple(parts), target.dim())
+        picks = [i for i, part in enumerate(items) if part != slice(None)]
+        if len(picks) != 1 or len(items) != target.dim():
+            return None
+        axis, item = picks[0], items[picks[0]]
+        if not isinstance(item, slice):
+            return _Place(axis, item, "")
+        was = axes[axis] if axis < len(axes) else ""
+        step = self._step_in(item, was)
+        return None if step is None else _Place(axis, step, was)
 
-def _axis(target: Any, where: Any) -> int | None:
-    """The axis on which an index picks one place and nothing else; of a tensor of its own."""
-    if not isinstance(target, torch.Tensor) or target._base is not None:
-        return None
-    parts: list[Any] = list(where) if isinstance(where, tuple) else [where]
-    if any(part is Ellipsis for part in parts):
-        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (target.dim() - len(parts) + 1)
-    places = [i for i, part in enumerate(parts) if type(part) is int]
-    others = [part for part in parts if type(part) is not int]
-    whole = all(isinstance(part, slice) and part == slice(None) for part in others)
-    return places[0] if len(places) == 1 and whole and len(parts) <= target.dim() else None
-
-
-def _place(where: Any) -> int:
-    parts: Sequence[Any] = where if isinstance(where, tuple) else (where,)
-    return next(int(part) for part in parts if type(part) is int)
+    def _step_in(self, item: slice, role: str) -> int | None:
+        """The step whose place, or whose samples, a slice takes, for any number of samples."""
+        if item.step not in (None, 1) or role not in ("1", "N"):
+            return None
+        found = set()
+        for samples in (self._builder.samples, *OTHERS):
+            size = samples if role == "N" else 1
+            start, stop = (for_samples(end, samples) for end in (item.start or 0, item.stop))
+            of_step = type(start) is int and start % size == 0 and stop == start + size
+            found.add(start // size if of_step else None)
+        return found.pop() if len(found) == 1 else None

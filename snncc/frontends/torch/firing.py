@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +17,19 @@ def spikes_of(output: Any) -> torch.Tensor:
     """What a neuron yields, without the states it may return behind."""
     spikes: torch.Tensor = output[0] if isinstance(output, tuple) else output
     return spikes
+
+
+def input_first(
+    forward: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]
+) -> tuple[Any, Sequence[Any], dict[str, Any]]:
+    """The input of a neuron, by whatever name it was given, and the other arguments."""
+    if given:
+        return given[0], given[1:], dict(named)
+    first = next(iter(inspect.signature(forward).parameters), "")
+    if not named:
+        raise TypeError("a neuron is called without an input")
+    first = first if first in named else next(iter(named))
+    return named[first], (), {name: value for name, value in named.items() if name != first}
 
 
 def fire_in_levels(reading: NeuronModule, x: torch.Tensor, store: TensorStore) -> torch.Tensor:

@@ -22,6 +22,9 @@ MOST = 4096
 FAR = tuple(2**power for power in range(13, 41))
 """And so many beyond."""
 
+OTHERS = (1, 2, 5, 64, 4097, 2**31)
+"""Numbers of samples for which a slice must be what it is for the recorded one."""
+
 Guard = Callable[[int], bool]
 """The outcome of a comparison for a number of samples."""
 
@@ -117,6 +120,11 @@ def _plain(value: Any) -> Any:
 
 def _of(value: Number) -> Callable[[int], Number]:
     return value.of if isinstance(value, _Asked) else lambda samples: value
+
+
+def for_samples(value: Any, samples: int) -> Any:
+    """What ``value`` is for another number of samples."""
+    return value.of(samples) if isinstance(value, _Asked) else value
 
 
 def _made(value: Any, of: Callable[[int], Any], guards: list[tuple[Guard, bool]]) -> Any:

@@ -13,17 +13,18 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import SnnccError
+from snncc.frontends.layout import is_layout, roles
 from snncc.frontends.neurons import Convert, NeuronModule, is_registered, qualified_name
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.builder import Builder
 from snncc.frontends.torch.draft import joined
-from snncc.frontends.torch.firing import spikes_of
+from snncc.frontends.torch.firing import input_first, spikes_of
 from snncc.frontends.torch.flow import Flow, Used
 from snncc.frontends.torch.loops import Loop, single_step
 from snncc.frontends.torch.tracked import Tracked, tensors_in
 from snncc.frontends.torch.trial import Misread, Trial, step_fault
 from snncc.frontends.torch.unread import stand_for
-from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale
+from snncc.ir.ops import Elementwise, Membrane, Op, Ref, Scale, Spiking
 from snncc.ir.shapes import Shape
 
 OpType = TypeVar("OpType", bound=Op)
@@ -49,15 +50,17 @@ class Neurons:
         self._held: dict[int, tuple[tuple[int, int], ...]] = {}
         self._convert: dict[int, Convert] = {}
         self._readings: dict[int, NeuronModule] = {}
+        self._started: dict[int, float | np.ndarray] = {}
 
     def leaf(self, module: nn.Module, path: str, convert: Convert) -> Callable[..., Any]:
         """The forward that takes the place of the module's own."""
         original, builder = module.forward, self._builder
         self._convert[id(module)] = convert
 
-        def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+        def forward(*all_given: Any, **all_named: Any) -> Any:
             if builder.inside_leaf:
-                return original(x, *given, **named)
+                return original(*all_given, **all_named)
+            x, given, named = input_first(original, all_given, all_named)
             reading: NeuronModule | None = None
             try:
                 with builder.unseen():
@@ -78,12 +81,16 @@ class Neurons:
                     "what cannot be recorded" if builder.is_foreign(x) else "nothing of the input"
                 )
                 nothing = builder.refuse("SNN311", f"neuron {path} reads {what}")
-                raise builder.why_lost(x) or nothing
+                lost = builder.is_foreign(x) or builder.why_lost(x) is not None
+                if lost or not in_loop(reading) or not self._may_start(module, reading):
+                    raise builder.why_lost(x) or nothing
+                return self._start(module, path, reading, original, x, given, named)
             call = self._calls.get(id(module), 0)
             self._calls[id(module)] = call + 1
             if call and reading.keeps_state and not in_loop(reading):
                 said = f"neuron {path} is called again before its state is reset"
                 raise builder.refuse("SNN309", said)
+            reading = self._begun(module, reading)
             if reading.keeps_state:
                 self._check_same(module, path, reading)
             taken = dict(zip(reading.states, given, strict=False)) | named
@@ -91,7 +98,9 @@ class Neurons:
             self._loop.settle(x)
             at = call if in_loop(reading) else None
             with builder.unseen():
-                if self._tried and (not call or not reading.keeps_state):
+                self._check_order(x, path, reading)
+                first = not call and id(module) not in self._started
+                if self._tried and (first or not reading.keeps_state):
                     self._try(module, path, reading, x, given, named)
                 y = self._run(original, path, x, given, named)
                 current, axes = self._spike(x, spikes_of(y), path, reading, at)
@@ -99,6 +108,49 @@ class Neurons:
             return y
 
         return forward
+
+    def _may_start(self, module: nn.Module, reading: NeuronModule) -> bool:
+        """Whether a call on a constant only gives the neuron another first membrane."""
+        parts = (reading.before, reading.after, reading.recurrent, reading.tensors, reading.shown)
+        plain = isinstance(reading.spiking, Spiking) and not any(parts)
+        return plain and len(reading.states) == 1 and not self._calls.get(id(module))
+
+    def _start(
+        self, module: nn.Module, path: str, reading: NeuronModule, original: Callable[..., Any],
+        x: torch.Tensor, given: Sequence[Any], named: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        """Run the neuron on a constant; its membrane is what it starts from. Raises SNN311."""
+        builder, (state,) = self._builder, reading.states
+        taken: dict[str, Any] = dict(zip(reading.states, given, strict=False))
+        taken |= named
+        self._check(module, path, reading, taken, 0)
+        with builder.unseen():
+            if self._tried and id(module) not in self._started:
+                self._try(module, path, reading, x, given, named)
+            y = original(x, *given, **named)
+            membrane = getattr(module, state)
+            whole = isinstance(membrane, torch.Tensor) and membrane.shape == x.shape
+            alike = whole and all(bool((each == each[:1]).all()) for each in (x, membrane))
+            if not alike:
+                said = f"neuron {path} is started by a constant that differs from sample to sample"
+                raise builder.refuse("SNN311", said)
+            first = membrane[0].detach().double().numpy()
+        builder.remember(y)
+        same = bool((first == first.flat[0]).all())
+        self._started[id(module)] = float(first.flat[0]) if same else first.copy()
+        self._held[id(module)] = (_identity(membrane),)
+        builder.keep_alive(membrane)
+        return y
+
+    def _begun(self, module: nn.Module, reading: NeuronModule) -> NeuronModule:
+        """``reading``, with the membrane that calls on constants left before the loop."""
+        first = self._started.get(id(module))
+        if first is None or not isinstance(reading.spiking, Spiking):
+            return reading
+        if isinstance(first, float):
+            return replace(reading, spiking=replace(reading.spiking, initial=first))
+        spiking = replace(reading.spiking, initial=Ref("initial"))
+        return replace(reading, spiking=spiking, tensors={"initial": first})
 
     def _spike(
         self, x: torch.Tensor, y: torch.Tensor, path: str, reading: NeuronModule, at: int | None
@@ -110,13 +162,6 @@ class Neurons:
         step = at if entry.at is not None or static else None
         with builder.numbering.call([entry], step):
             node, axes = builder.solid(x)
-            has_time = axes[:1] == ("T",)
-            if reading.multi_step and not has_time:
-                if builder.nodes[node].signal.rate == "final":
-                    said = f"neuron {path} reads a value of all time steps"
-                    raise builder.refuse("SNN112", said)
-                said = f"neuron {path} is multi-step, but its input has no time axis in front"
-                raise builder.refuse("SNN306", said)
             alone = step is not None or builder.single_step
             if not reading.multi_step and (not alone or any("T" in role for role in axes)):
                 raise builder.refuse("SNN306", single_step(path))
@@ -135,6 +180,23 @@ class Neurons:
                 loop.feeds(path, name)
             builder.bind(y, name, axes)
         return node, axes
+
+    def _check_order(self, x: torch.Tensor, path: str, reading: NeuronModule) -> None:
+        """Raise SnnccError (SNN112, SNN306) unless the axes of ``x`` are in the order it takes."""
+        builder = self._builder
+        entry = builder.tracked(x)
+        axes = tuple("F" if role == "1" else role for role in entry.axes)
+        if reading.multi_step and not _takes(reading, axes):
+            if builder.nodes[entry.node].signal.rate == "final":
+                said = f"neuron {path} reads a value of all time steps"
+                raise builder.refuse("SNN112", said)
+            place = "in front" if reading.layout == "TN" else f"as in {reading.layout}"
+            said = f"neuron {path} is multi-step, but its input has no time axis {place}"
+            raise builder.refuse("SNN306", said)
+        alike = not (reading.tensors or reading.before or reading.after or reading.recurrent)
+        if not (reading.multi_step or alike) and "N" in axes[1:]:
+            said = f"neuron {path} takes (N, …), and the samples are in axis {axes.index('N')}"
+            raise builder.refuse("SNN306", said)
 
     def _fed_back(
         self, reading: NeuronModule, path: str, node: str, shape: Shape, axes: Axes
@@ -344,6 +406,21 @@ class Neurons:
             builder.place(tensor, node, state.axes, state.at)
 
 
+def _takes(reading: NeuronModule, axes: Axes) -> bool:
+    """Whether a multi-step neuron takes its input in this order.
+
+    Where it is the same neuron at each place, only time must be where it is looked for.
+    """
+    if not is_layout(reading.layout) or "T" not in reading.layout or "T" not in axes:
+        return False
+    try:
+        wanted = roles(reading.layout, len(axes))
+    except SnnccError:
+        return False
+    alike = not (reading.tensors or reading.before or reading.after or reading.recurrent)
+    return axes == wanted or (alike and axes.index("T") == wanted.index("T"))
+
+
 def rooted(op: OpType, path: str) -> OpType:
     """``op`` with the tensors of a module under their names in the whole."""
     values = {f.name: getattr(op, f.name) for f in fields(op)}
@@ -371,7 +448,7 @@ def differences(one: NeuronModule, two: NeuronModule) -> list[tuple[str, object,
     for name in one.tensors.keys() | two.tensors.keys():
         if not np.array_equal(one.tensors.get(name, 0), two.tensors.get(name, 0)):
             found.append((name, "of other values", "changed ones"))
-    plain = ("multi_step", "keeps_state", "before", "after", "recurrent", "heights")
+    plain = ("multi_step", "layout", "keeps_state", "before", "after", "recurrent", "heights")
     found += [(name, getattr(one, name), getattr(two, name)) for name in plain
               if getattr(one, name) != getattr(two, name)]  # fmt: skip
     return found

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import refuse
+from snncc.frontends.layout import time_back, time_first
 from snncc.frontends.neurons import Convert, NeuronModule, converter
 from snncc.frontends.torch.axes import Axes
-from snncc.frontends.torch.firing import each_step, spikes_of
+from snncc.frontends.torch.firing import each_step, input_first, spikes_of
 from snncc.frontends.torch.states import Beginning
 from snncc.frontends.torch.tracing import (
     at_rest,
@@ -61,7 +62,7 @@ def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.
     rank = len(axes)
     single = "T" not in axes
     if single and tensor.dim() == rank + 1 and node.signal.rate == "step":
-        arranged = tensor
+        arranged = _batch_first(tensor, ("T", *axes))
     elif tensor.dim() == rank:
         arranged = _batch_first(tensor, axes)
         if single and node.signal.rate == "step":
@@ -71,7 +72,9 @@ def arrange(inputs: torch.Tensor | np.ndarray, graph: Graph) -> dict[str, torch.
     lead = arranged.dim() - len(shape)
     expected = 2 if node.signal.rate == "step" else 1
     if lead != expected or tuple(arranged.shape[lead:]) != shape or 0 in arranged.shape:
-        wanted = "(" + ", ".join([*axes[: rank - len(shape)], *map(str, shape)]) + ")"
+        sizes = iter(shape)
+        names = [str(next(sizes)) if role == "F" else role for role in axes]
+        wanted = f"({', '.join(names)})"
         raise refuse("SNN306", f"inputs of shape {tuple(tensor.shape)} do not fit {wanted}")
     if node.signal.rate != "step" and node.op != Input("analog"):
         arranged = arranged.expand(graph.time_steps or 1, *arranged.shape)
@@ -96,10 +99,15 @@ def check_bound(node: Node, value: torch.Tensor) -> None:
 
 def _batch_first(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
     """Axes to (T, N, features) or (N, features)."""
-    lead = [axes.index(role) for role in ("T", "N") if role in axes]
-    if lead == [*range(len(lead))]:
-        return tensor
-    return tensor.permute(*lead, *(d for d in range(len(axes)) if d not in lead))
+    return tensor.permute(time_first(axes))
+
+
+def as_taken(tensor: torch.Tensor, graph: Graph) -> torch.Tensor:
+    """(T, N, features) or (N, features) in the module's layout, what `arrange` undoes."""
+    (node,) = graph.inputs
+    axes = node.signal.axes
+    axes = axes if tensor.dim() == len(axes) else ("T", *axes)
+    return tensor.permute(time_back(axes))
 
 
 class Witness:
@@ -149,7 +157,8 @@ class Witness:
         suffixes = levels.suffixes if levels is not None else ("",)
         seen = weakref.proxy(self)  # the part, which refers to itself, does not keep the copy alive
 
-        def forward(x: torch.Tensor, *given: Any, **named: Any) -> Any:
+        def forward(*all_given: Any, **all_named: Any) -> Any:
+            x, given, named = input_first(original, all_given, all_named)
             now = convert(part)
             alone = now.keeps_state and not now.multi_step
             if alone:
@@ -215,7 +224,8 @@ class Witness:
 
         def whole(values: list[torch.Tensor], name: str) -> torch.Tensor:
             if name in self._stepwise:
-                return _stacked(values, axes[name])
+                # calls on a constant before the loop are no steps
+                return _stacked(values[-steps:], axes[name])
             return _whole(values, axes[name], single, steps)
 
         known = {name: values for name, values in self._spikes.items() if name in axes}
@@ -227,7 +237,7 @@ class Witness:
             spikes,
             {
                 head: (
-                    outputs[head][0]
+                    _batch_first(outputs[head][0], axes[name])
                     if single and graph.nodes[name].signal.rate == "static"
                     else _whole(outputs[head], axes[name], single, steps)
                 ).to(torch.float64)
@@ -271,12 +281,13 @@ class Levels:
     def __call__(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """By suffix, for the input of one call."""
         reading = self._reading
-        current = each_step(reading.before, x if reading.multi_step else x[None], self._store)
+        steps = reading.time_first(x) if reading.multi_step else x[None]
+        current = each_step(reading.before, steps, self._store)
         if not (self._cells and reading.keeps_state):
             shape = current.shape[1:]
             self._cells = tuple(Written(level, shape, self._store) for level in reading.levels)
         spikes = [torch.stack([cell(step)[0] for step in current]) for cell in self._cells]
-        whole = spikes if reading.multi_step else [s[0] for s in spikes]
+        whole = [reading.as_taken(s) if reading.multi_step else s[0] for s in spikes]
         return dict(zip(self.suffixes, whole, strict=True))
 
 
@@ -295,7 +306,7 @@ def _stacked(values: list[torch.Tensor], axes: Axes) -> torch.Tensor:
 
 def _whole(values: list[torch.Tensor], axes: Axes, single: bool, steps: int) -> torch.Tensor:
     if single:
-        return torch.stack(values)
+        return torch.stack([_batch_first(value, axes) for value in values])
     (value,) = values
     for place, role in enumerate(axes):
         if role in ("TN", "NT"):

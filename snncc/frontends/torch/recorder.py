@@ -104,7 +104,7 @@ class Recorder(Builder, TorchFunctionMode):
         if plain_name(func) == "__setitem__":
             if self._fillings.takes(*args):
                 return None
-            func = torch.Tensor.masked_fill_ if _is_mask(*args) else func
+            func, args = self._written_as(*args)
         inputs = list(tensors_in([*args, *kwargs.values()]))
         run = cache(partial(self._run, func, args, kwargs))
         try:
@@ -118,6 +118,21 @@ class Recorder(Builder, TorchFunctionMode):
                 unread.lose_target(self, error, kwargs.get("out", args[0] if args else None))
             unread.stand_in(self, error, inputs, result)
             return result
+
+    def _written_as(self, target: Any, where: Any, value: Any) -> tuple[Any, Sequence[Any]]:
+        """The function that does what ``target[where] = value`` does, and says what that is."""
+        if _is_mask(target, where, value):
+            return torch.Tensor.masked_fill_, (target, where, value)
+        items = where if isinstance(where, tuple) else (where,)
+        with torch._C.DisableTorchFunction():
+            whole = all(item is Ellipsis or item == slice(None) for item in items if _plain(item))
+            whole = whole and all(map(_plain, items)) and isinstance(target, torch.Tensor)
+            if whole and self.is_tracked(value) and value.shape == target.shape:
+                return torch.Tensor.copy_, (target, value)
+            part = all(map(_plain, items)) and self.is_tracked(target)
+            if part and target.is_floating_point() and not self.is_tracked(value):
+                return write_part_, (target, where, value)
+        return torch.Tensor.__setitem__, (target, where, value)
 
     def _run(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """What the call returns, and whether it raised an error that forward may catch."""
@@ -167,6 +182,8 @@ class Recorder(Builder, TorchFunctionMode):
         before = self._reads(reads) if self.verified else None
         versions = [tensor._version for tensor in inputs]
         result = run()
+        if result is NotImplemented:  # of no tensor, as in x == None
+            return result
         lost = any(map(self.why_lost, inputs))
         for tensor, version in zip(inputs, versions, strict=True):
             if not reads and tensor._version != version:
@@ -309,7 +326,8 @@ class Recorder(Builder, TorchFunctionMode):
                    if id(t) in self._tracked]  # fmt: skip
         replay = Replay(self.nodes, self.tensors, self.steps, torch.get_default_dtype())
         found = replay.difference(reads, results)
-        if found is None and len(results) == 1 and "out" not in kwargs:
+        drawable = call.name != "write_part"  # the zeros around a tensor are never drawn
+        if found is None and len(results) == 1 and "out" not in kwargs and drawable:
             entry = results[0][1]
             cast = results[0][0].dtype not in {form.dtype for form in reads.forms.values()}
             new = cast or entry.node not in reads.values
@@ -372,7 +390,9 @@ class Recorder(Builder, TorchFunctionMode):
             return
         if name in READS_VALUES:
             raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
-        if name in WRITES or (name == "masked_fill_" and args[0]._base is not None):
+        view = bool(args) and isinstance(args[0], torch.Tensor) and args[0]._base is not None
+        copies = name == "copy_" and not view and self.is_tracked(args[1])
+        if (name in WRITES and not copies) or (name == "masked_fill_" and view):
             for tensor in reads:
                 self.note_write(tensor)
             raise self.refuse("SNN310", f"{name} writes into part of a tensor")
@@ -527,6 +547,17 @@ def _is_mask(target: Any, where: Any, value: Any) -> bool:
         )
         mask = isinstance(where, torch.Tensor) and where.dtype == torch.bool
         return single and mask and where.shape == target.shape and target._base is None
+
+
+def _plain(item: object) -> bool:
+    """Whether an index picks one place or a range of an axis, or is for several of them."""
+    return item is Ellipsis or (isinstance(item, int | slice) and not isinstance(item, bool))
+
+
+def write_part_(target: torch.Tensor, where: Any, value: Any) -> torch.Tensor:
+    """``target[where] = value`` as a function in place."""
+    target[where] = value
+    return target
 
 
 def _memory(tensor: torch.Tensor) -> int:

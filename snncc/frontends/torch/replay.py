@@ -21,6 +21,7 @@ import torch
 
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.tracked import Tracked
+from snncc.ir.elementwise import BOOLEAN
 from snncc.ir.graph import Node
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.ops import (
@@ -150,8 +151,7 @@ class Replay:
         source = torch.Generator().manual_seed(0)
         with torch._C.DisableTorchFunction():
             drawn = {
-                key: _drawn(form.one_sample(self.steps), form.dtype, source)
-                for key, form in reads.forms.items()
+                key: self._drawn(form, source).to(form.dtype) for key, form in reads.forms.items()
             }
         try:
             known = {
@@ -165,6 +165,12 @@ class Replay:
                 return self._difference(known, result, entry)
         except Exception:
             return None
+
+    def _drawn(self, form: Form, source: torch.Generator) -> torch.Tensor:
+        """Values that the node of a tensor may have."""
+        op = self.nodes[form.node].op
+        truth = isinstance(op, Elementwise) and op.function in BOOLEAN
+        return _drawn(form.one_sample(self.steps), torch.bool if truth else form.dtype, source)
 
     def _difference(
         self, known: Mapping[str, Value], tensor: torch.Tensor, entry: Tracked
@@ -235,6 +241,8 @@ class Replay:
                 data = first.data
                 if kind == "last":
                     return Value(data[-1], False)
+                if kind == "max":
+                    return Value(data.amax(0), False)
                 return Value(data.mean(0) if kind == "mean" else data.sum(0), False)
         timed = any(value.timed for value in values)
         lead = next(value.data.shape[: 1 + timed] for value in values if value.timed == timed)

@@ -19,10 +19,12 @@ from torch.nn.parameter import is_lazy
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends import snntorch
-from snncc.frontends.neurons import converter
+from snncc.frontends.layout import Layout, check_layout, roles
+from snncc.frontends.neurons import converter, library
 from snncc.frontends.torch.axes import Axes, features
 from snncc.frontends.torch.calls import HANDLERS
 from snncc.frontends.torch.calls.elementwise import constant
+from snncc.frontends.torch.devices import OnCpu
 from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.recorder import Overhearing, Recorder
@@ -56,7 +58,6 @@ CALLS = 4
 ABOUT_LOOPS = frozenset({"SNN112", "SNN301", "SNN309", "SNN310", "SNN318"})
 """What a loop may end in whose steps do not follow those of the input."""
 
-Layout = Literal["TN", "N", "NT"]
 InputKind = Literal["spike", "count", "analog"]
 
 INPUT = "input"
@@ -87,7 +88,8 @@ def trace(
     """Record ``module`` on ``example_input`` and return what it computes in one time step.
 
     ``example_input`` is what ``module.forward`` takes: (T, N, …) for layout "TN", (N, T, …) for
-    "NT", (N, …) for "N"; without a layout, an odd number of axes is "TN", an even one "N".
+    "NT", (N, …) for "N", (N, …, T) for "NFT" (see `snncc.frontends.layout`); without a layout, an
+    odd number of axes is "TN", an even one "N".
     ``time_steps`` says that the module computes one step and is called that many times. ``input``
     declares what the values are. The module itself is not touched: a copy in float64 runs, twice,
     on different data and batch sizes, and both recordings must agree.
@@ -107,7 +109,13 @@ def record(
     input: InputKind = "analog",
 ) -> Recording:
     """The same, with what has to be verified with other numbers of samples."""
-    return _traced(module, example_input, time_steps, layout, input, Notes())
+    try:
+        return _traced(module, example_input, time_steps, layout, input, Notes())
+    except SnnccError:
+        wrong = _wrong_steps(module, example_input, time_steps, layout, input)
+        if wrong is not None:
+            raise SnnccError(wrong) from None
+        raise
 
 
 def read(
@@ -125,7 +133,34 @@ def read(
         graph = _traced(module, example_input, time_steps, layout, input, notes).graph
     except SnnccError as error:
         notes.add(error)
+    if any(finding.is_error for finding in notes.findings):
+        wrong = _wrong_steps(module, example_input, time_steps, layout, input)
+        if wrong is not None:
+            return Reading(None, (wrong,))
     return Reading(graph, tuple(notes.findings))
+
+
+def _wrong_steps(
+    module: nn.Module, example_input: object, time_steps: int | None, layout: Layout | None,
+    input: InputKind,
+) -> Finding | None:  # fmt: skip
+    """What is wrong where a module is read without ``time_steps``: it runs over time by itself."""
+    if time_steps is None or time_steps < 1 or (layout is not None and "T" in layout):
+        return None
+    said = f"time_steps={time_steps} says that the module computes one step, and it runs over time "
+    try:
+        example = as_example(example_input)
+        whole = example.expand(time_steps, *example.shape)
+        order = layout or "N"
+        for data, named, more in ((example, order, ""), (whole, f"T{order}", "(T, N, …)")):
+            found = read(module, data, layout=named, input=input)
+            clean = not any(finding.is_error for finding in found.findings)
+            if clean and found.graph is not None and found.graph.neurons:
+                help = f"leave time_steps out{' and give it ' if more else ''}{more}"
+                return refuse("SNN316", f"{said}itself", help=help).findings[0]
+    except SnnccError:
+        pass
+    return None
 
 
 def _traced(
@@ -140,11 +175,12 @@ def _traced(
     if input not in ("spike", "count", "analog"):
         raise refuse("SNN316", f"input is spike, count or analog, not {input!r}")
     chosen = layout or default_layout(example.dim(), time_steps)
-    if chosen not in ("TN", "N", "NT"):
-        raise refuse("SNN316", f"layout is TN, N or NT, not {chosen!r}")
-    if time_steps is not None and (time_steps < 1 or chosen != "N"):
-        raise refuse("SNN316", f"time_steps={time_steps} goes with one step, layout N, T ≥ 1")
-    axes = input_axes(chosen, example.dim())
+    check_layout(chosen)
+    if time_steps is not None and (time_steps < 1 or "T" in chosen):
+        help = "leave time_steps out where the layout has T: it is the size of that axis"
+        said = f"time_steps={time_steps} goes with one step, layout N, T ≥ 1"
+        raise refuse("SNN316", said, help=help)
+    axes = roles(chosen, example.dim())
     steps = example.shape[axes.index("T")] if "T" in axes else None
     samples = [n for n in (2, 3, 4) if n not in (steps, time_steps)][:2]
     try:
@@ -182,7 +218,7 @@ def _check_rests(module: nn.Module) -> None:
 
 def _own_reset(part: nn.Module) -> Callable[[nn.Module], object] | None:
     """The method ``reset`` of a part that is no neuron of a library."""
-    known = type(part).__module__.startswith(("spikingjelly", "snntorch", "snncc."))
+    known = library(part).startswith(("spikingjelly", "snntorch", "snncc"))
     return None if known else _reset_of(part)
 
 
@@ -242,13 +278,6 @@ def default_layout(rank: int, time_steps: int | None) -> Layout:
     return "N" if time_steps is not None or rank % 2 == 0 else "TN"
 
 
-def input_axes(layout: Layout, rank: int) -> Axes:
-    lead = tuple(layout)
-    if rank < len(lead):
-        raise refuse("SNN306", f"layout {layout} needs more than {rank} axes")
-    return (*lead, *["F"] * (rank - len(lead)))
-
-
 def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy in ``dtype`` on the CPU that shares nothing with ``module``, its state at rest."""
     memo = _empty_tables(module)
@@ -261,7 +290,7 @@ def private_copy(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         raise refuse("SNN314", f"the module cannot be copied ({_first_line(error)})") from None
     at_rest(twin)
     for part in twin.modules():
-        if "snntorch" in type(part).__module__:
+        if library(part) == "snntorch":
             snntorch.in_dtype(part)
     return twin.to(device="cpu", dtype=dtype)
 
@@ -278,7 +307,7 @@ def _empty_tables(module: nn.Module) -> dict[int, Any]:
 def at_rest(twin: nn.Module) -> None:
     """Forget what the neurons of a private copy remember, and what its other parts reset."""
     for part in twin.modules():
-        if "snntorch" in type(part).__module__:
+        if library(part) == "snntorch":
             snntorch.at_rest(part)
         elif (reset := _reset_of(part)) is not None:
             reset(part)
@@ -298,7 +327,8 @@ def _reset_of(part: nn.Module) -> Callable[[nn.Module], object] | None:
 
 @contextmanager
 def undisturbed(twin: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Run a private copy in here: new tensors have its dtype, no gradients, nothing compiled."""
+    """Run a private copy in here: new tensors have its dtype and are on the CPU, there are no
+    gradients, and nothing is compiled."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     compiling = "torch._dynamo" in sys.modules
@@ -306,7 +336,7 @@ def undisturbed(twin: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     try:
         with (
             eager, snntorch.registered(twin), torch.no_grad(),
-            torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False),
+            torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False), OnCpu(),
         ):  # fmt: skip
             yield
     finally:

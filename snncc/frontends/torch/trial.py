@@ -58,7 +58,8 @@ class Trial:
     def run(self) -> None:
         """Raises Misread at the first step and neuron that differ."""
         reading = self.reading
-        steps, *size = self.x.shape if reading.multi_step else (STEPS, *self.x.shape)
+        shape = reading.time_first(self.x).shape
+        steps, *size = shape if reading.multi_step else (STEPS, *shape)
         samples, neurons = FREE
         if self.sized or reading.tensors:
             size[0] = max(2, min(samples * neurons // max(1, math.prod(size[1:])), MANY))
@@ -97,7 +98,7 @@ class Trial:
 
     def _fired(self, module: nn.Module, current: torch.Tensor, store: TensorStore) -> torch.Tensor:
         if self.reading.multi_step:
-            return self._spikes(module, current)
+            return self.reading.time_first(self._spikes(module, self.reading.as_taken(current)))
         return self._step_by_step(module, current, store)
 
     def _spikes(self, module: nn.Module, current: torch.Tensor) -> torch.Tensor:

@@ -112,6 +112,8 @@ def _run_node(
         case OverTime():
             if op.kind == "last":
                 return args[0][-1]
+            if op.kind == "max":
+                return args[0].amax(0)
             return args[0].mean(0) if op.kind == "mean" else args[0].sum(0)
         case Dynamics():
             current = args[0]

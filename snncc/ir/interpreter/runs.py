@@ -97,6 +97,8 @@ def read_out(readout: Readout, y: Value, store: TensorStore) -> Value:
             y = reduce(torch.add, y)
         case "last":
             y = y[-1]
+        case "max":
+            y = y.amax(0)
     for op in readout.host:
         if readout.over_time == "none":
             y = apply(op, [y.flatten(0, 1)], store).unflatten(0, y.shape[:2])

@@ -3,7 +3,7 @@
 A handler reads a ``Call``, emits nodes and binds the tensors the call returned.
 """
 
-from snncc.frontends.torch.calls import elementwise, layers, moves, reductions
+from snncc.frontends.torch.calls import elementwise, layers, moves, reductions, writes
 from snncc.frontends.torch.calls.table import HANDLERS
 
-__all__ = ["HANDLERS", "elementwise", "layers", "moves", "reductions"]
+__all__ = ["HANDLERS", "elementwise", "layers", "moves", "reductions", "writes"]

@@ -12,7 +12,7 @@ from snncc.frontends.torch.calls.table import HANDLERS, emit, on
 from snncc.frontends.torch.recorder import Handler, Recorder
 from snncc.frontends.torch.tracked import Call
 from snncc.ir.elementwise import ARITY, BOOLEAN
-from snncc.ir.ops import Constant, Elementwise, Identity
+from snncc.ir.ops import Constant, Elementwise, Identity, OverTime
 
 _OF_TRUTH = {
     "add": "or", "mul": "and", "minimum": "and", "maximum": "or", "where": "where", "abs": "abs",
@@ -60,20 +60,25 @@ def constant(recorder: Recorder, value: Any, axes: Axes, *, whole: bool = False)
         return recorder.number(float(value))
     if value.numel() == 1 and not whole:
         return recorder.number(float(value))
-    tensor = value
-    own = axes[len(axes) - value.dim() :]
-    for dim in reversed(range(len(own))):
-        if own[dim] != "F":
-            first = tensor.narrow(dim, 0, 1)
-            if not bool((tensor == first).all()):
-                raise MixedAxes("a constant differs from step to step or from sample to sample")
-            tensor = first.squeeze(dim)
+    tensor = without_lead(value, axes)
     if tensor.numel() == 1 and not whole:
         return recorder.number(float(tensor))
     same = tensor.shape == value.shape
     ref = recorder.ref(value, "constant") if same else recorder.array(
         tensor.detach().numpy(), "constant")  # fmt: skip
     return recorder.emit(Constant(ref), (), tensor.shape, what=f"tensor:{ref}", rate="static")
+
+
+def without_lead(tensor: torch.Tensor, axes: Axes) -> torch.Tensor:
+    """The features of a constant. Raises MixedAxes where steps or samples differ."""
+    own = axes[len(axes) - tensor.dim() :]
+    for dim in reversed(range(len(own))):
+        if own[dim] != "F":
+            first = tensor.narrow(dim, 0, 1)
+            if not bool((tensor == first).all()):
+                raise MixedAxes("a constant differs from step to step or from sample to sample")
+            tensor = first.squeeze(dim)
+    return tensor
 
 
 @on("add sub rsub", "input other alpha=1")
@@ -202,10 +207,40 @@ def _extreme(recorder: Recorder, call: Call) -> None:
         name = "maximum" if call.name == "max" else "minimum"
         elementwise(recorder, name, (call["input"], call["other"]), call.result)
         return
+    dim, keep = call.get("dim", call["other"]), call.get("keepdim", (*call["rest"], False)[0])
+    if call.name == "max" and dim is not None and not isinstance(call.result, torch.Tensor):
+        values, indices = call.result
+        if largest_over_time(recorder, call["input"], values, dim, bool(keep)):
+            recorder.lose(indices, recorder.refuse("SNN301", "when a value is largest is read"))
+            return
     error = recorder.refuse("SNN301", f"{call.name} along an axis is not known here")
     if not isinstance(call.result, torch.Tensor):
         raise error
     recorder.lose(call.result, error)
+
+
+@on("amax", "input dim=() keepdim=False")
+def _amax(recorder: Recorder, call: Call) -> None:
+    dims = call["dim"]
+    dim = dims if isinstance(dims, int) else dims[0] if len(dims) == 1 else None
+    keep = bool(call["keepdim"])
+    if dim is None or not largest_over_time(recorder, call["input"], call.result, dim, keep):
+        raise recorder.refuse("SNN301", "amax along other axes than time is not known here")
+
+
+def largest_over_time(
+    recorder: Recorder, x: torch.Tensor, result: torch.Tensor, dim: Any, keep: bool
+) -> bool:
+    """Whether ``result`` is the largest value over time, which then is a node."""
+    node, axes = recorder.solid(x)
+    if axes[dim] != "T" or recorder.nodes[node].signal.rate != "step":
+        return False
+    place = dim % len(axes)
+    final = (*axes[:place], *(("1",) if keep else ()), *axes[place + 1 :])
+    shape = features(final, result.shape)
+    name = recorder.emit(OverTime("max"), [node], shape, final, rate="final", what="max")
+    recorder.bind(result, name, final)
+    return True
 
 
 _SPELLINGS = {
@@ -232,17 +267,23 @@ for _function, _arity in ARITY.items():
         HANDLERS[_function] = (_parameters, _plain(_function, "input"))
 
 
-@on("contiguous clone detach requires_grad cpu alias to float double type type_as half "
+@on("contiguous clone detach requires_grad cpu cuda alias to float double type type_as half "
      "bfloat16 bool int long short", "input ~*rest")  # fmt: skip
 def _copy(recorder: Recorder, call: Call) -> None:
     x, result = call["input"], call.result
     if not isinstance(result, torch.Tensor):
         raise recorder.refuse("SNN302", f"{call.name} turns data of the run into a Python value")
-    if result is x:
-        return
-    if result.dtype == torch.bool and x.dtype != torch.bool:
+    if result is not x:
+        cast(recorder, x, result)
+
+
+def cast(recorder: Recorder, x: torch.Tensor, result: torch.Tensor) -> None:
+    """``result`` is ``x``, in its own dtype."""
+    op = recorder.nodes[recorder.tracked(x).node].op
+    truth = x.dtype == torch.bool or (isinstance(op, Elementwise) and op.function in BOOLEAN)
+    if result.dtype == torch.bool and not truth:
         elementwise(recorder, "nonzero", (x,), result)
-    elif not result.is_floating_point() and x.is_floating_point():
+    elif not (result.is_floating_point() or truth) and x.is_floating_point():
         elementwise(recorder, "trunc", (x,), result)
     elif result.dtype in (torch.half, torch.bfloat16):
         raise recorder.refuse("SNN301", "a cast to half precision rounds")

@@ -17,16 +17,20 @@ from snncc.frontends.torch.axes import (
     features,
     permuted,
     reshaped,
+    written_out,
 )  # fmt: skip
 from snncc.frontends.torch.calls.elementwise import constant
 from snncc.frontends.torch.calls.table import (
     alias,
     emit,
+    filled,
+    inside,
     need_features,
     on,
     shape_before,
     sizes,
 )  # fmt: skip
+from snncc.frontends.torch.guards import OTHERS, for_samples
 from snncc.frontends.torch.recorder import Recorder
 from snncc.frontends.torch.tracked import Call, Tracked
 from snncc.ir.ops import (
@@ -129,6 +133,10 @@ def _expand(recorder: Recorder, call: Call) -> None:
         if before == after and not (once and "T" not in roles):
             continue
         in_front = dim <= first_sample or (dim == first_sample + 1 and role == "1")
+        if role == "N" and static and "T" not in "".join(roles) and call.name != "expand":
+            _set_steps(recorder, after // before)
+            roles[dim] = "TN"
+            continue
         if role in ("1", "F") and before == 1 and static and in_front and "T" not in roles:
             _set_steps(recorder, after)
             roles[dim] = "T"
@@ -137,7 +145,7 @@ def _expand(recorder: Recorder, call: Call) -> None:
         else:
             raise MixedAxes(f"axis {dim}, {describe(role)}, is repeated")
     final = tuple(roles)
-    if "T" in final and "T" not in axes:
+    if "T" in "".join(final) and "T" not in "".join(axes):
         kept = tuple(n for r, n in zip(final, shape, strict=True) if r == "F")
         if kept != recorder.nodes[node].signal.shape:
             node = recorder.emit(Reshape(kept), [node], kept, final, what="reshape")
@@ -149,6 +157,28 @@ def _expand(recorder: Recorder, call: Call) -> None:
             node = recorder.emit(Reshape(ones), [node], ones, final, what="reshape")
         node = recorder.emit(Broadcast(wanted), [node], wanted, final, what="expand")
     recorder.bind(result, node, final)
+
+
+@on("repeat_interleave", "input repeats dim ~output_size")
+def _repeat_interleave(recorder: Recorder, call: Call) -> None:
+    """Each sample T times, one behind the other."""
+    x, result, dim, times = call["input"], call.result, call["dim"], call["repeats"]
+    entry = recorder.tracked(x)
+    static = recorder.nodes[entry.node].signal.rate == "static"
+    whole = type(times) is int and dim is not None
+    if not (whole and static and entry.axes[dim] == "N" and "T" not in "".join(entry.axes)):
+        raise recorder.refuse("SNN301", "only the samples of what is the same at each step repeat")
+    _set_steps(recorder, times)
+    _repeat(recorder, entry, result, dim % len(entry.axes), "NT")
+
+
+def _repeat(recorder: Recorder, entry: Tracked, result: torch.Tensor, dim: int,
+            role: str) -> None:  # fmt: skip
+    """``result`` is the static ``entry`` at each step, its axis of samples now ``role``."""
+    axes = (*entry.axes[:dim], role, *entry.axes[dim + 1 :])
+    shape = recorder.nodes[entry.node].signal.shape
+    name = recorder.emit(Repeat(), [entry.node], shape, axes, rate="step", what="repeat")
+    recorder.bind(result, name, axes)
 
 
 def _set_steps(recorder: Recorder, steps: int) -> None:
@@ -163,15 +193,10 @@ def _set_steps(recorder: Recorder, steps: int) -> None:
 def _getitem(recorder: Recorder, call: Call) -> None:
     x, index, result = call["input"], call["index"], call.result
     items = list(index) if isinstance(index, tuple) else [index]
-    items = [int(i) if isinstance(i, np.integer) else i for i in items]
-    if any(not isinstance(i, int | slice | type(...) | type(None)) for i in items):
+    if any(not isinstance(i, int | slice | np.integer | type(...) | type(None)) for i in items):
         raise recorder.refuse("SNN301", "indexing by a list or a tensor is not supported")
     entry = recorder.tracked(x)
-    named = sum(i is not None and i is not Ellipsis for i in items)
-    if Ellipsis in items:
-        place = items.index(Ellipsis)
-        items[place : place + 1] = [slice(None)] * (len(entry.axes) - named)
-    items += [slice(None)] * (len(entry.axes) - sum(i is not None for i in items))
+    items = written_out(index, len(entry.axes))
     at = _step(recorder, x, items)
     if at is not None and recorder.unrolled:
         entry, at = replace(entry, node=recorder.at_step(entry.node, at)), None
@@ -185,9 +210,54 @@ def _step(recorder: Recorder, x: torch.Tensor, items: Sequence[Any]) -> int | No
     for item in items:
         if item is None:
             continue
-        if recorder.tracked(x).axes[place] == "T" and isinstance(item, int):
-            return item % x.shape[place]
+        role, size = recorder.tracked(x).axes[place], x.shape[place]
+        if role == "T" and isinstance(item, int):
+            return item % size
+        step = _folded_step(recorder, role, item) if isinstance(item, slice) else None
+        if step is not None:
+            return step
         place += 1
+    return None
+
+
+def _slices(recorder: Recorder, item: slice) -> dict[int, slice]:
+    """A slice as it is for any number of samples."""
+    ends = (item.start, item.stop, item.step)
+    return {
+        samples: slice(*(for_samples(end, samples) for end in ends))
+        for samples in (recorder.samples, *OTHERS)
+    }
+
+
+def is_whole(recorder: Recorder, role: str, size: int, item: slice) -> bool:
+    """Whether a slice takes all of an axis."""
+    if "N" not in role:
+        return range(size)[item] == range(size)
+    times = size // recorder.samples
+    return all(
+        range(times * samples)[each] == range(times * samples)
+        for samples, each in _slices(recorder, item).items()
+    )
+
+
+def _folded_step(recorder: Recorder, role: str, item: slice) -> int | None:
+    """The step that a slice takes of time and samples in one axis, if it is all of one step."""
+    steps = recorder.steps
+    if role not in ("TN", "NT") or steps in (None, 1):
+        return None
+    found = {
+        _step_in(role, steps, samples, range(steps * samples)[each])
+        for samples, each in _slices(recorder, item).items()
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _step_in(role: str, steps: int, samples: int, taken: range) -> int | None:
+    """The step whose samples these are."""
+    for at in range(steps):
+        of_step = range(at * samples, (at + 1) * samples)
+        if taken == (of_step if role == "TN" else range(at, steps * samples, steps)):
+            return at
     return None
 
 
@@ -201,7 +271,7 @@ def _take(recorder: Recorder, entry: Tracked, items: Sequence[Any], x: torch.Ten
         role, size = entry.axes[dim], x.shape[dim]
         rank = entry.axes[:dim].count("F")
         dim += 1
-        if isinstance(item, slice) and range(size)[item] == range(size):
+        if isinstance(item, slice) and is_whole(recorder, role, size, item):
             axes.append(role)
         elif role == "F":
             node = _cut(recorder, node, rank, size, item)
@@ -210,6 +280,8 @@ def _take(recorder: Recorder, entry: Tracked, items: Sequence[Any], x: torch.Ten
         elif role == "1":
             if not isinstance(item, int):
                 axes.append("1")
+        elif isinstance(item, slice) and _folded_step(recorder, role, item) is not None:
+            axes.append("N")
         elif role != "T" or not isinstance(item, int):
             raise recorder.refuse("SNN301", f"part of {describe(role)} is picked out")
     shape = features(tuple(axes), result.shape)
@@ -220,7 +292,8 @@ def _take(recorder: Recorder, entry: Tracked, items: Sequence[Any], x: torch.Ten
 
 @on("narrow", "input dim start length")
 def _narrow(recorder: Recorder, call: Call) -> None:
-    size, start = call["input"].shape[call["dim"]], int(call["start"])
+    size, start = call["input"].shape[call["dim"]], call["start"]
+    start = int(start) if isinstance(start, torch.Tensor) else start
     start += size if start < 0 else 0
     _along(recorder, call, slice(start, start + call["length"]))
 
@@ -262,9 +335,32 @@ def _split(recorder: Recorder, call: Call) -> Any:
         axes = (*entry.axes[:dim], *(() if gone else ("1",)), *entry.axes[dim + 1 :])
         for at, piece in enumerate(pieces):
             recorder.place(piece, entry.node, axes, at)
+    elif not gone and _are_steps(recorder, entry.axes[dim], call, size):
+        axes = (*entry.axes[:dim], "N", *entry.axes[dim + 1 :])
+        for at, piece in enumerate(pieces):
+            recorder.place(piece, entry.node, axes, at)
     else:
         _cut_up(recorder, x, pieces, dim, gone)
     return iter(pieces) if call.name == "iter" else None
+
+
+def _are_steps(recorder: Recorder, role: str, call: Call, size: Any) -> bool:
+    """Whether an axis of steps, all samples of one behind those of another, is cut into them."""
+    steps = recorder.steps
+    if role != "TN" or steps is None or size is None:
+        return False
+    if call.name != "split" and isinstance(size, int):
+        return type(size) is int and size == steps
+    if not isinstance(size, int | list | tuple):
+        return False
+
+    def cuts(samples: int) -> bool:
+        ends = [for_samples(n, samples) for n in ([size] if isinstance(size, int) else size)]
+        if call.name == "tensor_split":
+            return ends == [at * samples for at in range(1, steps)]
+        return ends == [samples] * (1 if isinstance(size, int) else steps)
+
+    return all(cuts(samples) for samples in (recorder.samples, *OTHERS))
 
 
 def _cut_up(recorder: Recorder, x: torch.Tensor, pieces: Sequence[torch.Tensor], dim: int,
@@ -285,9 +381,17 @@ def _cut_up(recorder: Recorder, x: torch.Tensor, pieces: Sequence[torch.Tensor],
 
 @on("cat concat concatenate", "tensors dim=0")
 def _cat(recorder: Recorder, call: Call) -> None:
-    if _joins_steps(recorder, call.result, list(call["tensors"]), call["dim"], new=False):
+    tensors, dim = list(call["tensors"]), int(call["dim"]) % call.result.dim()
+    if _joins_steps(recorder, call.result, tensors, dim, new=False):
         return
-    _join(recorder, call.result, list(call["tensors"]), call["dim"])
+    entries = [recorder.tracked(t) for t in tensors if recorder.is_tracked(t)]
+    same = len(entries) == len(tensors) and len({(e.node, e.axes) for e in entries}) == 1
+    of_samples = same and len(tensors) > 1 and entries[0].axes[dim] == "N"
+    if of_samples and recorder.nodes[entries[0].node].signal.rate == "static":
+        _set_steps(recorder, len(tensors))
+        _repeat(recorder, entries[0], call.result, dim, "TN")
+        return
+    _join(recorder, call.result, tensors, dim)
 
 
 def _join(recorder: Recorder, result: torch.Tensor, tensors: list[torch.Tensor],
@@ -371,8 +475,8 @@ def _joins_steps(recorder: Recorder, result: torch.Tensor, tensors: Sequence[tor
 @on("pad", "input pad mode value")
 def _pad(recorder: Recorder, call: Call) -> None:
     x, widths = call["input"], list(call["pad"])
-    if call["mode"] not in (None, "constant") or call["value"] not in (None, 0, 0.0):
-        raise recorder.refuse("SNN301", "only padding with zeros is known here")
+    if call["mode"] not in (None, "constant"):
+        raise recorder.refuse("SNN301", "only padding with a constant is known here")
     if not any(widths):
         alias(recorder, x, call.result, recorder.tracked(x).axes)
         return
@@ -385,6 +489,12 @@ def _pad(recorder: Recorder, call: Call) -> None:
     if min(n for pair in pairs for n in pair) < 0:
         raise recorder.refuse("SNN301", "negative padding is not known here")
     emit(recorder, Pad(tuple(pairs)), x, call.result, "pad")
+    if call["value"]:
+        node, shape = recorder.tracked(call.result).node, features(axes, call.result.shape)
+        kept = np.zeros(shape, bool)
+        kept[inside(Pad(tuple(pairs)), shape)] = True
+        there = np.where(kept, 0.0, float(call["value"]))
+        recorder.bind(call.result, filled(recorder, node, there, kept, axes), axes)
 
 
 @on("interpolate upsample",

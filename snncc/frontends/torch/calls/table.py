@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from snncc.frontends.torch.axes import Axes, MixedAxes, features
 from snncc.frontends.torch.recorder import Handler, Recorder
-from snncc.ir.ops import Op, Ref, Reshape
+from snncc.ir.ops import Constant, Elementwise, Op, Pad, Ref, Reshape
 
 HANDLERS: dict[str, tuple[tuple[str, ...], Handler]] = {}
 """Plain name of a function (``add`` for ``add_``, ``__add__``, ``torch.add``) to its parameter
@@ -46,6 +47,38 @@ def alias(recorder: Recorder, source: torch.Tensor, result: torch.Tensor, axes: 
     else:
         name = recorder.emit(Reshape(shape), [entry.node], shape, axes, what="reshape")
         recorder.bind(result, name, axes)
+
+
+def filled(recorder: Recorder, node: str, values: np.ndarray, kept: np.ndarray, axes: Axes) -> str:
+    """``node`` where it is ``kept``, and elsewhere ``values``, which are 0 where it is kept."""
+    source, base = recorder.nodes[node], node
+    if source.op == Elementwise("add"):
+        first, second = (recorder.nodes[name] for name in source.inputs)
+        constant = second.op.value if isinstance(second.op, Constant) else None
+        if isinstance(first.op, Pad) and isinstance(constant, Ref):
+            source, base = first, first.name
+            values = np.where(kept, recorder.tensors[constant], values)
+    outside = np.zeros(values.shape, bool)
+    if isinstance(source.op, Pad):
+        outside[:] = True
+        outside[inside(source.op, values.shape)] = False
+    if not bool((outside | kept).all()):
+        base, values = node, np.where(kept, 0.0, values)
+        base = _with(recorder, "mul", base, kept.astype(np.float64), axes)
+    return _with(recorder, "add", base, values, axes) if values.any() else base
+
+
+def inside(op: Pad, shape: Sequence[int]) -> tuple[slice, ...]:
+    """Where the argument of a `Pad` is in its result."""
+    pairs = zip(op.widths, shape, strict=True)
+    return tuple(slice(before, size - after) for (before, after), size in pairs)
+
+
+def _with(recorder: Recorder, function: str, node: str, values: np.ndarray, axes: Axes) -> str:
+    ref = recorder.array(values, "constant")
+    shape = values.shape
+    known = recorder.emit(Constant(ref), (), shape, what=f"tensor:{ref}", rate="static")
+    return recorder.emit(Elementwise(function), [node, known], shape, axes, what=function)
 
 
 def sizes(value: int | Sequence[int], length: int) -> tuple[int, ...]:
