@@ -808,6 +808,7 @@ class Lowering:
                 f"{node.name}.current_decay", self._store.number(op.current_decay)
             ),
             when=self._when(op, decay),
+            keep=self._as_number(f"{node.name}.keep", self._store.number(op.keep)),
         )
         self._places[node.name] = Population(
             node.name, node.signal.shape, neuron, "neuron", node.name, node.origin

@@ -318,9 +318,15 @@ def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach])
         yield Place(
             name, place.role if isinstance(place, Population) else type(place).__name__.lower(),
             place.shape, levels.get(name, 0), not isinstance(place, Source),
-            neuron.reset == "hard" and neuron.when == "now", neuron.is_memoryless,
+            _rests(neuron), neuron.is_memoryless,
             rest, driven, hears,
         )  # fmt: skip
+
+
+def _rests(neuron: Neuron | FixedNeuron) -> bool:
+    """Whether a spike leaves it as it began."""
+    keeps = isinstance(neuron, Neuron) and neuron.keeps
+    return neuron.reset == "hard" and neuron.when == "now" and not keeps
 
 
 def _bias(neuron: Neuron | FixedNeuron) -> Number:

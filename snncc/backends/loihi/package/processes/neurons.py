@@ -17,12 +17,12 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 
 class NormalFormLIF(AbstractProcess):
-    """v ← decay·v + a_in + bias;  s = [v ≥ threshold];  hard: v ← 0 where s, soft: v ← v −
+    """v ← decay·v + a_in + bias;  s = [v ≥ threshold];  hard: v ← keep·v where s, soft: v ← v −
     threshold·s, none: v stays.
 
     With ``current_decay``, c ← current_decay·c + a_in + bias takes the place of a_in + bias. With
-    ``when`` "next" a spike resets the membrane of the next step before it fires (hard: to 0, its
-    input lost); with "both" (soft) it does so too, and what it differs by resets after it fires.
+    ``when`` "next" a spike resets the membrane of the next step before it fires (hard: its input
+    too); with "both" (soft) it does so too, and what it differs by resets after it fires.
 
     Numbers are one for all neurons or arrays of ``shape``. Like LIFReset, it starts anew, here at
     v = ``initial``, before each step t (from 1) with t ≡ reset_offset modulo reset_interval.
@@ -37,6 +37,7 @@ class NormalFormLIF(AbstractProcess):
         bias: Any,
         initial: Any,
         current_decay: Any = 0.0,
+        keep: Any = 0.0,
         reset: str = "hard",
         when: str = "now",
         reset_interval: int,
@@ -56,6 +57,7 @@ class NormalFormLIF(AbstractProcess):
         self.bias = Var(shape=shape, init=bias)
         self.initial = Var(shape=shape, init=initial)
         self.current_decay = Var(shape=shape, init=current_decay)
+        self.keep = Var(shape=shape, init=keep)
         self.c = Var(shape=shape, init=0)
 
 
@@ -71,6 +73,7 @@ class NormalFormLIFModel(PyLoihiProcessModel):
     bias: np.ndarray = LavaPyType(np.ndarray, float)
     initial: np.ndarray = LavaPyType(np.ndarray, float)
     current_decay: np.ndarray = LavaPyType(np.ndarray, float)
+    keep: np.ndarray = LavaPyType(np.ndarray, float)
     c: np.ndarray = LavaPyType(np.ndarray, float)
 
     def run_spk(self) -> None:
@@ -83,14 +86,14 @@ class NormalFormLIFModel(PyLoihiProcessModel):
         self.c[:] = self.current_decay * self.c + current
         self.v[:] = self.decay * self.v + self.c
         if when != "now" and reset == "hard":
-            self.v[late] = 0
+            self.v[late] *= self.keep[late]
         elif when != "now" and reset == "soft":
             self.v -= self.threshold * late
         spikes = self.v >= self.threshold
         if when == "both":
             self.v -= self.threshold * (spikes * 1.0 - late)
         elif when == "now" and reset == "hard":
-            self.v[spikes] = 0
+            self.v[spikes] *= self.keep[spikes]
         elif when == "now" and reset == "soft":
             self.v -= self.threshold * spikes
         self.s_out.send(spikes)
