@@ -667,7 +667,7 @@ class Simulator:
         else:
             numbers = [self._store.number(n) for n in (
                 neuron.decay, neuron.threshold, neuron.bias, neuron.initial, neuron.current_decay,
-                neuron.keep,
+                neuron.keep, neuron.current_initial,
             )]  # fmt: skip
         whole = torch.stack([number.expand(tuple(shape)) for number in numbers])
         rows = self._as_memory(whole[:, None])[:, 0]

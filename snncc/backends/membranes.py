@@ -27,9 +27,9 @@ def recurrence(neuron: Neuron) -> Callable[..., None]:
     """The compiled recurrence of neurons like this one.
 
     Called with ``x`` (N, T or 1, neurons), where one step stands for all; ``numbers``
-    (6, period), the rows decay, threshold, bias, initial, current_decay and keep, repeated over the
-    neurons; ``block``, which is the period or divides the neurons into parts of it; and
-    ``spikes`` (N, T, neurons), which it fills. All of one dtype, in rows without gaps.
+    (7, period), the rows decay, threshold, bias, initial, current_decay, keep and current_initial,
+    repeated over the neurons; ``block``, which is the period or divides the neurons into parts of
+    it; and ``spikes`` (N, T, neurons), which it fills. All of one dtype, in rows without gaps.
     """
     return _recurrence(
         neuron.reset,
@@ -67,10 +67,11 @@ def _recurrence(
                 initial = numbers[3, offset : offset + size]
                 current_decay = numbers[4, offset : offset + size]
                 keep = numbers[5, offset : offset + size]
+                current_initial = numbers[6, offset : offset + size]
                 for i in range(size):
                     v[i] = initial[i]
                     if has_current:
-                        c[i] = zero
+                        c[i] = current_initial[i]
                     if not now:
                         late[i] = one if initial[i] >= threshold[i] else zero
                 for t in range(steps):

@@ -224,9 +224,10 @@ def _finish(
     kept = _decay(neuron.keep, tensors) if neuron.keeps else _Bound(Fraction(0), None)
     x = _check(heard + bias, dtype)
     has_current = isinstance(neuron.current_decay, Ref) or neuron.current_decay != 0
-    current = x
-    for step in range(steps):
-        if has_current and step:
+    current = x if not has_current else _check(
+        _bound(_values(neuron.current_initial, tensors)), dtype)  # fmt: skip
+    for _ in range(steps):
+        if has_current:
             current = _check(_check(current * fade, dtype) + x, dtype)
         h = _check(_check(v * decay, dtype) + current, dtype)
         if neuron.keeps:

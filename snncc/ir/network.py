@@ -55,9 +55,9 @@ class Neuron:
     neuron).
 
     Three variants with a name of their own. With ``current_decay`` there is a synaptic current:
-    c ← current_decay·c + x + bias, from 0, takes the place of x + bias. ``when`` is when a spike
-    resets, as in ``ops.Dynamics``: "now", in the "next" step, or "both". With ``keep`` a hard reset
-    leaves a part of the membrane.
+    c ← current_decay·c + x + bias, from ``current_initial``, takes the place of x + bias. ``when``
+    is when a spike resets, as in ``ops.Dynamics``: "now", in the "next" step, or "both". With
+    ``keep`` a hard reset leaves a part of the membrane.
     """
 
     decay: Number = 1.0
@@ -68,6 +68,7 @@ class Neuron:
     current_decay: Number = 0.0
     when: When = "now"
     keep: Number = 0.0
+    current_initial: Number = 0.0
 
     @property
     def keeps(self) -> bool:
@@ -209,7 +210,8 @@ class Network:
                 if isinstance(n, FixedNeuron):
                     values = tuple(number for _, number in n.numbers())
                 else:
-                    values = (n.decay, n.threshold, n.bias, n.initial, n.current_decay, n.keep)
+                    values = (n.decay, n.threshold, n.bias, n.initial, n.current_decay, n.keep,
+                              n.current_initial)  # fmt: skip
             elif isinstance(place, Readout):
                 values = (place.bias, place.unit)
             seen.update((value, None) for value in values if isinstance(value, Ref))

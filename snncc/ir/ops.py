@@ -270,7 +270,8 @@ When = Literal["now", "next", "both"]
 class Dynamics(Op):
     """A neuron as its framework writes it, its membrane v starting at ``initial``.
 
-    current: c = current_decay·c + x in place of x, where ``current_decay`` is not 0; c starts at 0
+    current: c = current_decay·c + x in place of x, where ``current_decay`` is not 0; c starts at
+             ``current_initial``
     charge:  h = decay·v + x where ``decay`` is given, else
              h = v + leak·(x − (v − v_reset)) with ``decay_input``, else
              h = v − leak·(v − v_reset) + x          (leak = 1/τ; 0 for IF)
@@ -296,6 +297,7 @@ class Dynamics(Op):
     current_decay: Number = 0.0
     when: When = "now"
     keep: Number = 0.0
+    current_initial: Number = 0.0
 
 
 @dataclass(frozen=True)

@@ -809,6 +809,9 @@ class Lowering:
             ),
             when=self._when(op, decay),
             keep=self._as_number(f"{node.name}.keep", self._store.number(op.keep)),
+            current_initial=self._as_number(
+                f"{node.name}.current_initial", self._store.number(op.current_initial)
+            ),
         )
         self._places[node.name] = Population(
             node.name, node.signal.shape, neuron, "neuron", node.name, node.origin

@@ -57,6 +57,8 @@ def test_a_leak_of_a_half_needs_another_bit_at_every_step():
     assert not proved(lone(Neuron(0.75), weight=0.75))
     assert not proved(lone(Neuron(1.0, current_decay=0.75)))
     assert proved(lone(Neuron(1.0, current_decay=0.5)))
+    assert proved(lone(Neuron(1.0, current_decay=0.5, current_initial=0.25)))
+    assert not proved(lone(Neuron(1.0, current_decay=0.5, current_initial=0.1)))
 
 
 @pytest.mark.parametrize("when", ["now", "next"])

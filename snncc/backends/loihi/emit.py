@@ -344,16 +344,18 @@ class _Writer:
 
     def _population(self, place: Population, n: Neuron, name: str, level: int) -> Iterator[str]:
         shape = channel_last(place.shape)
+        started = ("initial", "current_decay", "keep", "current_initial")
         fields = {
             key: self._number(getattr(n, key), place, key)
-            for key in ("decay", "threshold", "bias", "initial", "current_decay", "keep")
+            for key in ("decay", "threshold", "bias", *started)
         }
         reset = {"reset_interval": "period", "reset_offset": str(1 + level)}
         forgets = n.is_memoryless
         if not n.is_stock:
             words = {"reset": f'"{n.reset}"', "when": f'"{n.when}"'}
             arguments = {**fields, **words, **reset}
-            usual = {"current_decay": "0.0", "keep": "0.0", "reset": '"hard"', "when": '"now"'}
+            usual = {"current_decay": "0.0", "keep": "0.0", "current_initial": "0.0"}
+            usual |= {"reset": '"hard"', "when": '"now"'}
             arguments = {key: text for key, text in arguments.items() if text != usual.get(key)}
             kind = "NormalFormLIF"
         else:

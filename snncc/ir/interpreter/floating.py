@@ -137,7 +137,7 @@ class Cell:
         self._current_decay = store.number(neuron.current_decay)
         self._keep = store.number(neuron.keep)
         self._integrates = not isinstance(neuron.decay, Ref) and neuron.decay == 1
-        self._current: Value | None = None
+        self._current = store.number(neuron.current_initial)
         self._v = store.number(neuron.initial).expand(*shape)
         self._late = (self._v >= self._threshold).to(self._v.dtype)
 
@@ -154,7 +154,7 @@ class Cell:
         """Spikes and membrane of one step, both (N, *shape)."""
         neuron, x = self._neuron, x + self._bias
         if isinstance(neuron.current_decay, Ref) or neuron.current_decay != 0:
-            x = x if self._current is None else self._current_decay * self._current + x
+            x = self._current_decay * self._current + x
             self._current = x
         h = self._v + x if self._integrates else self._decay * self._v + x
         if neuron.when == "both":

@@ -85,7 +85,7 @@ def _of_one(op: Dynamics, neuron: Sequence[int], store: TensorStore) -> Dynamics
         op.reset, op.v_reset, _number(op.initial, neuron, store), op.strict,
         None if op.decay is None else _number(op.decay, neuron, store),
         _number(op.current_decay, neuron, store), op.when,
-        _number(op.keep, neuron, store),
+        _number(op.keep, neuron, store), _number(op.current_initial, neuron, store),
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ class _Exact:
 
         self._leak, self._threshold = exact(op.leak), exact(op.threshold)
         self._decay = None if op.decay is None else exact(op.decay)
-        self._current_decay, self._current = exact(op.current_decay), Fraction(0)
+        self._current_decay, self._current = exact(op.current_decay), exact(op.current_initial)
         self._rest, self._keep = Fraction(op.v_reset), exact(op.keep)
         self.v = exact(op.initial)
 

@@ -26,7 +26,7 @@ class Written:
         self._keeps = isinstance(op.keep, Ref) or op.keep != 0
         leaks = isinstance(op.leak, Ref) or op.leak != 0
         self._integrates = not leaks and not op.decay_input
-        self._current: Value | None = None
+        self._current = store.number(op.current_initial)
         self.v = store.number(op.initial).expand(tuple(shape))
 
     def _fires(self, v: Value) -> Value:
@@ -35,8 +35,7 @@ class Written:
     def _charged(self, x: Value) -> Value:
         op, v = self._op, self.v
         if isinstance(op.current_decay, Ref) or op.current_decay != 0:
-            before = torch.zeros_like(x) if self._current is None else self._current
-            x = self._current = self._current_decay * before + x
+            x = self._current = self._current_decay * self._current + x
         if self._decay is not None:
             return self._decay * v + x
         if self._integrates:

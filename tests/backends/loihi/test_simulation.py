@@ -101,6 +101,8 @@ VARIANTS = [
     Neuron(1.0, 1.0, 0.0, 1.5, "hard", 0.5, keep=-0.5),
     Neuron(0.75, 0.5, 0.125, 1.0, "hard", 0.25, "next", 0.5),
     Neuron(0.5, 0.5, 0.0, 0.0, "hard", 0.0, "next", Ref("kept")),
+    Neuron(0.75, 1.0, current_decay=0.5, current_initial=1.5),
+    Neuron(0.75, 1.0, 0.125, current_decay=0.5, current_initial=Ref("kept")),
 ]  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def test_fractions_follow_the_written_neuron(
 ):
     """On dyadic numbers float64 is exact, so that both must be the same number at every step."""
     op = Spiking(
-        leak, gain, 1.0, reset[0], 0.25, 0.25, strict, decay, current, reset[1], keep
+        leak, gain, 1.0, reset[0], 0.25, 0.25, strict, decay, current, reset[1], keep, -keep
     )  # fmt: skip
     cell, exact = Written(op, (), STORE), _Exact(op, (), STORE)
     for value in values:

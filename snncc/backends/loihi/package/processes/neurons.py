@@ -25,7 +25,8 @@ class NormalFormLIF(AbstractProcess):
     too); with "both" (soft) it does so too, and what it differs by resets after it fires.
 
     Numbers are one for all neurons or arrays of ``shape``. Like LIFReset, it starts anew, here at
-    v = ``initial``, before each step t (from 1) with t ≡ reset_offset modulo reset_interval.
+    v = ``initial`` and c = ``current_initial``, before each step t (from 1) with t ≡ reset_offset
+    modulo reset_interval.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class NormalFormLIF(AbstractProcess):
         initial: Any,
         current_decay: Any = 0.0,
         keep: Any = 0.0,
+        current_initial: Any = 0.0,
         reset: str = "hard",
         when: str = "now",
         reset_interval: int,
@@ -58,6 +60,7 @@ class NormalFormLIF(AbstractProcess):
         self.initial = Var(shape=shape, init=initial)
         self.current_decay = Var(shape=shape, init=current_decay)
         self.keep = Var(shape=shape, init=keep)
+        self.current_initial = Var(shape=shape, init=current_initial)
         self.c = Var(shape=shape, init=0)
 
 
@@ -74,6 +77,7 @@ class NormalFormLIFModel(PyLoihiProcessModel):
     initial: np.ndarray = LavaPyType(np.ndarray, float)
     current_decay: np.ndarray = LavaPyType(np.ndarray, float)
     keep: np.ndarray = LavaPyType(np.ndarray, float)
+    current_initial: np.ndarray = LavaPyType(np.ndarray, float)
     c: np.ndarray = LavaPyType(np.ndarray, float)
 
     def run_spk(self) -> None:
@@ -81,7 +85,7 @@ class NormalFormLIFModel(PyLoihiProcessModel):
         current = self.a_in.recv() + self.bias
         if self.time_step % self.proc_params["reset_interval"] == self.proc_params["reset_offset"]:
             self.v[:] = self.initial
-            self.c[:] = 0
+            self.c[:] = self.current_initial
         late = self.v >= self.threshold
         self.c[:] = self.current_decay * self.c + current
         self.v[:] = self.decay * self.v + self.c
