@@ -32,7 +32,14 @@ Term = tuple[frozenset[Bit], str]
 
 
 class NoForm(Exception):
-    """An equation that is no such sum; says what stands in the way."""
+    """An equation that is no such sum; says what stands in the way.
+
+    ``node`` is where, if it is not the comparison, and ``help`` what to do about it.
+    """
+
+    def __init__(self, said: str, node: str = "", help: str = "") -> None:
+        super().__init__(said)
+        self.node, self.help = node, help
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +120,23 @@ class Sum:
     def of_variable(self, name: str) -> Coefficient:
         """The coefficient of a variable, or of none, in a sum without spikes."""
         return self.terms.get((frozenset(), name), Fraction(0))
+
+    @property
+    def constant_part(self) -> Coefficient:
+        """What stands alone, in a sum without spikes."""
+        return self.of_variable("")
+
+    @property
+    def is_spike(self) -> bool:
+        """Whether it is 0 or 1 whatever the spikes are."""
+        bits = sorted(self.bits)
+        if self.variables or len(bits) > 3:
+            return False
+        values = (
+            self.at({bit: number >> i & 1 for i, bit in enumerate(bits)}).constant_part
+            for number in range(1 << len(bits))
+        )
+        return all(isinstance(v, Fraction) and v in (0, 1) for v in values)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sum) and not (self - other).terms
