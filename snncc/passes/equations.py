@@ -166,10 +166,10 @@ ONE = Fraction(1)
 
 
 def exact(values: Any) -> Coefficient:
-    """Numbers as fractions: one, or an array of them."""
+    """Numbers as fractions: one where all are the same, or an array of them."""
     array = np.asarray(values, np.float64)
-    if array.size == 1:
-        return Fraction(float(array.reshape(())))
+    if array.size and (array == array.flat[0]).all():
+        return Fraction(float(array.flat[0]))
     known = {float(value): Fraction(float(value)) for value in np.unique(array)}
     result = np.empty(array.shape, object)
     result.reshape(-1)[:] = [known[float(value)] for value in array.reshape(-1)]
@@ -190,6 +190,20 @@ def is_never_zero(coefficient: Coefficient) -> bool:
 
 def alike(one: Coefficient, two: Coefficient) -> bool:
     return is_zero(one - two)
+
+
+def joined(coefficient: Coefficient) -> Coefficient:
+    """One number where all are the same."""
+    if isinstance(coefficient, Fraction) or (coefficient != coefficient.flat[0]).any():
+        return coefficient
+    return coefficient.flat[0]
+
+
+def is_float(coefficient: Coefficient) -> bool:
+    """Whether float64 holds it."""
+    if isinstance(coefficient, Fraction):
+        return Fraction(float(coefficient)) == coefficient
+    return all(map(is_float, coefficient.reshape(-1)))
 
 
 def as_float(coefficient: Coefficient) -> float | np.ndarray:

@@ -36,7 +36,7 @@ class Reading:
         self.graph = graph
         self.obstacles: dict[str, NoForm] = {}
         self._sums: dict[str, Sum] = {}
-        self._touched = _touched(graph)
+        self._touched = touched(graph)
         self.comparisons = [
             node.name
             for node in graph.nodes.values()
@@ -194,8 +194,10 @@ class Reading:
     # -- states --------------------------------------------------------------------------------
 
     def states(self, u: Sum) -> list[str]:
+        """The states in a sum: Delays of real values."""
         nodes = self.graph.nodes
-        return sorted(name for name in u.variables if isinstance(nodes[name].op, Delay))
+        delays = [name for name in u.variables if isinstance(nodes[name].op, Delay)]
+        return sorted(name for name in delays if not self.sum(name).bits)
 
     def left(self, state: str) -> Sum:
         """What a step leaves in a state."""
@@ -270,7 +272,7 @@ def _function(node: Node) -> str:
     return node.op.function
 
 
-def _touched(graph: Graph) -> frozenset[str]:
+def touched(graph: Graph) -> frozenset[str]:
     """Delays, and what is computed from them value by value."""
     found = {node.name for node in graph.of_type(Delay)}
     while True:

@@ -50,7 +50,8 @@ from snncc.ir.values import REAL, SPIKE
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.equations import ONE, Coefficient, NoForm, alike, as_float, is_zero
 from snncc.passes.obstacles import ROUNDING
-from snncc.passes.reading import Reading
+from snncc.passes.reading import Reading, touched
+from snncc.passes.spellings import in_one_spelling
 from snncc.passes.written_neurons import Inputs, Left, Synapse, WrittenNeuron, neuron
 
 
@@ -64,6 +65,7 @@ class RecogniseNeurons(Pass):
         assert isinstance(form, Graph)
         if not form.of_type(Delay):
             return Outcome(form)
+        form = in_one_spelling(form, touched(form))
         reading = Reading(form)
         found: dict[str, WrittenNeuron] = {}
         refused: dict[str, NoForm] = {}

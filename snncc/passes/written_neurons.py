@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from snncc.passes.equations import (
     NoForm,
     Sum,
     alike,
+    is_float,
     is_never_zero,
     is_zero,
 )
-from snncc.passes.normal_form import ZERO, NormalForm, Recurrence, normal_form, positive
+from snncc.passes.normal_form import ZERO, NormalForm, Recurrence, normal_forms, positive
 from snncc.passes.reading import Reading
 
 Currents = Mapping[str, Coefficient]
@@ -70,7 +72,7 @@ class WrittenNeuron:
     ``silent`` is what each input of the step before is before the first. ``late`` are comparisons
     that ask for its spike of the step before, each with the first answer. What the comparison asks
     is ``unit`` times how far the membrane is above its threshold, and ``kept`` says what of that is
-    left in each state.
+    left in each state. ``is_exact``: floats hold its numbers.
     """
 
     op: Mapping[str, Any]
@@ -81,6 +83,7 @@ class WrittenNeuron:
     unit: Coefficient
     kept: Mapping[str, Mapping[int, Left]]
     synapse: Synapse | None
+    is_exact: bool
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,22 @@ def neuron(reading: Reading, name: str) -> WrittenNeuron | None:
     update = _update(reading, name)
     if update is None:
         return None
+    try:
+        found = _solved(reading, name, update)
+    except NoForm:
+        heard = _with_own_spikes_as_current(reading, update)
+        if heard is None:
+            raise
+        return _solved(reading, name, heard)
+    if not found.is_exact and (heard := _with_own_spikes_as_current(reading, update)):
+        with suppress(NoForm):
+            other = _solved(reading, name, heard)
+            found = other if other.is_exact else found
+    return found
+
+
+def _solved(reading: Reading, name: str, update: _Update) -> WrittenNeuron:
+    """The neuron of an equation. Raises NoForm."""
     kept = {state: _kept(state, update) for state in update.states}
     heard = {spike: update.inputs(spike, kept) for spike in (0, 1)}
     share, synapse = _share(heard[0], heard[1]), update.synapse
@@ -136,23 +155,26 @@ def neuron(reading: Reading, name: str) -> WrittenNeuron | None:
     silent = {each: reading.silent(each) for each in inputs.before}
     unit = _unit(inputs)
     p, q = _recurrence(update, kept)
-    form = normal_form(Recurrence(p, {r: c / unit for r, c in q.items()}, share), bool(synapse))
-    before, bias = _before(reading, name), form.bias
-    current: dict[str, Coefficient] = {}
+    near = -update.asked(0).constant_part / unit
+    forms = normal_forms(Recurrence(p, {r: c / unit for r, c in q.items()}, share), near)
+    before = _before(reading, name)
     unheard = sum((c * silent[each] for each, c in inputs.before.items()), ZERO)
+    begin = ZERO
     if synapse is not None and filtered is not None:
         at_first = reading.first(synapse.state)
-        start = (filtered.first(at_first) - filtered.constant - unheard) / synapse.decay
-        current = {"current_decay": synapse.decay, "current_initial": start / unit + form.bias}
-        bias = filtered.constant / unit + form.bias * (ONE - synapse.decay)
+        begin = (filtered.first(at_first) - filtered.constant - unheard) / synapse.decay / unit
         unheard = filtered.lead * (at_first - synapse.constant)
     first = {
         spike: (_first(reading, update, spike) - part * unheard) / unit
-        for spike, part in ((0, ONE), (1, share if share is not None else ONE))
+        for spike, part in ((0, ONE), (1, ONE if share is None else share))
     }
-    op = _begun(form, first, before, reading.strict(name)) | current
+    form, op, is_exact = _best(forms, first, before, reading.strict(name))
+    bias = form.bias
+    if synapse is not None and filtered is not None:
+        op |= {"current_decay": synapse.decay, "current_initial": begin + form.bias}
+        bias = filtered.constant / unit + form.bias * (ONE - synapse.decay)
     late = dict.fromkeys(reading.late_of(name), before)
-    return WrittenNeuron(op, inputs.over(unit), bias, silent, late, unit, kept, synapse)
+    return WrittenNeuron(op, inputs.over(unit), bias, silent, late, unit, kept, synapse, is_exact)
 
 
 # -- states and currents ---------------------------------------------------------------------------
@@ -183,6 +205,24 @@ def _update(reading: Reading, name: str) -> _Update | None:
     if synapse is not None:
         del left[synapse.state]
     return _Update(u, left, now, late, synapse)
+
+
+def _with_own_spikes_as_current(reading: Reading, update: _Update) -> _Update | None:
+    """What the spikes of the step before add to the membrane, as the current that it is.
+
+    None where there is no such thing, or where it begins with a spike.
+    """
+    copy = reading.delayed_copy(update.late)
+    if copy is None or not is_zero(reading.first(copy)):
+        return None
+    spikes = {(frozenset([update.late]), ""): (frozenset[Bit](), copy)}
+
+    def heard(what: Sum) -> Sum:
+        return Sum.of((spikes.get(term, term), c) for term, c in what.terms.items())
+
+    u = heard(update.u)
+    left = {state: heard(what) for state, what in update.left.items()}
+    return None if u == update.u else replace(update, u=u, left=left)
 
 
 def _hidden(reading: Reading, what: Sum) -> list[str]:
@@ -401,6 +441,27 @@ def _asked_first(reading: Reading, name: str) -> Iterator[set[int]]:
         states = (asked.of_variable(s) * reading.first(s) for s in reading.states(asked))
         value = asked.constant_part + sum(states, ZERO)
         yield {int(_one(value > 0 if reading.strict(other) else value >= 0))}
+
+
+def _best(
+    forms: Sequence[NormalForm], first: Mapping[int, Coefficient], before: int, strict: bool
+) -> tuple[NormalForm, dict[str, Any], bool]:
+    """The first that floats hold with its beginning, and that has a threshold above 0."""
+    found, why = [], NoForm("no neuron begins so")
+    for form in forms:
+        try:
+            found.append((form, _begun(form, first, before, strict)))
+        except NoForm as error:
+            why = error
+    if not found:
+        raise why
+
+    def fitness(of: tuple[NormalForm, dict[str, Any]]) -> tuple[bool, bool]:
+        form, op = of
+        return form.is_exact and is_float(op["initial"]), positive(form.threshold)
+
+    best = max(found, key=fitness)
+    return *best, fitness(best)[0]
 
 
 def _begun(
