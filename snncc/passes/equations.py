@@ -74,7 +74,7 @@ class Sum:
         return self + other.times(Fraction(-1))
 
     def times(self, factor: Coefficient) -> Sum:
-        return Sum.of((term, c * factor) for term, c in self.terms.items())
+        return Sum.of((term, scaled(c, factor)) for term, c in self.terms.items())
 
     def __mul__(self, other: Sum) -> Sum:
         return Sum.of(self._products(other))
@@ -85,7 +85,7 @@ class Sum:
         ):
             if name and more:
                 raise NoForm(f"`{name}` times `{more}`")
-            yield (bits | others, name or more), c * d
+            yield (bits | others, name or more), scaled(c, d)
 
     @property
     def variables(self) -> frozenset[str]:
@@ -189,7 +189,15 @@ def is_never_zero(coefficient: Coefficient) -> bool:
 
 
 def alike(one: Coefficient, two: Coefficient) -> bool:
-    return is_zero(one - two)
+    return bool(np.all(one == two))
+
+
+def scaled(coefficient: Coefficient, factor: Coefficient) -> Coefficient:
+    """Their product; an array times 1 costs nothing."""
+    for one, two in ((coefficient, factor), (factor, coefficient)):
+        if isinstance(one, Fraction) and (one == 1 or isinstance(two, Fraction)):
+            return two if one == 1 else one * two
+    return coefficient * factor
 
 
 def joined(coefficient: Coefficient) -> Coefficient:

@@ -15,7 +15,7 @@ import torch
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import run_graph
 from snncc.ir.ops import Constant, Delay, Elementwise, Identity, Input, Number, Ref, Scale, Spiking
-from snncc.passes.equations import ONE, Bit, Coefficient, NoForm, Sum, exact, is_never_zero
+from snncc.passes.equations import ONE, Bit, Coefficient, NoForm, Sum, alike, exact, is_never_zero
 from snncc.passes.obstacles import obstacle
 
 ABOVE: Mapping[str, tuple[int, bool | None]] = {
@@ -226,12 +226,15 @@ class Reading:
             if what.bits == {late} and not what.variables:
                 yield node.name, what
 
-    def delayed_copy(self, late: Bit) -> str | None:
-        """A Delay that is the late spikes, where all Delays of them begin alike."""
-        copies = [name for name, what in self.holding(late) if what == Sum.bit(late)]
-        first = {str(self.first(name)) for name in copies}
-        whole = all(isinstance(self.first(name), Fraction) for name in copies)
-        return copies[0] if len(first) == 1 and whole else None
+    def delayed_copy(self, late: Bit) -> tuple[str, Coefficient] | None:
+        """A Delay that is a multiple of the late spikes, and which; all of them begin alike."""
+        copies = []
+        for name, what in self.holding(late):
+            height = what.at({late: 1}).constant_part
+            if what == Sum.bit(late).times(height) and is_never_zero(height):
+                copies.append((name, height))
+        begun = [self.first(name) / height for name, height in copies]
+        return copies[0] if copies and all(alike(begun[0], each) for each in begun) else None
 
     # -- silence -------------------------------------------------------------------------------
 

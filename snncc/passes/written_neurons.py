@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +19,7 @@ from snncc.passes.equations import (
     is_float,
     is_never_zero,
     is_zero,
+    scaled,
 )
 from snncc.passes.normal_form import ZERO, NormalForm, Recurrence, normal_forms, positive
 from snncc.passes.reading import Reading
@@ -213,12 +214,16 @@ def _with_own_spikes_as_current(reading: Reading, update: _Update) -> _Update | 
     None where there is no such thing, or where it begins with a spike.
     """
     copy = reading.delayed_copy(update.late)
-    if copy is None or not is_zero(reading.first(copy)):
+    if copy is None or not is_zero(reading.first(copy[0])):
         return None
-    spikes = {(frozenset([update.late]), ""): (frozenset[Bit](), copy)}
+    name, height = copy
 
     def heard(what: Sum) -> Sum:
-        return Sum.of((spikes.get(term, term), c) for term, c in what.terms.items())
+        return Sum.of(
+            ((bits - {update.late}, name), c / height)
+            if update.late in bits and not real else ((bits, real), c)
+            for (bits, real), c in what.terms.items()
+        )  # fmt: skip
 
     u = heard(update.u)
     left = {state: heard(what) for state, what in update.left.items()}
@@ -244,7 +249,7 @@ def _with_others_as_currents(reading: Reading, what: Sum, foreign: frozenset[Bit
             terms.append(((bits, name), c))
             continue
         (bit, *more) = sorted(others)
-        current = reading.delayed_copy(bit) if bit.late else bit.name
+        current = reading.delayed_copy(bit) if bit.late else (bit.name, ONE)
         if more or name or bits - others or current is None:
             when = " of the step before" if bit.late else ""
             asks = f"which asks whether {reading.question(bit.name)},"
@@ -252,7 +257,8 @@ def _with_others_as_currents(reading: Reading, what: Sum, foreign: frozenset[Bit
                 f"another comparison, `{bit.name}`{when}, {asks} decides what the membrane becomes"
             )
             raise NoForm(said)
-        terms.append(((frozenset[Bit](), current), c))
+        source, height = current
+        terms.append(((frozenset[Bit](), source), c / height))
     return Sum.of(terms)
 
 
@@ -345,13 +351,19 @@ def _kept(state: str, update: _Update) -> dict[int, Left]:
             for before in (0, 1)
         ]
         k = _ratio(state, update, pairs)
-        rest, other = (its - mine.times(k) for mine, its in pairs)
-        if rest != other:
+        rest, other = (_rest(its, mine, k, update.left.keys()) for mine, its in pairs)
+        if not _same(rest, other):
             said = "what is compared hangs on the spike of the step before"
             raise NoForm(f"{said}, and what is left in `{state}` does not follow it")
-        currents = {name: rest.of_variable(name) for name in sorted(rest.variables)}
-        found[spike] = Left(k, rest.constant_part, currents)
+        found[spike] = Left(k, rest.pop("", ZERO), rest)
     return found
+
+
+def _rest(its: Sum, mine: Sum, k: Coefficient, states: Collection[str]) -> dict[str, Coefficient]:
+    """What is not k times the same, apart from the states; "" for the constant."""
+    names = sorted({"", *its.variables, *mine.variables} - set(states))
+    rest = {n: its.of_variable(n) - scaled(mine.of_variable(n), k) for n in names}
+    return {name: c for name, c in rest.items() if not is_zero(c)}
 
 
 def _ratio(state: str, update: _Update, pairs: Sequence[tuple[Sum, Sum]]) -> Coefficient:
@@ -367,7 +379,7 @@ def _ratio(state: str, update: _Update, pairs: Sequence[tuple[Sum, Sum]]) -> Coe
                 raise NoForm(f"{said}: `{state}` becomes {its}")
             if not is_never_zero(factor):
                 raise NoForm(f"`{name}` is in some neurons of `{state}` and not in others")
-            here = its_factor / factor
+            here = its_factor if alike(factor, ONE) else its_factor / factor
             if k is not None and not alike(k, here):
                 said = "two memories in one comparison, as of a threshold that adapts"
                 raise NoForm(f"{said}: `{state}` becomes {its}")
@@ -383,10 +395,15 @@ def _recurrence(
     q: dict[int, Coefficient] = {}
     for spike in (0, 1):
         factors = update.factors(spike)
-        p[spike] = sum((c * kept[state][spike].factor for state, c in factors.items()), ZERO)
-        rest = sum((c * kept[state][spike].constant for state, c in factors.items()), ZERO)
+        left = [(c, kept[state][spike]) for state, c in factors.items()]
+        p[spike] = sum((scaled(c, each.factor) for c, each in left), ZERO)
+        rest = sum((scaled(c, each.constant) for c, each in left), ZERO)
         q[spike] = update.asked(spike).constant_part + rest
     return p, q
+
+
+def _same(one: Mapping[Any, Coefficient], two: Mapping[Any, Coefficient]) -> bool:
+    return one.keys() == two.keys() and all(alike(one[name], two[name]) for name in one)
 
 
 def _share(zero: Inputs, one: Inputs) -> Coefficient | None:
@@ -399,7 +416,7 @@ def _share(zero: Inputs, one: Inputs) -> Coefficient | None:
         **{(n, 0): c for n, c in one.now.items()},
         **{(n, 1): c for n, c in one.before.items()},
     }
-    if first.keys() == second.keys() and all(alike(first[n], second[n]) for n in first):
+    if _same(first, second):
         return ONE
     if second.keys() - first.keys() or not all(map(is_never_zero, first.values())):
         return None
@@ -447,21 +464,22 @@ def _best(
     forms: Sequence[NormalForm], first: Mapping[int, Coefficient], before: int, strict: bool
 ) -> tuple[NormalForm, dict[str, Any], bool]:
     """The first that floats hold with its beginning, and that has a threshold above 0."""
-    found, why = [], NoForm("no neuron begins so")
+    best: tuple[NormalForm, dict[str, Any]] | None = None
+    fitness, why = (False, False), NoForm("no neuron begins so")
     for form in forms:
         try:
-            found.append((form, _begun(form, first, before, strict)))
+            op = _begun(form, first, before, strict)
         except NoForm as error:
             why = error
-    if not found:
+            continue
+        here = form.is_exact and is_float(op["initial"]), positive(form.threshold)
+        if best is None or here > fitness:
+            best, fitness = (form, op), here
+        if all(fitness):
+            break
+    if best is None:
         raise why
-
-    def fitness(of: tuple[NormalForm, dict[str, Any]]) -> tuple[bool, bool]:
-        form, op = of
-        return form.is_exact and is_float(op["initial"]), positive(form.threshold)
-
-    best = max(found, key=fitness)
-    return *best, fitness(best)[0]
+    return *best, fitness[0]
 
 
 def _begun(

@@ -150,7 +150,7 @@ class Update(nn.Module):
         self.bias = nn.Parameter(numbers(-0.2, 0.3))
         self.start = rng.choice([0.0, 0.0, number(-1, 1), 2.0 if dyadic else 1.9])
         self.spike = float(rng.random() < 0.15)
-        self.current = rng.choice(["none", "none", "none", "first"])
+        self.current = rng.choice(["none"] * 6 + ["first", "first", "last"])
         self.fade = rng.choice([0.5, 0.25]) if dyadic else rng.uniform(0.2, 0.9)
         self.current_start = rng.choice([0.0, 0.0, number(-1, 1)])
         self.current_constant = rng.choice([0.0, 0.0, number(-0.1, 0.1)])
@@ -187,6 +187,8 @@ class Update(nn.Module):
             if self.current_constant:
                 c = c + self.current_constant
             x = c
+        elif self.current == "last":
+            x, c = c, self.fade * c + x
         if self.biased:
             x = x + self.bias
         if self.constant:
@@ -205,6 +207,8 @@ class Update(nn.Module):
             return None  # it would have to say a spike that its membrane does not, or says
         if self.reset.asks_first and self.own:
             return None
+        if self.current == "last":
+            return None  # it has one, and the recording may lose its steps
         return True
 
     def __str__(self) -> str:

@@ -80,16 +80,28 @@ def written(
 QUARTERS = st.sampled_from([0.0, 0.0, 0.25, -0.5, 1.5])
 
 
-@settings(max_examples=150, deadline=None)
-@given(
+CURRENTS = given(
     st.integers(0, 99999), st.sampled_from([0.5, 0.75, 1.0]), st.sampled_from([0.5, 1.0, -0.5]),
     st.sampled_from(["after", "before", "retimed"]), st.sampled_from(["soft", "hard", "none"]),
     st.tuples(QUARTERS, QUARTERS), QUARTERS, st.tuples(QUARTERS, QUARTERS),
     st.sampled_from([0.0, 0.5]), st.booleans(),
 )  # fmt: skip
-def test_a_current_is_what_it_was_wherever_it_is_read(
-    seed, decay, fade, order, reset, starts, extra, constants, keep, biased
-):
+
+
+@settings(max_examples=25, deadline=None)
+@CURRENTS
+def test_a_current_is_what_it_was_wherever_it_is_read(*drawn):
+    is_what_it_was(*drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@CURRENTS
+def test_many_currents_are_what_they_were(*drawn):
+    is_what_it_was(*drawn)
+
+
+def is_what_it_was(seed, decay, fade, order, reset, starts, extra, constants, keep, biased):
     rng = np.random.default_rng(seed)
     tensors = {
         "w": rng.integers(-4, 8, (NEURONS, INPUTS)) / 8,
