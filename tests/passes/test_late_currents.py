@@ -80,7 +80,7 @@ def written(
 QUARTERS = st.sampled_from([0.0, 0.0, 0.25, -0.5, 1.5])
 
 
-CURRENTS = given(
+CURRENTS = st.tuples(
     st.integers(0, 99999), st.sampled_from([0.5, 0.75, 1.0]), st.sampled_from([0.5, 1.0, -0.5]),
     st.sampled_from(["after", "before", "retimed"]), st.sampled_from(["soft", "hard", "none"]),
     st.tuples(QUARTERS, QUARTERS), QUARTERS, st.tuples(QUARTERS, QUARTERS),
@@ -89,15 +89,15 @@ CURRENTS = given(
 
 
 @settings(max_examples=25, deadline=None)
-@CURRENTS
-def test_a_current_is_what_it_was_wherever_it_is_read(*drawn):
+@given(CURRENTS)
+def test_a_current_is_what_it_was_wherever_it_is_read(drawn):
     is_what_it_was(*drawn)
 
 
 @pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
-@CURRENTS
-def test_many_currents_are_what_they_were(*drawn):
+@given(CURRENTS)
+def test_many_currents_are_what_they_were(drawn):
     is_what_it_was(*drawn)
 
 
