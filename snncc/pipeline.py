@@ -212,7 +212,7 @@ def printer(names: Collection[str]) -> Observer:
 def with_reset(graph: Graph, reset: Reset) -> Graph:
     """The same graph with every neuron reset this way at once: another network than was trained."""
     nodes = (
-        replace(node, op=replace(node.op, reset=reset, when="now"))
+        replace(node, op=replace(node.op, reset=reset, when="now", keep=0.0))
         if isinstance(node.op, Spiking)
         else node
         for node in graph.nodes.values()

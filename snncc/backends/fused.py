@@ -666,7 +666,8 @@ class Simulator:
             numbers = fixed_numbers(neuron, self._whole.whole)
         else:
             numbers = [self._store.number(n) for n in (
-                neuron.decay, neuron.threshold, neuron.bias, neuron.initial, neuron.current_decay
+                neuron.decay, neuron.threshold, neuron.bias, neuron.initial, neuron.current_decay,
+                neuron.keep, neuron.current_initial,
             )]  # fmt: skip
         whole = torch.stack([number.expand(tuple(shape)) for number in numbers])
         rows = self._as_memory(whole[:, None])[:, 0]

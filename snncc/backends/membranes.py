@@ -27,9 +27,9 @@ def recurrence(neuron: Neuron) -> Callable[..., None]:
     """The compiled recurrence of neurons like this one.
 
     Called with ``x`` (N, T or 1, neurons), where one step stands for all; ``numbers``
-    (5, period), the rows decay, threshold, bias, initial and current_decay, repeated over the
-    neurons; ``block``, which is the period or divides the neurons into parts of it; and
-    ``spikes`` (N, T, neurons), which it fills. All of one dtype, in rows without gaps.
+    (7, period), the rows decay, threshold, bias, initial, current_decay, keep and current_initial,
+    repeated over the neurons; ``block``, which is the period or divides the neurons into parts of
+    it; and ``spikes`` (N, T, neurons), which it fills. All of one dtype, in rows without gaps.
     """
     return _recurrence(
         neuron.reset,
@@ -37,12 +37,13 @@ def recurrence(neuron: Neuron) -> Callable[..., None]:
         neuron.decay == 1,
         neuron.current_decay != 0,
         neuron.is_memoryless,
+        neuron.keeps,
     )
 
 
 @cache
 def _recurrence(
-    reset: str, when: str, integrates: bool, has_current: bool, is_memoryless: bool
+    reset: str, when: str, integrates: bool, has_current: bool, is_memoryless: bool, keeps: bool
 ) -> Callable[..., None]:
     hard, soft = reset == "hard", reset == "soft"
     now, both = when == "now", when == "both"
@@ -65,10 +66,12 @@ def _recurrence(
                 bias = numbers[2, offset : offset + size]
                 initial = numbers[3, offset : offset + size]
                 current_decay = numbers[4, offset : offset + size]
+                keep = numbers[5, offset : offset + size]
+                current_initial = numbers[6, offset : offset + size]
                 for i in range(size):
                     v[i] = initial[i]
                     if has_current:
-                        c[i] = zero
+                        c[i] = current_initial[i]
                     if not now:
                         late[i] = one if initial[i] >= threshold[i] else zero
                 for t in range(steps):
@@ -84,7 +87,10 @@ def _recurrence(
                         if both:
                             late[i] = one if v[i] >= threshold[i] else zero
                         if not now and hard:
-                            h = h * (one - late[i])
+                            if keeps:
+                                h = keep[i] * h if late[i] > zero else h
+                            else:
+                                h = h * (one - late[i])
                         if not now and soft:
                             h = h - threshold[i] * late[i]
                         s = one if h >= threshold[i] else zero
@@ -92,7 +98,10 @@ def _recurrence(
                         if both:
                             v[i] = h - threshold[i] * (s - late[i])
                         elif now and hard:
-                            v[i] = h * (one - s)
+                            if keeps:
+                                v[i] = keep[i] * h if s > zero else h
+                            else:
+                                v[i] = h * (one - s)
                         elif now and soft:
                             v[i] = h - threshold[i] * s
                         else:

@@ -249,14 +249,16 @@ TARGET = (
         why="""
             In fixed point a threshold is a whole number from 0 up, a decay a part of 4096 between
             0 and 1, and where a target has one threshold for a layer, weights have to take the
-            differences between its neurons.
+            differences between its neurons. A reset leaves nothing of the membrane, or takes the
+            threshold from it; one that keeps a part of it has no register.
             """,
         example="""
             self.sn = snncc.nn.IF(threshold=-0.5)  # fires at rest, forever
             # --weight-bits 8: SNN214
             """,
-        help="train the neuron with a threshold above 0 and a decay from 0 to 1, or choose a "
-        "target with a threshold for each neuron",
+        help="train the neuron with a threshold above 0, a decay from 0 to 1 and a reset that "
+        "keeps no part, choose a target with a threshold for each neuron, or compile without "
+        "weight bits",
     ),
     Rule(
         "SNN215",

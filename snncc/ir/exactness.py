@@ -221,13 +221,19 @@ def _finish(
         for number in (neuron.bias, neuron.threshold, neuron.initial)
     )
     decay, fade = (_decay(number, tensors) for number in (neuron.decay, neuron.current_decay))
+    kept = _decay(neuron.keep, tensors) if neuron.keeps else _Bound(Fraction(0), None)
     x = _check(heard + bias, dtype)
     has_current = isinstance(neuron.current_decay, Ref) or neuron.current_decay != 0
-    current = x
-    for step in range(steps):
-        if has_current and step:
+    current = x if not has_current else _check(
+        _bound(_values(neuron.current_initial, tensors)), dtype)  # fmt: skip
+    for _ in range(steps):
+        if has_current:
             current = _check(_check(current * fade, dtype) + x, dtype)
         h = _check(_check(v * decay, dtype) + current, dtype)
+        if neuron.keeps:
+            part = _check(h * kept, dtype)
+            h = _Bound(max(h.most, part.most), (h + part).unit)
+            _check(h, dtype)
         before, v = v, h
         if neuron.reset == "soft" or neuron.when == "both":
             # Of what fires now a threshold is taken off; late, it may be so twice, and from 0.

@@ -49,13 +49,15 @@ class Encoder:
 class Neuron:
     """The one normal form (design, section 2).
 
-    v ← decay·v + x + bias;  s = [v ≥ threshold];  hard: v ← 0 where s, soft: v ← v − threshold·s,
-    none: v stays. v starts at ``initial``. decay = 0 is a memoryless gate. Numbers are per layer,
-    or tensors that broadcast over the population's shape (per channel (C,1,1), per neuron).
+    v ← decay·v + x + bias;  s = [v ≥ threshold];  hard: v ← keep·v where s, soft: v ← v −
+    threshold·s, none: v stays. v starts at ``initial``. decay = 0 is a memoryless gate. Numbers
+    are per layer, or tensors that broadcast over the population's shape (per channel (C,1,1), per
+    neuron).
 
-    Two variants with a name of their own. With ``current_decay`` there is a synaptic current:
-    c ← current_decay·c + x + bias, from 0, takes the place of x + bias. ``when`` is when a spike
-    resets, as in ``ops.Dynamics``: "now", in the "next" step, or "both".
+    Three variants with a name of their own. With ``current_decay`` there is a synaptic current:
+    c ← current_decay·c + x + bias, from ``current_initial``, takes the place of x + bias. ``when``
+    is when a spike resets, as in ``ops.Dynamics``: "now", in the "next" step, or "both". With
+    ``keep`` a hard reset leaves a part of the membrane.
     """
 
     decay: Number = 1.0
@@ -65,6 +67,13 @@ class Neuron:
     reset: Reset = "hard"
     current_decay: Number = 0.0
     when: When = "now"
+    keep: Number = 0.0
+    current_initial: Number = 0.0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether its hard reset leaves a part of the membrane."""
+        return self.reset == "hard" and self.keep != 0
 
     @property
     def is_memoryless(self) -> bool:
@@ -84,6 +93,7 @@ class Neuron:
         parts = [words[self.when]] if self.when in words else []
         parts += ["no reset"] if self.reset == "none" else []
         parts += ["a synaptic current"] if self.current_decay != 0 else []
+        parts += ["a reset that keeps a part"] if self.keeps else []
         return " and ".join(parts)
 
 
@@ -200,7 +210,8 @@ class Network:
                 if isinstance(n, FixedNeuron):
                     values = tuple(number for _, number in n.numbers())
                 else:
-                    values = (n.decay, n.threshold, n.bias, n.initial, n.current_decay)
+                    values = (n.decay, n.threshold, n.bias, n.initial, n.current_decay, n.keep,
+                              n.current_initial)  # fmt: skip
             elif isinstance(place, Readout):
                 values = (place.bias, place.unit)
             seen.update((value, None) for value in values if isinstance(value, Ref))

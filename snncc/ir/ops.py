@@ -285,18 +285,19 @@ When = Literal["now", "next", "both"]
 class Dynamics(Op):
     """A neuron as its framework writes it, its membrane v starting at ``initial``.
 
-    current: c = current_decay·c + x in place of x, where ``current_decay`` is not 0; c starts at 0
+    current: c = current_decay·c + x in place of x, where ``current_decay`` is not 0; c starts at
+             ``current_initial``
     charge:  h = decay·v + x where ``decay`` is given, else
              h = v + leak·(x − (v − v_reset)) with ``decay_input``, else
              h = v − leak·(v − v_reset) + x          (leak = 1/τ; 0 for IF)
     fire:    s = [h ≥ threshold], or [h > threshold] with ``strict``
-    reset:   hard v = v_reset where s; soft v = h − threshold·s; none v = h
+    reset:   hard v = v_reset + keep·(h − v_reset) where s; soft v = h − threshold·s; none v = h
 
     That is ``when="now"``. The others first ask the membrane left by the step before, with
     r = [v ≥ threshold] (or >), before it charges:
 
-    next:    hard h = v_reset where r, so that the input of that step is lost; soft
-             h ← h − threshold·r; then fire, and v = h
+    next:    hard h ← v_reset + keep·(h − v_reset) where r, so that with keep = 0 the input of
+             that step is lost; soft h ← h − threshold·r; then fire, and v = h
     both:    soft only: h ← h − threshold·r, fire, and v = h − threshold·(s − r)
     """
 
@@ -310,6 +311,8 @@ class Dynamics(Op):
     decay: Number | None = None
     current_decay: Number = 0.0
     when: When = "now"
+    keep: Number = 0.0
+    current_initial: Number = 0.0
 
 
 @dataclass(frozen=True)

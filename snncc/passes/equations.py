@@ -32,7 +32,14 @@ Term = tuple[frozenset[Bit], str]
 
 
 class NoForm(Exception):
-    """An equation that is no such sum; says what stands in the way."""
+    """An equation that is no such sum; says what stands in the way.
+
+    ``node`` is where, if it is not the comparison, and ``help`` what to do about it.
+    """
+
+    def __init__(self, said: str, node: str = "", help: str = "") -> None:
+        super().__init__(said)
+        self.node, self.help = node, help
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +74,7 @@ class Sum:
         return self + other.times(Fraction(-1))
 
     def times(self, factor: Coefficient) -> Sum:
-        return Sum.of((term, c * factor) for term, c in self.terms.items())
+        return Sum.of((term, scaled(c, factor)) for term, c in self.terms.items())
 
     def __mul__(self, other: Sum) -> Sum:
         return Sum.of(self._products(other))
@@ -78,7 +85,7 @@ class Sum:
         ):
             if name and more:
                 raise NoForm(f"`{name}` times `{more}`")
-            yield (bits | others, name or more), c * d
+            yield (bits | others, name or more), scaled(c, d)
 
     @property
     def variables(self) -> frozenset[str]:
@@ -114,6 +121,23 @@ class Sum:
         """The coefficient of a variable, or of none, in a sum without spikes."""
         return self.terms.get((frozenset(), name), Fraction(0))
 
+    @property
+    def constant_part(self) -> Coefficient:
+        """What stands alone, in a sum without spikes."""
+        return self.of_variable("")
+
+    @property
+    def is_spike(self) -> bool:
+        """Whether it is 0 or 1 whatever the spikes are."""
+        bits = sorted(self.bits)
+        if self.variables or len(bits) > 3:
+            return False
+        values = (
+            self.at({bit: number >> i & 1 for i, bit in enumerate(bits)}).constant_part
+            for number in range(1 << len(bits))
+        )
+        return all(isinstance(v, Fraction) and v in (0, 1) for v in values)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sum) and not (self - other).terms
 
@@ -142,10 +166,10 @@ ONE = Fraction(1)
 
 
 def exact(values: Any) -> Coefficient:
-    """Numbers as fractions: one, or an array of them."""
+    """Numbers as fractions: one where all are the same, or an array of them."""
     array = np.asarray(values, np.float64)
-    if array.size == 1:
-        return Fraction(float(array.reshape(())))
+    if array.size and (array == array.flat[0]).all():
+        return Fraction(float(array.flat[0]))
     known = {float(value): Fraction(float(value)) for value in np.unique(array)}
     result = np.empty(array.shape, object)
     result.reshape(-1)[:] = [known[float(value)] for value in array.reshape(-1)]
@@ -165,7 +189,29 @@ def is_never_zero(coefficient: Coefficient) -> bool:
 
 
 def alike(one: Coefficient, two: Coefficient) -> bool:
-    return is_zero(one - two)
+    return bool(np.all(one == two))
+
+
+def scaled(coefficient: Coefficient, factor: Coefficient) -> Coefficient:
+    """Their product; an array times 1 costs nothing."""
+    for one, two in ((coefficient, factor), (factor, coefficient)):
+        if isinstance(one, Fraction) and (one == 1 or isinstance(two, Fraction)):
+            return two if one == 1 else one * two
+    return coefficient * factor
+
+
+def joined(coefficient: Coefficient) -> Coefficient:
+    """One number where all are the same."""
+    if isinstance(coefficient, Fraction) or (coefficient != coefficient.flat[0]).any():
+        return coefficient
+    return coefficient.flat[0]
+
+
+def is_float(coefficient: Coefficient) -> bool:
+    """Whether float64 holds it."""
+    if isinstance(coefficient, Fraction):
+        return Fraction(float(coefficient)) == coefficient
+    return all(map(is_float, coefficient.reshape(-1)))
 
 
 def as_float(coefficient: Coefficient) -> float | np.ndarray:

@@ -106,7 +106,7 @@ def _common(
 
 
 def _scaled(place: Population, q: np.ndarray, tensors: dict[str, np.ndarray]) -> Population:
-    """The population with threshold, bias and initial membrane divided by ``q``."""
+    """The population with threshold, bias, initial membrane and current divided by ``q``."""
     neuron = place.neuron
     assert isinstance(neuron, Neuron)
 
@@ -122,6 +122,7 @@ def _scaled(place: Population, q: np.ndarray, tensors: dict[str, np.ndarray]) ->
             threshold=divided(neuron.threshold, "threshold"),
             bias=divided(neuron.bias, "bias"),
             initial=divided(neuron.initial, "initial"),
+            current_initial=divided(neuron.current_initial, "current_initial"),
         ),
     )
 

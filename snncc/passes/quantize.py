@@ -143,6 +143,10 @@ def _problems(network: Network, thresholds: str) -> Iterator[Finding]:
         for what, decay in (("decay", levels.decay), ("current decay", levels.current_decay)):
             if np.any((decay < 0) | (decay > 1)):
                 reasons.append(f"a {what} outside 0 to 1")
+        if n.current_decay != 0 and n.current_initial != 0:
+            reasons.append("a synaptic current that does not start at 0")
+        if n.keeps and not n.is_memoryless:
+            reasons.append("a reset that keeps a part of the membrane")
         if thresholds == "layer" and not _divisible(network, place, levels):
             reasons.append("thresholds that differ along other axes than the weights into it can")
         for reason in reasons:

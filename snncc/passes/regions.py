@@ -791,11 +791,13 @@ class Lowering:
         pull = leak * op.v_reset if as_written else torch.zeros((), dtype=torch.float64)
         drift = (pull - (1 - decay) * rest) / gain
         offset = region.offset
+        has_current = isinstance(op.current_decay, Ref) or op.current_decay != 0
+        fade, current = (self._store.number(n) for n in (op.current_decay, op.current_initial))
         if op.v_reset and not (as_written and op.reset == "hard"):
-            if op.current_decay != 0:
-                message = f"{node.name} has a synaptic current and a v_reset of {op.v_reset:g}"
-                self._find("SNN110", node, message)
-            offset = drift if offset is None else offset + drift
+            # A constant of the membrane is one of a synaptic current c = fade·c + x, begun there.
+            into = drift * (1 - fade)
+            offset = into if offset is None else offset + into
+            current = current + drift
         threshold = (self._store.number(op.threshold) - rest) / gain
         if op.strict:
             threshold = torch.nextafter(threshold, torch.full_like(threshold, math.inf))
@@ -807,10 +809,12 @@ class Lowering:
                 f"{node.name}.initial", (self._store.number(op.initial) - rest) / gain
             ),
             reset=op.reset,
-            current_decay=self._as_number(
-                f"{node.name}.current_decay", self._store.number(op.current_decay)
-            ),
+            current_decay=self._as_number(f"{node.name}.current_decay", fade),
             when=self._when(op, decay),
+            keep=self._as_number(f"{node.name}.keep", self._store.number(op.keep)),
+            current_initial=self._as_number(
+                f"{node.name}.current_initial", current if has_current else None
+            ),
         )
         self._places[node.name] = Population(
             node.name, node.signal.shape, neuron, "neuron", node.name, node.origin

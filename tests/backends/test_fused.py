@@ -62,11 +62,13 @@ def test_the_recurrence_is_the_interpreters_bit_for_bit(reset, when, dtype, per)
     tensors = {
         "threshold": rng.uniform(0.5, 1.5, shape), "bias": rng.normal(0, 0.2, shape),
         "initial": rng.normal(0, 1, shape), "leak": rng.uniform(0.3, 1, shape),
-        "fade": rng.uniform(0.1, 0.9, shape), "none": np.zeros(()), "in": np.eye(1800),
+        "fade": rng.uniform(0.1, 0.9, shape), "part": rng.uniform(-0.9, 1.1, shape),
+        "c": rng.normal(0, 1, shape), "none": np.zeros(()), "in": np.eye(1800),
     }  # fmt: skip
-    for decay, fade in product([1.0, 0.0, Ref("leak")], [0.0, Ref("fade")]):
+    keeps = [0.0, 0.5, Ref("part")] if reset == "hard" else [0.0]
+    for decay, fade, keep in product([1.0, 0.0, Ref("leak")], [0.0, Ref("fade")], keeps):
         neuron = Neuron(
-            decay, Ref("threshold"), Ref("bias"), Ref("initial"), reset, fade, when
+            decay, Ref("threshold"), Ref("bias"), Ref("initial"), reset, fade, when, keep, Ref("c")
         )  # fmt: skip
         network = Network.build(
             [Source("in", (3, 20, 30), "count"), Population("p", (3, 20, 30), neuron)],
@@ -83,7 +85,7 @@ def test_one_current_for_all_steps():
     neuron = Neuron(0.5)
     x = torch.full((1, 1, 3), 0.7, dtype=torch.float64)
     spikes = torch.empty(1, 4, 3, dtype=torch.float64)
-    numbers = np.array([[0.5], [1.0], [0.0], [0.0], [0.0]]).repeat(3, 1)
+    numbers = np.array([[0.5], [1.0], [0.0], [0.0], [0.0], [0.0], [0.0]]).repeat(3, 1)
     recurrence(neuron)(x.numpy(), numbers, 3, spikes.numpy())
     expected, _ = fire(neuron, x.expand(4, 1, 3), TensorStore({}, torch.float64))
     assert torch.equal(spikes[0], expected[:, 0])

@@ -57,6 +57,21 @@ def test_a_leak_of_a_half_needs_another_bit_at_every_step():
     assert not proved(lone(Neuron(0.75), weight=0.75))
     assert not proved(lone(Neuron(1.0, current_decay=0.75)))
     assert proved(lone(Neuron(1.0, current_decay=0.5)))
+    assert proved(lone(Neuron(1.0, current_decay=0.5, current_initial=0.25)))
+    assert not proved(lone(Neuron(1.0, current_decay=0.5, current_initial=0.1)))
+
+
+@pytest.mark.parametrize("when", ["now", "next"])
+def test_a_reset_that_keeps_a_part_needs_the_bits_of_the_part(when):
+    def kept(keep):
+        return lone(Neuron(threshold=2.0, when=when, keep=keep), weight=0.75)
+
+    assert proved(kept(0.5), 16)
+    assert not proved(kept(0.5), 30)
+    assert proved(kept(0.5), 30, torch.float64)
+    assert not proved(kept(0.75))
+    assert proved(kept(2.0), 16)
+    assert not proved(kept(2.0), 30)
 
 
 @pytest.mark.parametrize("change", [

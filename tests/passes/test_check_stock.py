@@ -46,6 +46,7 @@ def test_1_hard_resets_from_0_gates_relays_and_loops_are_stock(fields):
         ("initial=0.5", "a membrane that does not start at 0"),
         ("current_decay=0.5", "a synaptic current"),
         ("when='next'", "hard reset one step late"),
+        ("keep=0.25", "a reset that keeps a part"),
         (
             "reset='soft', when='both', initial=1.0",
             "reset in two steps and a membrane that does not start at 0",

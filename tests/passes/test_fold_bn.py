@@ -127,11 +127,12 @@ def test_whole_numbers_are_left(factor, folded):  # rule 7
 
 @pytest.mark.parametrize("into", ["threshold", "weights"])
 @pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("current", ["", "current_decay=0.5, current_initial=1.0, "])
 @pytest.mark.parametrize("seed", range(10))
-def test_spikes_stay_on_random_norms(into, reset, seed):
+def test_spikes_stay_on_random_norms(into, reset, current, seed):
     source = np.random.default_rng(seed)
     f = source.normal(size=(3, 1, 1)) * (source.random((3, 1, 1)) > 0.2)
     tensors = weights(w=(3, 2, 3, 3))
-    text = CHAIN.replace("initial=0.25", f"initial=0.25, decay=0.5, reset='{reset}'")
+    text = CHAIN.replace("initial=0.25", f"initial=0.25, {current}decay=0.5, reset='{reset}'")
     before = parse_network(text.replace("[[[2.0]], [[-0.5]], [[0.0]]]", str(f.tolist())), tensors)
     same_spikes(before, FoldBn(into=into)(before).form, seed)

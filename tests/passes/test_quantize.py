@@ -383,6 +383,8 @@ def test_membranes_that_are_held_are_reported():
         ("threshold=0.0, decay=0.5", {}, "population a has a threshold that is not above 0"),
         ("decay=1.5", {}, "population a has a decay outside 0 to 1"),
         ("current_decay=-0.5", {}, "population a has a current decay outside 0 to 1"),
+        ("current_decay=0.5, current_initial=1.0", {}, "current that does not start at 0"),
+        ("keep=0.5", {}, "population a has a reset that keeps a part of the membrane"),
         ("threshold=@each", {"thresholds": "layer"}, "thresholds that differ along other axes"),
     ],
 )

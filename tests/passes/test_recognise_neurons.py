@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import re
 
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 
 import snncc
 from snncc.diagnostics import SnnccError
+from snncc.ir.interpreter import run_graph
 from snncc.ir.ops import Spiking
 
 STEPS = 6
@@ -154,10 +157,32 @@ def biased(m, v, s, x):
     return v * (1 - s), s
 
 
-def recurrent(m, v, s, x):
-    v = 0.5 * v + x + 0.25 * s
+def part(m, v, s, x):
+    v = 0.75 * v + x
     s = m.fire(v - 1)
-    return v * (1 - s), s
+    return v * (1 - 0.75 * s), s
+
+
+def late_part(m, v, s, x):
+    v = (0.75 * v + x) * (1 - 0.5 * s)
+    return v, m.fire(v - 1)
+
+
+def part_by_the_spike_before(m, v, s, x):
+    v = 0.5 * v * (1 - 0.5 * s) + x
+    return v, m.fire(v - 1)
+
+
+def part_and_a_value(m, v, s, x):
+    v = 0.75 * v + x
+    s = m.fire(v - 1)
+    return torch.where(s > 0, 0.25 * v - 0.5, v), s
+
+
+def learnt_part(m, v, s, x):
+    v = 0.75 * v + x
+    s = m.fire(v - 1)
+    return v * (1 - torch.sigmoid(m.leak) * s), s
 
 
 READ = {
@@ -175,6 +200,11 @@ READ = {
     learnt: {"reset": "soft"},
     gained: {"decay": 0.5, "threshold": 0.3, "reset": "hard"},
     biased: {"decay": 1.0, "threshold": 1.0, "reset": "hard"},
+    part: {"decay": 0.75, "threshold": 1.0, "reset": "hard", "keep": 0.25, "when": "now"},
+    late_part: {"threshold": 1.0, "reset": "hard", "keep": 0.5, "when": "next"},
+    part_by_the_spike_before: {"reset": "hard", "keep": 0.5, "when": "now"},
+    part_and_a_value: {"reset": "hard", "keep": 0.25, "when": "now"},
+    learnt_part: {"threshold": 1.0, "reset": "hard", "when": "now"},
 }  # fmt: skip
 
 
@@ -220,7 +250,7 @@ def test_a_step_is_one_however_it_is_written(fire):
     agrees(module, program)
 
 
-@pytest.mark.parametrize("update", [hard, soft, stbp, no_reset, biased])
+@pytest.mark.parametrize("update", [hard, soft, stbp, no_reset, biased, part])
 @pytest.mark.parametrize("start", [0.5, -1.0, 3.0])
 def test_a_membrane_begins_where_it_begins(update, start):
     torch.manual_seed(1)
@@ -287,54 +317,332 @@ def test_loops_of_other_forms(run, neurons):
     assert compared.compared == STEPS * 9 * neurons
 
 
-def adaptive(m, v, s, x):
+def current_begun(x, a, b, fire):
+    i, v = torch.full((x.shape[1], 5), -1.5), torch.full((x.shape[1], 5), 0.25)
+    out = []
+    for t in range(x.shape[0]):
+        i = 0.5 * i + a(x[t]) + 0.125
+        v = 0.75 * v + i + 0.25
+        s = fire(v - 1)
+        v = v - s
+        out.append(b(s))
+    return torch.stack(out).mean(0)
+
+
+def current_and_its_input(x, a, b, fire):
+    i = v = torch.zeros(x.shape[1], 5)
+    out = []
+    for t in range(x.shape[0]):
+        y = a(x[t])
+        v = 0.75 * v + i + 0.5 * y
+        i = 0.5 * i + y
+        s = fire(v - 1)
+        v = v * (1 - s)
+        out.append(b(s))
+    return torch.stack(out).mean(0)
+
+
+def two_thresholds(x, a, b, fire):
+    """Each spike lowers the membrane of both: two neurons that inhibit each other."""
+    v = torch.zeros(x.shape[1], 5)
+    out = []
+    for t in range(x.shape[0]):
+        v = 0.75 * v + a(x[t])
+        s, z = fire(v - 1), fire(v - 2)
+        v = v - s - z
+        out.append(b(s + z))
+    return torch.stack(out).mean(0)
+
+
+@pytest.mark.parametrize(
+    ("run", "neurons"), [(current_begun, 5), (current_and_its_input, 5), (two_thresholds, 10)]
+)
+def test_currents_and_neurons_that_meet_in_one_membrane(run, neurons):
+    test_loops_of_other_forms(run, neurons)
+
+
+# -- what has no exact form -----------------------------------------------------------------------
+
+
+def floored(m, v, s, x):
+    v = (0.75 * v + x).clamp(min=-0.5)  # <- here
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def floored_by_maximum(m, v, s, x):
+    v = torch.maximum(0.75 * v + x, torch.tensor(-0.5))  # <- here
+    s = m.fire(v - 1)
+    return v * (1 - s), s
+
+
+def floored_at_zero(m, v, s, x):
+    v = torch.relu(0.75 * v + x)  # <- here
+    return v, m.fire(v - 1)
+
+
+def floored_behind(m, v, s, x):
+    v = 0.75 * v + x
+    s = m.fire(v - 1)
+    return (v - s).clamp(min=-0.5), s  # <- here
+
+
+def ceiled(m, v, s, x):
+    v = (0.75 * v + x).clamp(max=2)  # <- here
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def held(m, v, s, x):
+    v = (0.75 * v + x).clamp(-1, 2)  # <- here
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def chosen_floor(m, v, s, x):
+    v = 0.75 * v + x
+    v = torch.where(v < -1, torch.full_like(v, -1.0), v)
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def squashed(m, v, s, x):
+    v = torch.tanh(0.75 * v + x)  # <- here
+    s = m.fire(v - 0.5)
+    return v - s, s
+
+
+def ternary(m, v, s, x):
+    v = 0.75 * v + x
+    s = at_or_above(v.abs() - 1) * v.sign()  # <- here
+    return v - s, s
+
+
+def quadratic(m, v, s, x):
+    v = v + 0.1 * v * v + x  # <- here
+    s = m.fire(v - 1)
+    return v * (1 - s), s
+
+
+def gated(m, v, s, x):
+    v = torch.sigmoid(x) * v + x  # <- here
+    s = m.fire(v - 1)
+    return v * (1 - s), s
+
+
+def gated_by_the_spike(m, v, s, x):
+    v = 0.75 * v + x * (1 - s)
+    s = m.fire(v - 1)
+    return v - s, s
+
+
+def several_spikes(m, v, s, x):
+    v = 0.75 * v + x
+    s = torch.floor(v).clamp(min=0)  # <- here
+    return v - s, s
+
+
+def adaptive_by_the_spike(m, v, s, x):
     a = s * 0.5 + 0.5
     v = 0.75 * v + x
     s = m.fire(v - a)
     return v * (1 - s), s
 
 
-def scaled_reset(m, v, s, x):
-    v = 0.75 * v + x
-    s = m.fire(v - 1)
-    return v * (1 - 0.5 * s), s
+REFUSED = {
+    floored: "the membrane has a floor: `maximum` is maximum(mul.before + a, −0.5)",
+    floored_by_maximum: "the membrane has a floor: `maximum` is maximum(",
+    floored_at_zero: "the membrane has a floor: `relu` is relu(mul.before + a)",
+    floored_behind: "the membrane has a floor: `maximum` is maximum(mul.before + a − 1·ge, −0.5)",
+    ceiled: "the membrane has a ceiling: `minimum` is minimum(mul.before + a, 2)",
+    held: "the membrane has a floor and a ceiling: `clamp` is clamp(mul.before + a, −1, 2)",
+    chosen_floor: "another comparison, `lt`, which asks whether",
+    squashed: "`tanh` of the membrane: `tanh` is tanh(mul.before + a)",
+    ternary: "`abs` of the membrane: `abs` is abs(",
+    quadratic: "real values are multiplied or divided: `mul:3` is mul(",
+    gated: "real values are multiplied or divided: `mul` is mul(sigmoid, mul:2.before)",
+    gated_by_the_spike: "a spike leaves other parts of the membrane and of the next input",
+    several_spikes: "several spikes in a step: `floor` is floor(mul.before + a)",
+    adaptive_by_the_spike: "what is compared hangs on the spike of the step before, and",
+}  # fmt: skip
 
 
-def floored(m, v, s, x):
-    v = (0.75 * v + x).clamp(min=-0.5)
-    s = m.fire(v - 1)
-    return v - s, s
+def refused(module):
+    with pytest.raises(SnnccError) as caught:
+        compiled(module)
+    (finding,) = caught.value.findings
+    assert finding.code == "SNN115"
+    return finding
 
 
-def quadratic(m, v, s, x):
-    v = v + 0.1 * v * v + x
+@pytest.mark.parametrize("update", REFUSED, ids=lambda update: update.__name__)
+def test_what_has_no_exact_form_is_refused_with_its_equation_and_its_line(update):
+    finding = refused(Loop(update))
+    assert finding.message.startswith(REFUSED[update])
+    assert update is several_spikes or re.search(
+        r"; `\S+` asks whether .* [≥>] 0$", finding.message
+    )
+    lines, first = inspect.getsourcelines(update)
+    marked = [first + i for i, line in enumerate(lines) if "<- here" in line]
+    if marked:
+        assert finding.location.line == marked[0]
+        assert finding.help
+    if "has a floor" in REFUSED[update]:
+        assert "has no bound" in finding.help
+
+
+def adaptive(x, a, b, fire):
+    v = w = torch.zeros(x.shape[1], 5)
+    out = []
+    for t in range(x.shape[0]):
+        v = 0.75 * v + a(x[t])
+        s = fire(v - (1 + 0.25 * w))
+        w = 0.75 * w + s
+        v = v * (1 - s)
+        out.append(b(s))
+    return torch.stack(out).mean(0)
+
+
+def refractory(x, a, b, fire):
+    v = rest = torch.zeros(x.shape[1], 5)
+    out = []
+    for t in range(x.shape[0]):
+        v = 0.75 * v + a(x[t])
+        s = fire(v - 1) * (rest <= 0).to(v.dtype)
+        rest = torch.where(s > 0, torch.full_like(rest, 2.0), torch.clamp(rest - 1, min=0))
+        v = v * (1 - s)
+        out.append(b(s))
+    return torch.stack(out).mean(0)
+
+
+def refractory_input(x, a, b, fire):
+    v = rest = torch.zeros(x.shape[1], 5)
+    out = []
+    for t in range(x.shape[0]):
+        v = 0.75 * v + a(x[t]) * (rest <= 0).to(v.dtype)
+        s = fire(v - 1)
+        rest = rest - 1 + 3 * s
+        v = v * (1 - s)
+        out.append(b(s))
+    return torch.stack(out).mean(0)
+
+
+def two_currents(x, a, b, fire):
+    i = j = v = torch.zeros(x.shape[1], 5)
+    out = []
+    for t in range(x.shape[0]):
+        i = 0.5 * i + a(x[t])
+        j = 0.25 * j + i
+        v = 0.75 * v + j
+        s = fire(v - 1)
+        v = v - s
+        out.append(b(s))
+    return torch.stack(out).mean(0)
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        (adaptive, "two memories in one comparison, as of a threshold that adapts: `"),
+        (refractory, "another comparison, `le` of the step before, which asks whether "),
+        (refractory_input, "another comparison, `le` of the step before, which asks whether "),
+        (two_currents, "several synaptic currents, `"),
+    ],
+)
+def test_a_second_memory_is_refused_once(run, why):
+    finding = refused(Whole(run))
+    assert finding.message.startswith(why)
+    assert "; `ge` asks whether " in finding.message
+
+
+def noisy(m, v, s, x):
+    v = 0.75 * v + x + torch.randn_like(v)
     s = m.fire(v - 1)
     return v * (1 - s), s
 
 
-def gated(m, v, s, x):
-    v = 0.75 * v + x * (1 - s)
-    s = m.fire(v - 1)
-    return v - s, s
+class Parallel(nn.Module):
+    """A parallel neuron: its membrane is a sum over all steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 5), nn.Linear(5, 3)
+        self.over_time = nn.Parameter(torch.rand(STEPS, STEPS))
+
+    def forward(self, x):
+        h = (self.over_time @ self.a(x).flatten(1)).view(*x.shape[:2], 5)
+        return self.b(at_or_above(h - 1)).mean(0)
 
 
-def two_back(m, v, s, x):
-    z = m.fire(v - 1)
-    v = 0.75 * v + x - s
-    return v, z
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [(Loop(noisy), "differs from step to step"), (Parallel(), "joined with time")],
+)
+def test_what_is_no_step_after_step_is_refused_by_the_recording(module, why):
+    with pytest.raises(SnnccError, match=why) as caught:
+        compiled(module)
+    assert [f.code for f in caught.value.findings] == ["SNN112"]
 
 
-@pytest.mark.parametrize("update", [adaptive, scaled_reset, floored, quadratic, gated])
-def test_what_has_no_exact_form_is_refused_by_its_comparison(update):
+def without_a_spike(m, v, s, x):
+    v = torch.tanh(0.75 * v + x)
+    return v, v
+
+
+def test_a_circle_without_a_comparison_names_the_function_in_it():
+    with pytest.raises(
+        SnnccError, match="SNN112.*without a neuron between; `tanh` of the membrane"
+    ):
+        compiled(Loop(without_a_spike))
+
+
+# -- membranes that are shown ---------------------------------------------------------------------
+
+
+class Shown(nn.Module):
+    """Spikes, membranes before and after the reset, and the current, of each step."""
+
+    def __init__(self, reset, rest=0.0, start=0.0):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 5), nn.Linear(5, 3)
+        self.reset, self.rest, self.start = reset, rest, start
+
+    def forward(self, x):
+        i = torch.zeros(x.shape[1], 5)
+        v = torch.full_like(i, self.start)
+        out, before, after, currents = [], [], [], []
+        for t in range(x.shape[0]):
+            i = 0.5 * i + self.a(x[t])
+            v = v - 0.25 * (v - self.rest) + 0.5 * i
+            before.append(v)
+            s = at_or_above(v - 0.75)
+            v = {"hard": v * (1 - s) + self.rest * s, "soft": v - 0.75 * s, "none": v,
+                 "part": v * (1 - 0.5 * s)}[self.reset]  # fmt: skip
+            after.append(v)
+            currents.append(i)
+            out.append(self.b(s))
+        return tuple(torch.stack(each) for each in (out, before, after, currents))
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft", "none", "part"])
+@pytest.mark.parametrize(("rest", "start"), [(0.0, 0.0), (0.25, 0.5)])
+def test_membranes_are_shown_as_the_user_counts_them(reset, rest, start):
+    torch.manual_seed(1)
+    module = Shown(reset, rest, start)
+    program = compiled(module)
+    x = events(4, 1)
+    graph = program.graph
+    (name,) = graph.inputs
+    values = run_graph(graph, {name.name: x.double()})
+    for wanted, head in zip(copy.deepcopy(module).double()(x.double()), graph.heads, strict=True):
+        torch.testing.assert_close(values[graph.heads[head]], wanted)
+    assert snncc.compare(module, program, x).equal
+
+
+def test_a_network_that_ends_in_a_membrane_is_told_so():
     with pytest.raises(SnnccError) as caught:
-        compiled(Loop(update))
-    assert caught.value.findings[0].code in ("SNN112", "SNN115")
-
-
-def test_the_finding_prints_the_equation():
-    asked = "`ge` asks whether mul:3.before + a − 1 ≥ 0"
-    with pytest.raises(SnnccError, match=re.escape(f"leaves a part of the membrane; {asked}")):
-        compiled(Loop(scaled_reset))
+        compiled(Shown("hard"), head="1")
+    assert "SNN114" in [finding.code for finding in caught.value.findings]
 
 
 class TwoBeginnings(nn.Module):

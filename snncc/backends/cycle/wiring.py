@@ -310,6 +310,8 @@ def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach])
         neuron = place.neuron if isinstance(place, Population) else Neuron(decay=0.0)
         if isinstance(place, Population):
             rest = 1 - _nonzero(network, neuron.initial, place.shape)
+            if isinstance(neuron, Neuron) and neuron.current_decay != 0:
+                rest &= 1 - _nonzero(network, neuron.current_initial, place.shape)
             encoders = {encoder.name for encoder in network.encoders}
             fed = any(p.source in encoders for p in network.incoming[name])
             driven = rest * 0 + 1 if fed else _nonzero(network, _bias(neuron), place.shape)
@@ -318,9 +320,15 @@ def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach])
         yield Place(
             name, place.role if isinstance(place, Population) else type(place).__name__.lower(),
             place.shape, levels.get(name, 0), not isinstance(place, Source),
-            neuron.reset == "hard" and neuron.when == "now", neuron.is_memoryless,
+            _rests(neuron), neuron.is_memoryless,
             rest, driven, hears,
         )  # fmt: skip
+
+
+def _rests(neuron: Neuron | FixedNeuron) -> bool:
+    """Whether a spike leaves it as it began."""
+    keeps = isinstance(neuron, Neuron) and neuron.keeps
+    return neuron.reset == "hard" and neuron.when == "now" and not keeps
 
 
 def _bias(neuron: Neuron | FixedNeuron) -> Number:

@@ -104,7 +104,8 @@ def _check(network: Network) -> None:
             raise refuse(
                 "SNN201",
                 f"{p.source} feeds {p.target} {p.delay} steps later, and between samples nothing "
-                "silences it: its hard reset is one step late and its threshold not above 0",
+                "silences it: its hard reset is one step late, and its threshold not above 0 or "
+                "what it keeps below 0",
             )
         match p.map:
             case () | (_,) | (Reshape(), Dense()):
@@ -114,12 +115,16 @@ def _check(network: Network) -> None:
 
 
 def _keeps_firing(place: Population, network: Network) -> bool:
-    """Whether a reset to 0 may let it fire, whatever its input."""
+    """Whether a reset may let it fire, however low its input."""
     n = place.neuron
     if isinstance(n, FixedNeuron):
         return False
-    threshold = network.tensors[n.threshold] if isinstance(n.threshold, Ref) else n.threshold
-    return n.when == "next" and n.reset == "hard" and bool(np.any(np.asarray(threshold) <= 0))
+    threshold, keep = (
+        np.asarray(network.tensors[number] if isinstance(number, Ref) else number)
+        for number in (n.threshold, n.keep)
+    )
+    late = n.when == "next" and n.reset == "hard"
+    return late and bool(np.any(threshold <= 0) or np.any(keep < 0))
 
 
 def channel_last(shape: Shape) -> Shape:
@@ -339,18 +344,19 @@ class _Writer:
 
     def _population(self, place: Population, n: Neuron, name: str, level: int) -> Iterator[str]:
         shape = channel_last(place.shape)
+        started = ("initial", "current_decay", "keep", "current_initial")
         fields = {
             key: self._number(getattr(n, key), place, key)
-            for key in ("decay", "threshold", "bias", "initial", "current_decay")
+            for key in ("decay", "threshold", "bias", *started)
         }
         reset = {"reset_interval": "period", "reset_offset": str(1 + level)}
         forgets = n.is_memoryless
         if not n.is_stock:
             words = {"reset": f'"{n.reset}"', "when": f'"{n.when}"'}
             arguments = {**fields, **words, **reset}
-            for key, usual in (("current_decay", "0.0"), ("reset", '"hard"'), ("when", '"now"')):
-                if arguments[key] == usual:
-                    del arguments[key]
+            usual = {"current_decay": "0.0", "keep": "0.0", "current_initial": "0.0"}
+            usual |= {"reset": '"hard"', "when": '"now"'}
+            arguments = {key: text for key, text in arguments.items() if text != usual.get(key)}
             kind = "NormalFormLIF"
         else:
             vth = f"just_below({fields['threshold']})"

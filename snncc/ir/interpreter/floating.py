@@ -135,8 +135,9 @@ class Cell:
         self._threshold, self._bias = store.number(neuron.threshold), store.number(neuron.bias)
         self._decay = store.number(neuron.decay)
         self._current_decay = store.number(neuron.current_decay)
+        self._keep = store.number(neuron.keep)
         self._integrates = not isinstance(neuron.decay, Ref) and neuron.decay == 1
-        self._current: Value | None = None
+        self._current = store.number(neuron.current_initial)
         self._v = store.number(neuron.initial).expand(*shape)
         self._late = (self._v >= self._threshold).to(self._v.dtype)
 
@@ -145,17 +146,21 @@ class Cell:
         x = x + self._bias
         return (x >= self._threshold).to(x.dtype), x
 
+    def _reset(self, h: Value, s: Value) -> Value:
+        """Membranes after a hard reset where ``s``."""
+        return torch.where(s > 0, self._keep * h, h) if self._neuron.keeps else h * (1 - s)
+
     def __call__(self, x: Value, teacher: Value | None = None) -> tuple[Value, Value]:
         """Spikes and membrane of one step, both (N, *shape)."""
         neuron, x = self._neuron, x + self._bias
         if isinstance(neuron.current_decay, Ref) or neuron.current_decay != 0:
-            x = x if self._current is None else self._current_decay * self._current + x
+            x = self._current_decay * self._current + x
             self._current = x
         h = self._v + x if self._integrates else self._decay * self._v + x
         if neuron.when == "both":
             self._late = (self._v >= self._threshold).to(h.dtype)
         if neuron.when != "now" and neuron.reset == "hard":
-            h = h * (1 - self._late)
+            h = self._reset(h, self._late)
         elif neuron.when != "now" and neuron.reset == "soft":
             h = h - self._threshold * self._late
         spikes = (h >= self._threshold).to(h.dtype)
@@ -164,7 +169,7 @@ class Cell:
         if neuron.when == "both":
             self._v = h - self._threshold * (s - self._late)
         elif neuron.when == "now" and neuron.reset == "hard":
-            self._v = h * (1 - s)
+            self._v = self._reset(h, s)
         elif neuron.when == "now" and neuron.reset == "soft":
             self._v = h - self._threshold * s
         self._late = s

@@ -85,6 +85,7 @@ def _of_one(op: Dynamics, neuron: Sequence[int], store: TensorStore) -> Dynamics
         op.reset, op.v_reset, _number(op.initial, neuron, store), op.strict,
         None if op.decay is None else _number(op.decay, neuron, store),
         _number(op.current_decay, neuron, store), op.when,
+        _number(op.keep, neuron, store), _number(op.current_initial, neuron, store),
     )  # fmt: skip
 
 
@@ -107,12 +108,18 @@ class _Exact:
 
         self._leak, self._threshold = exact(op.leak), exact(op.threshold)
         self._decay = None if op.decay is None else exact(op.decay)
-        self._current_decay, self._current = exact(op.current_decay), Fraction(0)
-        self._rest = Fraction(op.v_reset)
+        self._current_decay, self._current = exact(op.current_decay), exact(op.current_initial)
+        self._rest, self._keep = Fraction(op.v_reset), exact(op.keep)
         self.v = exact(op.initial)
 
     def _fires(self, v: Fraction) -> bool:
         return v > self._threshold if self._op.strict else v >= self._threshold
+
+    def _left(self, h: Fraction) -> Fraction:
+        """What a reset makes of a membrane."""
+        if self._op.reset == "hard":
+            return self._rest + self._keep * (h - self._rest)
+        return h - self._threshold * (self._op.reset == "soft")
 
     def step(self, x: Fraction) -> Fraction:
         """The membrane before its reset."""
@@ -127,11 +134,11 @@ class _Exact:
             h = v - (v - self._rest) * self._leak + x
         late = op.when != "now" and self._fires(v)
         if late:
-            h = self._rest if op.reset == "hard" else h - self._threshold * (op.reset == "soft")
+            h = self._left(h)
         fires = self._fires(h)
         self.v = h
         if op.when == "both":
             self.v = h - self._threshold * (fires - late)
-        elif op.when == "now" and fires and op.reset != "none":
-            self.v = self._rest if op.reset == "hard" else h - self._threshold
+        elif op.when == "now" and fires:
+            self.v = self._left(h)
         return h

@@ -22,9 +22,11 @@ class Written:
         self._leak, self._threshold = store.number(op.leak), store.number(op.threshold)
         self._decay = None if op.decay is None else store.number(op.decay)
         self._current_decay = store.number(op.current_decay)
+        self._keep = store.number(op.keep)
+        self._keeps = isinstance(op.keep, Ref) or op.keep != 0
         leaks = isinstance(op.leak, Ref) or op.leak != 0
         self._integrates = not leaks and not op.decay_input
-        self._current: Value | None = None
+        self._current = store.number(op.current_initial)
         self.v = store.number(op.initial).expand(tuple(shape))
 
     def _fires(self, v: Value) -> Value:
@@ -33,8 +35,7 @@ class Written:
     def _charged(self, x: Value) -> Value:
         op, v = self._op, self.v
         if isinstance(op.current_decay, Ref) or op.current_decay != 0:
-            before = torch.zeros_like(x) if self._current is None else self._current
-            x = self._current = self._current_decay * before + x
+            x = self._current = self._current_decay * self._current + x
         if self._decay is not None:
             return self._decay * v + x
         if self._integrates:
@@ -43,11 +44,16 @@ class Written:
             return v + (x - (v - op.v_reset)) * self._leak
         return v - (v - op.v_reset) * self._leak + x
 
+    def _left(self, h: Value) -> Value | float:
+        """What a hard reset makes of a membrane."""
+        rest = self._op.v_reset
+        return rest + self._keep * (h - rest) if self._keeps else rest
+
     def __call__(self, x: Value) -> tuple[Value, Value]:
         op, h = self._op, self._charged(x)
         late = self._fires(self.v) if op.when != "now" else None
         if late is not None and op.reset == "hard":
-            h = torch.where(late, op.v_reset, h)
+            h = torch.where(late, self._left(h), h)
         elif late is not None and op.reset == "soft":
             h = h - self._threshold * late.to(h.dtype)
         s = self._fires(h)
@@ -56,7 +62,7 @@ class Written:
             assert late is not None
             self.v = h - self._threshold * (s.to(h.dtype) - late.to(h.dtype))
         elif op.when == "now" and op.reset == "hard":
-            self.v = torch.where(s, op.v_reset, h)
+            self.v = torch.where(s, self._left(h), h)
         elif op.when == "now" and op.reset == "soft":
             self.v = h - self._threshold * s.to(h.dtype)
         return s, h

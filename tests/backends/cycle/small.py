@@ -88,6 +88,7 @@ def random_network(draw, whole=False):
         neuron = Neuron(
             decay=(1.0, 0.0 if whole else 0.5, 0.0)[draw(0, 2)], threshold=float(draw(1, 9)),
             bias=float(draw(0, 3) == 0 and not whole), reset=("hard", "soft")[draw(0, 1)],
+            keep=0.0 if whole else (0.0, 0.0, 0.5)[draw(0, 2)],
         )  # fmt: skip
         place = Population(f"p{k}", shape, neuron)
         sources = [places[-1]] + ([places[0]] if draw(0, 2) == 0 and k and not whole else [])

@@ -88,7 +88,7 @@ def by_hand(network, mapping, chip, spikes):
                 neuron = getattr(place, "neuron", Neuron(decay=0.0))
                 bias = np.full(len(fired), neuron.bias != 0)
                 active = heard | alive[name] | bias
-                alive[name] = active & ~(fired & (neuron.reset == "hard"))
+                alive[name] = active & ~(fired & (neuron.reset == "hard" and not neuron.keeps))
                 if neuron.decay == 0:
                     alive[name] &= heard | bias
                 for i in np.flatnonzero(active):

@@ -317,11 +317,11 @@ def test_a_network_must_be_scheduled_and_realised(folder):
     ]
     with pytest.raises(ValueError, match="in -> layer1.sn is not realised"):
         emit(replace(network, projections=tuple(twice)), folder)
-    places = dict(network.places) | {"soft": replace(network.places["soft"], neuron=Neuron(
-        threshold=-0.5, when="next"))}  # fmt: skip
     loop = [*network.projections, Projection("soft", "soft", (), 1)]
-    with pytest.raises(SnnccError, match="SNN201.*soft feeds soft 1 steps later, and .* nothing"):
-        emit(network.with_changes(places.values(), loop), folder)
+    for neuron in (Neuron(threshold=-0.5, when="next"), Neuron(when="next", keep=-0.25)):
+        places = dict(network.places) | {"soft": replace(network.places["soft"], neuron=neuron)}
+        with pytest.raises(SnnccError, match="SNN201.*soft feeds soft 1 steps later, and .* not"):
+            emit(network.with_changes(places.values(), loop), folder)
     assert not folder.exists()
 
 

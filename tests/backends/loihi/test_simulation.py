@@ -97,16 +97,23 @@ VARIANTS = [
       for c in (0, 0.25)],
     Neuron(0.5, 0.25, 0.0, 0.5, "soft", 0.0, "both"),
     Neuron(1.0, 0.5, -0.25, 0.0, "soft", 0.5, "both"),
+    Neuron(0.75, 1.0, 0.125, 0.5, keep=0.25),
+    Neuron(1.0, 1.0, 0.0, 1.5, "hard", 0.5, keep=-0.5),
+    Neuron(0.75, 0.5, 0.125, 1.0, "hard", 0.25, "next", 0.5),
+    Neuron(0.5, 0.5, 0.0, 0.0, "hard", 0.0, "next", Ref("kept")),
+    Neuron(0.75, 1.0, current_decay=0.5, current_initial=1.5),
+    Neuron(0.75, 1.0, 0.125, current_decay=0.5, current_initial=Ref("kept")),
 ]  # fmt: skip
 
 
 def test_neurons_with_a_name_of_their_own(lava, tmp_path):
     random = np.random.default_rng(0)
     weight = random.integers(-4, 8, (6, 5)) / 8
+    tensors = {"w": weight, "kept": np.linspace(-0.5, 1.0, 6)}
     places = [Source("in", (5,)), *[Population(f"n{i}", (6,), n) for i, n in enumerate(VARIANTS)]]
     wires = [Projection("in", place.name, (Dense(Ref("w")),)) for place in places[1:]]
     wires += [Projection(place.name, "sum") for place in places[1:]]
-    network = scheduled(Network.build([*places, Readout("sum", (6,))], wires, {"w": weight}))
+    network = scheduled(Network.build([*places, Readout("sum", (6,))], wires, tensors))
     inputs = {"in": torch.from_numpy(random.random((7, 5, 5)) < 0.4)}
     found = agree(network, inputs, tmp_path / "loihi")
     assert all(0.05 < found.spikes[p.name].mean() < 0.95 for p in places[1:])

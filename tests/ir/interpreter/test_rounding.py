@@ -80,11 +80,14 @@ QUARTERS = st.integers(-16, 16).map(lambda n: n / 4)
 @given(
     st.lists(QUARTERS, min_size=1, max_size=8), RESETS, st.sampled_from([-0.5, 0.0, 0.5]),
     st.sampled_from([None, 0.5]), st.sampled_from([0.0, 0.5]), st.booleans(), st.booleans(),
+    st.sampled_from([0.0, 0.5, -0.25]),
 )  # fmt: skip
-def test_fractions_follow_the_written_neuron(values, reset, leak, decay, current, strict, gain):
+def test_fractions_follow_the_written_neuron(
+    values, reset, leak, decay, current, strict, gain, keep
+):
     """On dyadic numbers float64 is exact, so that both must be the same number at every step."""
     op = Spiking(
-        leak, gain, 1.0, reset[0], 0.25, 0.25, strict, decay, current, reset[1]
+        leak, gain, 1.0, reset[0], 0.25, 0.25, strict, decay, current, reset[1], keep, -keep
     )  # fmt: skip
     cell, exact = Written(op, (), STORE), _Exact(op, (), STORE)
     for value in values:

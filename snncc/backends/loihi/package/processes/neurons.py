@@ -17,15 +17,16 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 
 class NormalFormLIF(AbstractProcess):
-    """v ← decay·v + a_in + bias;  s = [v ≥ threshold];  hard: v ← 0 where s, soft: v ← v −
+    """v ← decay·v + a_in + bias;  s = [v ≥ threshold];  hard: v ← keep·v where s, soft: v ← v −
     threshold·s, none: v stays.
 
     With ``current_decay``, c ← current_decay·c + a_in + bias takes the place of a_in + bias. With
-    ``when`` "next" a spike resets the membrane of the next step before it fires (hard: to 0, its
-    input lost); with "both" (soft) it does so too, and what it differs by resets after it fires.
+    ``when`` "next" a spike resets the membrane of the next step before it fires (hard: its input
+    too); with "both" (soft) it does so too, and what it differs by resets after it fires.
 
     Numbers are one for all neurons or arrays of ``shape``. Like LIFReset, it starts anew, here at
-    v = ``initial``, before each step t (from 1) with t ≡ reset_offset modulo reset_interval.
+    v = ``initial`` and c = ``current_initial``, before each step t (from 1) with t ≡ reset_offset
+    modulo reset_interval.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class NormalFormLIF(AbstractProcess):
         bias: Any,
         initial: Any,
         current_decay: Any = 0.0,
+        keep: Any = 0.0,
+        current_initial: Any = 0.0,
         reset: str = "hard",
         when: str = "now",
         reset_interval: int,
@@ -56,6 +59,8 @@ class NormalFormLIF(AbstractProcess):
         self.bias = Var(shape=shape, init=bias)
         self.initial = Var(shape=shape, init=initial)
         self.current_decay = Var(shape=shape, init=current_decay)
+        self.keep = Var(shape=shape, init=keep)
+        self.current_initial = Var(shape=shape, init=current_initial)
         self.c = Var(shape=shape, init=0)
 
 
@@ -71,6 +76,8 @@ class NormalFormLIFModel(PyLoihiProcessModel):
     bias: np.ndarray = LavaPyType(np.ndarray, float)
     initial: np.ndarray = LavaPyType(np.ndarray, float)
     current_decay: np.ndarray = LavaPyType(np.ndarray, float)
+    keep: np.ndarray = LavaPyType(np.ndarray, float)
+    current_initial: np.ndarray = LavaPyType(np.ndarray, float)
     c: np.ndarray = LavaPyType(np.ndarray, float)
 
     def run_spk(self) -> None:
@@ -78,19 +85,19 @@ class NormalFormLIFModel(PyLoihiProcessModel):
         current = self.a_in.recv() + self.bias
         if self.time_step % self.proc_params["reset_interval"] == self.proc_params["reset_offset"]:
             self.v[:] = self.initial
-            self.c[:] = 0
+            self.c[:] = self.current_initial
         late = self.v >= self.threshold
         self.c[:] = self.current_decay * self.c + current
         self.v[:] = self.decay * self.v + self.c
         if when != "now" and reset == "hard":
-            self.v[late] = 0
+            self.v[late] *= self.keep[late]
         elif when != "now" and reset == "soft":
             self.v -= self.threshold * late
         spikes = self.v >= self.threshold
         if when == "both":
             self.v -= self.threshold * (spikes * 1.0 - late)
         elif when == "now" and reset == "hard":
-            self.v[spikes] = 0
+            self.v[spikes] *= self.keep[spikes]
         elif when == "now" and reset == "soft":
             self.v -= self.threshold * spikes
         self.s_out.send(spikes)

@@ -1,0 +1,54 @@
+"""Neurons written as arithmetic, drawn: what is read is what the module does, spike for spike.
+
+For the result of a longer run see ``benchmarks/neuron_updates.py``.
+"""
+
+from __future__ import annotations
+
+import pytest
+from neuron_updates import PLACES, QUESTIONS, RESETS
+from neuron_verdicts import OneThread, judge_all
+
+SHARE = 0.95
+"""Of the drawn neurons that have a normal form so many are read at least."""
+
+REASONS = ("SNN112", "SNN115", "SNN318")
+
+
+def is_right(tally):
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert all(why.startswith(REASONS) for why in tally.refusals), tally.refusals
+
+
+def is_right_and_read(tally):
+    is_right(tally)
+    assert tally.read >= SHARE * tally.formed, tally.missed
+    assert tally.formed > sum(tally.verdicts.values()) / 2
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("first", range(0, 100, 10))
+def test_what_is_read_is_what_is_computed(place, first):
+    with OneThread():
+        is_right(judge_all(range(first, first + 10), place))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("first", range(0, 1000, 250))
+def test_most_that_have_a_normal_form_are_read(place, first):
+    with OneThread():
+        is_right_and_read(judge_all(range(first, first + 250), place))
+
+
+@pytest.mark.slow
+def test_the_proof_of_the_compiler_agrees():
+    with OneThread():
+        is_right_and_read(judge_all(range(2000, 2040), "loop in forward", verify=True))
+
+
+def test_every_reset_and_every_question_is_drawn():
+    drawn = [level for seed in range(400) for level in PLACES["loop in forward"].make(seed).levels]
+    assert {level.reset_name for level in drawn} == set(RESETS)
+    assert {level.question for level in drawn} == set(QUESTIONS)
+    assert 0.1 < sum(level.current != "none" for level in drawn) / len(drawn) < 0.5
