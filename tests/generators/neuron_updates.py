@@ -302,18 +302,55 @@ class NeuronWithItsLoop(Network):
         self.neuron = _OwnLoop(self)
 
 
+class OnAnImage(Network):
+    """forward's own loop over the same input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = self.begin(torch.zeros(x.shape[0], NEURONS))
+        out = 0
+        for _ in range(STEPS):
+            states, s = self.step(states, self.a(x))
+            out = out + self.b(s)
+        return out / STEPS
+
+
+class OneStep(Network):
+    """One step; the states are kept on the module and begin when it is first called."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.states: list[Any] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        current = self.a(x)
+        if self.states is None:
+            self.states = self.begin(torch.zeros_like(current))
+        self.states, s = self.step(self.states, current)
+        return self.b(s)
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where the state is and who calls the update: a network, and how it is compiled and called."""
+    """Where the state is and who calls the update: a network, and how it is compiled and called.
+
+    ``given``: what it takes of (T, N, …).
+    """
 
     make: Callable[[int], Network]
     options: Mapping[str, Any] = field(default_factory=lambda: {"input": "spike", "layout": "TN"})
     call: Callable[[nn.Module, Tensor], Tensor] = lambda module, x: module(x)
+    given: Callable[[Tensor], Tensor] = lambda x: x
 
+
+ONE_STEP = {"input": "spike", "layout": "N", "time_steps": STEPS}
 
 PLACES: Mapping[str, Place] = {
     "loop in forward": Place(LoopInForward),
     "neuron with its loop": Place(NeuronWithItsLoop),
+    "on an image": Place(OnAnImage, {"input": "spike", "layout": "N"}, given=lambda x: x[0]),
+    "one step": Place(
+        OneStep, ONE_STEP, lambda module, x: torch.stack([module(t) for t in x]).mean(0)
+    ),
 }
 
 

@@ -33,12 +33,13 @@ def judge(seed: int, place: str = "loop in forward", verify: bool = False) -> Ve
     """
     where = PLACES[place]
     network = where.make(seed).eval()
-    example, *others = inputs(seed)
+    example, *others = map(where.given, inputs(seed))
     try:
-        program = snncc.compile(network, example, "loihi", verify=verify, **where.options)
+        first = example[0] if "time_steps" in where.options else example
+        program = snncc.compile(network, first, "loihi", verify=verify, **where.options)
     except SnnccError as error:
-        (first, *_) = [f for f in error.findings if f.is_error]
-        return Verdict("refused", f"{first.code} {_reason(first.message)}")
+        (found, *_) = [f for f in error.findings if f.is_error]
+        return Verdict("refused", f"{found.code} {_reason(found.message)}")
     for x in (example, *others):
         wanted, spikes = answer(where, network, x)
         run = program.run(x)
