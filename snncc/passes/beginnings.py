@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from snncc.ir.elementwise import function
+from snncc.ir.elementwise import BOOLEAN, COMPARISONS, function
 from snncc.ir.graph import Graph, Node
 from snncc.ir.ops import (
     AtStep,
@@ -35,7 +35,7 @@ from snncc.ir.ops import (
     Slice,
     Spiking,
 )
-from snncc.passes.iterations import Iterations, Source
+from snncc.passes.iterations import Iterations
 
 Array = np.ndarray
 UNIFORM = (Reshape, Broadcast, Permute, Slice, Repeat, Identity)
@@ -50,7 +50,7 @@ class Folded:
         self._ids: dict[object, int] = {}
         self._constants: dict[int, float | Array] = {}
         self._shapes: dict[int, tuple[int, ...]] = {}
-        self._terms: dict[int, tuple[Op, tuple[int, ...]]] = {}
+        self._terms: dict[int, tuple[Node, tuple[int, ...]]] = {}
         self._known: dict[str, int] = {}
         self._calls = _calls(graph)
 
@@ -97,9 +97,20 @@ class Folded:
         """The value of an expression without inputs."""
         return self._constants.get(found)
 
-    def parts(self, found: int) -> tuple[Op, tuple[int, ...]] | None:
-        """The op and the arguments of an expression."""
+    def parts(self, found: int) -> tuple[Node, tuple[int, ...]] | None:
+        """A node that is the expression, and its arguments."""
         return self._terms.get(found)
+
+    def unknown(self, name: str) -> int:
+        """What the node ``name`` may have been in a step before the first."""
+        return self._id(("unknown", name), self._graph.nodes[name].signal.shape)
+
+    def put(self, found: int, values: Mapping[int, int]) -> int:
+        """An expression with others in the place of some."""
+        if found in values or found not in self._terms:
+            return values.get(found, found)
+        node, args = self._terms[found]
+        return self.term(node, [self.put(each, values) for each in args])
 
     def term(self, node: Node, args: Sequence[int], call: int | None = None) -> int:
         """``node`` on other arguments; of a neuron the ``call``-th of its calls."""
@@ -112,7 +123,7 @@ class Folded:
             return simple
         ordered = tuple(sorted(args)) if is_commutative(op) else tuple(args)
         found = self._id((op, ordered), shape)
-        self._terms[found] = op, tuple(args)
+        self._terms[found] = node, tuple(args)
         return found
 
     def _simple(self, op: Op, args: Sequence[int], shape: tuple[int, ...]) -> int | None:
@@ -195,127 +206,150 @@ def _calls(graph: Graph) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first step of a loop: the values of its states, and what each node of the body is."""
+    """The first step of a loop: the values of its states, and what each node of the body is.
+
+    ``held`` are nodes of the body, of states alone, that are taken from the step before like states
+    because no first values of the states are known that give theirs.
+    """
 
     states: Mapping[str, float | Array]
     values: Mapping[str, int]
+    held: Mapping[str, float | Array]
 
 
 def beginnings(graph: Graph, loop: Iterations, folded: Folded) -> Iterator[Beginning]:
     """First values of the states with which the body yields what the first step left.
 
-    ``loop`` begins with the second step.
+    ``loop`` begins with the second step. Spikes of a step before are none at first, or all.
     """
-    zeros: dict[str, float | Array] = dict.fromkeys(loop.before, 0.0)
-    solved = _Solving(graph, loop, folded).states()
-    for states in [zeros | solved, zeros] if solved else [zeros]:
-        values = first_values(graph, loop, folded, states)
-        if all(values[name] == folded.of(first) for name, first in loop.before.items()):
-            yield Beginning(states, values)
+    late = dict.fromkeys(loop.before, 0.0)
+    for spiked in (0.0, 1.0):
+        spikes = {name: spiked for name in late if is_step(graph.nodes[name].op)}
+        for solving in (_Solving(graph, loop, folded, spikes), None):
+            states: dict[str, float | Array] = {**late, **spikes}
+            held: dict[str, float | Array] = {}
+            if solving is not None:
+                states |= solving.states
+                held = solving.held
+            ids = {name: folded.constant_of(value) for name, value in states.items()}
+            values = first_values(graph, loop, folded, ids, held)
+            if all(values[name] == folded.of(first) for name, first in loop.before.items()):
+                yield Beginning(states, values, held)
+                return
+        if not spikes:
             return
 
 
+def is_step(op: Op) -> bool:
+    """Whether its values are 0 and 1, or an answer whatever it reads."""
+    steps = BOOLEAN | COMPARISONS | {"sign", "round", "floor", "ceil", "trunc"}
+    return isinstance(op, Spiking) or (isinstance(op, Elementwise) and op.function in steps)
+
+
 def first_values(
-    graph: Graph, loop: Iterations, folded: Folded, states: Mapping[str, float | Array]
-) -> dict[str, int]:
+    graph: Graph, loop: Iterations, folded: Folded, states: Mapping[str, int],
+    held: Mapping[str, float | Array],
+) -> dict[str, int]:  # fmt: skip
     """The body in the first step."""
     values: dict[str, int] = {}
     for name, sources in loop.reads.items():
         node = graph.nodes[name]
         if isinstance(node.op, AtStep):
             values[name] = folded.at(node, node.op.step - 1)
-            continue
-        args = [
-            values[of] if how == "inner"
-            else folded.constant_of(states[of]) if how == "late" else folded.of(of)
-            for how, of in sources
-        ]  # fmt: skip
-        values[name] = folded.term(node, args, 0)
+        elif name in held:
+            values[name] = folded.constant_of(held[name])
+        else:
+            args = [
+                values[of] if how == "inner" else states[of] if how == "late" else folded.of(of)
+                for how, of in sources
+            ]
+            values[name] = folded.term(node, args, 0)
     return values
 
 
 class _Solving:
-    """States of the body for which it may be what the first step computes."""
+    """States of the body for which it may be what the first step computes.
 
-    def __init__(self, graph: Graph, loop: Iterations, folded: Folded) -> None:
-        self._graph, self._loop, self._folded = graph, loop, folded
-        self._states: dict[str, float | Array] = {}
-        self._seen: set[tuple[str, int]] = set()
+    The body is worked out with unknown states, and it and the first step are followed side by side
+    to where the one has something unknown and the other a constant.
+    """
 
-    def states(self) -> dict[str, float | Array]:
-        for name, first in self._loop.before.items():
-            self._match(name, self._folded.of(first))
-        return self._states
+    def __init__(
+        self, graph: Graph, loop: Iterations, folded: Folded, spikes: Mapping[str, float]
+    ) -> None:
+        self._folded = folded
+        self.states: dict[str, float | Array] = {}
+        self.held: dict[str, float | Array] = {}
+        ids = {
+            name: folded.constant_of(spikes[name]) if name in spikes else folded.unknown(name)
+            for name in loop.before
+        }
+        self._unknown = {found: name for name, found in ids.items() if name not in spikes}
+        values = first_values(graph, loop, folded, ids, {})
+        self._names = {found: name for name, found in reversed(values.items())}
+        self._seen: set[tuple[int, int]] = set()
+        for name, first in loop.before.items():
+            self._match(values[name], folded.of(first))
 
-    def _match(self, name: str, wanted: int) -> None:
-        """Follow a node of the body and an expression of the first step side by side."""
-        if (name, wanted) in self._seen:
+    def _match(self, found: int, wanted: int) -> None:
+        """Let ``found``, an expression with unknown states, be ``wanted``."""
+        if found == wanted or (found, wanted) in self._seen:
             return
-        self._seen.add((name, wanted))
+        self._seen.add((found, wanted))
         value = self._folded.constant(wanted)
         if value is not None:
-            self._solve(name, value)
+            self._solve(found, value)
             return
-        parts, node = self._folded.parts(wanted), self._graph.nodes[name]
-        if parts is None or parts[0] != node.op or len(parts[1]) != len(node.inputs):
+        one, two = self._folded.parts(found), self._folded.parts(wanted)
+        if one is None or two is None or one[0].op != two[0].op or len(one[1]) != len(two[1]):
             return
-        sources, args = self._loop.reads[name], parts[1]
-        if is_commutative(node.op) and not all(map(self._fits, sources, args)):
+        args = two[1]
+        if is_commutative(one[0].op) and not all(map(self._fits, one[1], args)):
             args = args[::-1]
-        for (how, of), part in zip(sources, args, strict=True):
-            number = self._folded.constant(part)
-            if how == "inner":
-                self._match(of, part)
-            elif how == "late" and number is not None:
-                self._states.setdefault(of, number)
+        for mine, its in zip(one[1], args, strict=True):
+            self._match(mine, its)
 
-    def _fits(self, source: Source, part: int) -> bool:
+    def _fits(self, found: int, wanted: int) -> bool:
         """Whether an argument of the body may be this one of the first step."""
-        how, of = source
-        if how == "same":
-            return self._folded.of(of) == part
-        constant = self._folded.constant(part) is not None
-        parts = self._folded.parts(part)
-        return constant or (how == "inner" and (
-            parts is None or parts[0] == self._graph.nodes[of].op
-        ))  # fmt: skip
+        if found == wanted:
+            return True
+        if self._folded.constant(wanted) is not None:
+            return self._is_of_states(found)
+        one, two = self._folded.parts(found), self._folded.parts(wanted)
+        return one is not None and two is not None and one[0].op == two[0].op
 
-    def _solve(self, name: str, value: float | Array) -> None:
-        """Let ``name`` be ``value``, where that says what one state is, the others being 0.
+    def _is_of_states(self, found: int) -> bool:
+        """Whether an expression reads unknown states and constants alone."""
+        if found in self._unknown or self._folded.constant(found) is not None:
+            return True
+        parts = self._folded.parts(found)
+        return parts is not None and all(map(self._is_of_states, parts[1]))
 
-        It grows evenly with a state, or the values that this yields are not right.
+    def _solve(self, found: int, value: float | Array) -> None:
+        """Let ``found`` be ``value``: by the value of one state, the others being 0, or held.
+
+        Where it does not grow evenly with the state, the value that this yields is not right.
         """
-        states = self._states_of(name)
-        for state in states:
-            zero, one = (
-                self._valued(name, dict.fromkeys(states, 0.0) | {state: at}) for at in (0.0, 1.0)
-            )
-            if zero is None or one is None:
-                return
+        folded = self._folded
+        if not self._is_of_states(found):
+            return
+        if found in self._unknown:
+            self.states.setdefault(self._unknown[found], value)
+            return
+        wanted = folded.constant_of(value)
+        zeros = dict.fromkeys(self._unknown, folded.constant_of(0.0))
+        for unknown, name in self._unknown.items():
+            ends = [
+                folded.constant(folded.put(found, zeros | {unknown: folded.constant_of(at)}))
+                for at in (0.0, 1.0)
+            ]
+            zero, one = (np.nan if end is None else np.asarray(end) for end in ends)
             with np.errstate(all="ignore"):
-                found = np.asarray((np.asarray(value) - zero) / (np.asarray(one) - zero))
-            if np.isfinite(found).all():
-                self._states.setdefault(state, float(found) if found.ndim == 0 else found)
-                return
-
-    def _states_of(self, name: str) -> list[str]:
-        """The states that a node of the body reads."""
-        found: dict[str, None] = {}
-        pending, seen = [name], set[str]()
-        while pending:
-            at = pending.pop()
-            if at in seen:
+                start = np.asarray((np.asarray(value) - zero) / (one - zero))
+            if not np.isfinite(start).all() or name in self.states:
                 continue
-            seen.add(at)
-            for how, of in self._loop.reads[at]:
-                if how == "late":
-                    found[of] = None
-                elif how == "inner":
-                    pending.append(of)
-        return list(found)
-
-    def _valued(self, name: str, states: Mapping[str, float | Array]) -> float | Array | None:
-        """What a node of the body is with some states, where that is a constant."""
-        zeros: dict[str, float | Array] = dict.fromkeys(self._loop.before, 0.0)
-        values = first_values(self._graph, self._loop, self._folded, zeros | dict(states))
-        return self._folded.constant(values[name])
+            if folded.put(found, zeros | {unknown: folded.constant_of(start)}) == wanted:
+                self.states[name] = float(start) if start.ndim == 0 else start
+                return
+        if found in self._names:
+            self.held.setdefault(self._names[found], value)

@@ -16,7 +16,6 @@ from typing import ClassVar
 import numpy as np
 
 from snncc.diagnostics import Finding
-from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.ops import (
     AllSteps,
@@ -32,7 +31,7 @@ from snncc.ir.ops import (
     Spiking,
 )
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.beginnings import Beginning, Folded, beginnings
+from snncc.passes.beginnings import Beginning, Folded, beginnings, is_step
 from snncc.passes.iterations import Iterations, iterations
 
 Step = str | float | np.ndarray | None
@@ -164,7 +163,7 @@ def _rolled(graph: Graph) -> Rolled:
         for ways in iterations(graph, _of_steps(graph, needed)):
             found: list[Rolled] = []
             for loop in ways:
-                if not any(_is_spike(graph.nodes[name]) for name in loop.reads):
+                if not any(is_step(graph.nodes[name].op) for name in loop.reads):
                     break
                 try:
                     found.append(_Loop(graph, loop).rolled())
@@ -175,11 +174,6 @@ def _rolled(graph: Graph) -> Rolled:
             if found:
                 return min(found, key=lambda rolled: rolled[0].time_steps or 0)
     raise NotALoop(reason)
-
-
-def _is_spike(node: Node) -> bool:
-    compared = isinstance(node.op, Elementwise) and node.op.function in COMPARISONS
-    return compared or isinstance(node.op, Spiking)
 
 
 def _of_steps(graph: Graph, needed: bool) -> list[str]:
@@ -338,6 +332,9 @@ class _Loop:
             node = nodes[name]
             if isinstance(node.op, AtStep):
                 continue
+            if self._first is not None and name in self._first.held:
+                self._hold(name, named)
+                continue
             inputs = tuple(
                 self._late_of(of, named) if how == "late" else self._of_body(of, named)
                 if how == "inner" else of
@@ -346,6 +343,29 @@ class _Loop:
             signal = replace(node.signal, rate="step", axes=("T", *node.signal.axes))
             made = replace(node, name=named[name], inputs=inputs, signal=signal)
             self._table[made.name] = made
+
+    def _hold(self, name: str, named: Mapping[str, str]) -> None:
+        """A node of states alone is worked out a step ahead, when they are known, and kept."""
+        assert self._first is not None
+        node, made = self._graph.nodes[name], named[name]
+        value = self._first.held[name]
+        initial: Number = value if isinstance(value, float) else Ref(f"{made}.initial")
+        ahead = self._ahead(name, named)
+        signal = replace(node.signal, rate="step", axes=("T", *node.signal.axes))
+        self._table[made] = Node(made, Delay(initial), (ahead,), signal, node.origin)
+
+    def _ahead(self, name: str, named: Mapping[str, str]) -> str:
+        """The node that ``name`` will be in the next step."""
+        node, made = self._graph.nodes[name], f"{named[name]}.ahead"
+        if made not in self._table:
+            inputs = tuple(
+                self._of_body(of, named) if how == "late"
+                else self._ahead(of, named) if how == "inner" else of
+                for how, of in self._loop.reads[name]
+            )  # fmt: skip
+            signal = replace(node.signal, rate="step", axes=("T", *node.signal.axes))
+            self._table[made] = replace(node, name=made, inputs=inputs, signal=signal)
+        return made
 
     def _of_body(self, name: str, named: Mapping[str, str]) -> str:
         """The node of the body; a step that is picked is what it is picked of."""
@@ -378,11 +398,12 @@ class _Loop:
     def _tensors(self, named: Mapping[str, str]) -> dict[str, np.ndarray]:
         if self._first is None:
             return {}
-        return {
+        begun = {
             f"{self._of_body(name, named)}.before.initial": value
             for name, value in self._first.states.items()
-            if isinstance(value, np.ndarray)
         }
+        begun |= {f"{named[name]}.initial": value for name, value in self._first.held.items()}
+        return {name: value for name, value in begun.items() if isinstance(value, np.ndarray)}
 
     def _read(self, node: str, named: Mapping[str, str]) -> str:
         """What stands behind the loop for a node of the last step."""

@@ -16,7 +16,6 @@ from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.numbering import Apart, Numbering
 from snncc.frontends.torch.replay import value_of
 from snncc.frontends.torch.tracked import Tracked, tensors_in
-from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Node, Rate, Signal
 from snncc.ir.ops import (
     AllSteps,
@@ -41,8 +40,8 @@ class Builder(Draft):
     """A draft whose nodes come from tensors of a run.
 
     ``known`` are tensors that existed before the run, by the names they get. What is wrong is in
-    ``notes``. Of the nodes in ``noted`` the values are kept, by step; of all comparisons while it
-    is ``noting``. ``unrolled``: every step of
+    ``notes``. Of the nodes in ``noted`` the values are kept, by step; of all spikes while it is
+    ``noting``. ``unrolled``: every step of
     a loop over time is written down by itself.
     """
 
@@ -110,14 +109,19 @@ class Builder(Draft):
             node, at = self.at_step(node, at), None
         self._watch(tensor)
         self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data, at, summed)
-        if node in self.noted or (self.noting and self._is_comparison(node)):
-            self.noted.setdefault(node, {})[at] = value_of(
-                tensor, axes, self.steps, self.samples
-            ).data.clone()
+        if node in self.noted or self.noting:
+            self._note(node, tensor, axes, at)
 
-    def _is_comparison(self, name: str) -> bool:
-        op = self.nodes[name].op
-        return isinstance(op, Elementwise) and op.function in COMPARISONS
+    def _note(self, node: str, tensor: torch.Tensor, axes: Axes, at: int | None) -> None:
+        """Keep what a node is: spikes, where nobody knows yet which are asked for."""
+        if node not in self.noted and not isinstance(self.nodes[node].op, Elementwise):
+            return
+        value = value_of(tensor, axes, self.steps, self.samples).data
+        with torch._C.DisableTorchFunction():
+            if node in self.noted:
+                self.noted[node][at] = value.clone()
+            elif bool(((value == 0) | (value == 1)).all()):
+                self.noted[node] = {at: value.to(torch.bool)}
 
     def show_when_read(self, tensor: torch.Tensor, show: Callable[[torch.Tensor], None]) -> None:
         """Once somebody reads ``tensor``, ``show`` places it."""

@@ -30,10 +30,10 @@ from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.recorder import Overhearing, Recorder
 from snncc.frontends.torch.states import Held, Place, changed, digest, held
 from snncc.frontends.torch.widening import Widened
-from snncc.ir.elementwise import COMPARISONS
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
-from snncc.ir.ops import Constant, Elementwise, Identity, Input, Unread
+from snncc.ir.ops import Constant, Identity, Input, Unread
+from snncc.passes.beginnings import is_step
 from snncc.passes.recognise_neurons import RecogniseNeurons
 from snncc.passes.reroll import Reroll, Step
 
@@ -448,7 +448,7 @@ def keeps_states(module: nn.Module, graph: Graph, dtype: torch.dtype) -> bool:
 
 def _in_turn(values: Mapping[int | None, torch.Tensor], steps: int | None) -> torch.Tensor:
     """The values of each step, those of a constant as large as the others."""
-    each = [values[t] for t in range(len(values) if steps is None else steps)]
+    each = [values[t].double() for t in range(len(values) if steps is None else steps)]
     whole = max(each, key=torch.Tensor.dim).shape
     return torch.stack([value.expand(whole) for value in each])
 
@@ -575,11 +575,7 @@ def _is_about_loops(notes: Notes, error: SnnccError | None) -> bool:
 
 def _is_static_loop(graph: Graph) -> bool:
     """Whether values that do not change in time are compared, and there is no neuron."""
-    compared = any(
-        node.op.function in COMPARISONS and node.signal.rate == "static"
-        for node in graph.nodes.values()
-        if isinstance(node.op, Elementwise)
-    )
+    compared = any(is_step(n.op) and n.signal.rate == "static" for n in graph.nodes.values())
     return compared and not graph.neurons
 
 
