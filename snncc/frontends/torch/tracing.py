@@ -6,7 +6,7 @@ import copy
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from snncc.frontends.torch.calls import HANDLERS
 from snncc.frontends.torch.devices import OnCpu
 from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
+from snncc.frontends.torch.options import wrong_option
 from snncc.frontends.torch.recorder import Overhearing, Recorder
 from snncc.frontends.torch.states import Place, changed, digest, held
 from snncc.frontends.torch.widening import Widened
@@ -98,8 +99,8 @@ def record(
     """The same, with what has to be verified with other numbers of samples."""
     try:
         return _traced(module, example_input, time_steps, layout, input, Notes())
-    except SnnccError:
-        wrong = _wrong_steps(module, example_input, time_steps, layout, input)
+    except SnnccError as error:
+        wrong = _wrong_option(error.findings, module, example_input, time_steps, layout, input)
         if wrong is not None:
             raise SnnccError(wrong) from None
         raise
@@ -113,41 +114,44 @@ def read(
     layout: Layout | None = None,
     input: InputKind = "analog",
 ) -> Reading:
-    """The same, with all findings: the recording goes on behind them as far as it can."""
+    """The same, with all findings: the recording goes on behind them as far as it can.
+
+    Where the module is read with other options, that is the only one.
+    """
     notes = Notes(lenient=True)
     graph: Graph | None = None
     try:
         graph = _traced(module, example_input, time_steps, layout, input, notes).graph
     except SnnccError as error:
         notes.add(error)
-    if any(finding.is_error for finding in notes.findings):
-        wrong = _wrong_steps(module, example_input, time_steps, layout, input)
-        if wrong is not None:
-            return Reading(None, (wrong,))
+    wrong = _wrong_option(notes.findings, module, example_input, time_steps, layout, input)
+    if wrong is not None:
+        return Reading(None, (wrong,))
     return Reading(graph, tuple(notes.findings))
 
 
-def _wrong_steps(
-    module: nn.Module, example_input: object, time_steps: int | None, layout: Layout | None,
-    input: InputKind,
+def _wrong_option(
+    findings: Sequence[Finding], module: nn.Module, example_input: object,
+    time_steps: int | None, layout: Layout | None, input: InputKind,
 ) -> Finding | None:  # fmt: skip
-    """What is wrong where a module is read without ``time_steps``: it runs over time by itself."""
-    if time_steps is None or time_steps < 1 or (layout is not None and "T" in layout):
+    """The option that is wrong where a module cannot be read, and can be with another."""
+    errors = [finding for finding in findings if finding.is_error]
+    if not errors:
         return None
-    said = f"time_steps={time_steps} says that the module computes one step, and it runs over time "
+
+    def reads(data: torch.Tensor, order: Layout) -> bool:
+        try:
+            graph = _traced(module, data, None, order, input, Notes()).graph
+        except SnnccError:
+            return False
+        return bool(graph.neurons) and graph.time_steps is not None
+
     try:
         example = as_example(example_input)
-        whole = example.expand(time_steps, *example.shape)
-        order = layout or "N"
-        for data, named, more in ((example, order, ""), (whole, f"T{order}", "(T, N, …)")):
-            found = read(module, data, layout=named, input=input)
-            clean = not any(finding.is_error for finding in found.findings)
-            if clean and found.graph is not None and found.graph.neurons:
-                help = f"leave time_steps out{' and give it ' if more else ''}{more}"
-                return refuse("SNN316", f"{said}itself", help=help).findings[0]
+        chosen = layout or default_layout(example.dim(), time_steps)
+        return wrong_option(errors, example, chosen, time_steps, reads)
     except SnnccError:
-        pass
-    return None
+        return None
 
 
 def _traced(
