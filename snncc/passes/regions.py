@@ -73,7 +73,7 @@ from snncc.ir.ops import (
     is_max_pool,
 )  # fmt: skip
 from snncc.ir.shapes import has_empty_window, output_shape
-from snncc.ir.values import ValueSet
+from snncc.ir.values import REAL, ValueSet
 from snncc.passes.combination import (
     Region,
     Term,
@@ -206,7 +206,7 @@ class Lowering:
             before = nodes[-1]
             shape = output_shape(op, (before.signal.shape,), self._tensors)
             name = self._unused(f"{name}.{type(op).__name__.lower()}")
-            signal = replace(before.signal, shape=shape)
+            signal = replace(before.signal, shape=shape, values=REAL)
             nodes.append(replace(before, name=name, op=op, inputs=(before.name,), signal=signal))
         last = nodes[-1]
         graph = Graph.build(
