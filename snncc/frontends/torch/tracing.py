@@ -97,13 +97,18 @@ def record(
     input: InputKind = "analog",
 ) -> Recording:
     """The same, with what has to be verified with other numbers of samples."""
+    found: Recording | SnnccError
     try:
-        return _traced(module, example_input, time_steps, layout, input, Notes())
+        found = _traced(module, example_input, time_steps, layout, input, Notes())
     except SnnccError as error:
-        wrong = _wrong_option(error.findings, module, example_input, time_steps, layout, input)
-        if wrong is not None:
-            raise SnnccError(wrong) from None
-        raise
+        found = error
+    graph, errors = (None, found.findings) if isinstance(found, SnnccError) else (found.graph, ())
+    wrong = _wrong_option(graph, errors, module, example_input, time_steps, layout, input)
+    if wrong is not None:
+        raise SnnccError(wrong)
+    if isinstance(found, SnnccError):
+        raise found
+    return found
 
 
 def read(
@@ -124,19 +129,23 @@ def read(
         graph = _traced(module, example_input, time_steps, layout, input, notes).graph
     except SnnccError as error:
         notes.add(error)
-    wrong = _wrong_option(notes.findings, module, example_input, time_steps, layout, input)
+    errors = [finding for finding in notes.findings if finding.is_error]
+    wrong = _wrong_option(graph, errors, module, example_input, time_steps, layout, input)
     if wrong is not None:
         return Reading(None, (wrong,))
     return Reading(graph, tuple(notes.findings))
 
 
 def _wrong_option(
-    findings: Sequence[Finding], module: nn.Module, example_input: object,
+    graph: Graph | None, errors: Sequence[Finding], module: nn.Module, example_input: object,
     time_steps: int | None, layout: Layout | None, input: InputKind,
 ) -> Finding | None:  # fmt: skip
-    """The option that is wrong where a module cannot be read, and can be with another."""
-    errors = [finding for finding in findings if finding.is_error]
-    if not errors:
+    """The option that is wrong where a module cannot be read, and can be with another.
+
+    A step without a neuron is not read either.
+    """
+    without = time_steps is not None and graph is not None and not graph.neurons
+    if not (errors or without):
         return None
 
     def reads(data: torch.Tensor, order: Layout) -> bool:
