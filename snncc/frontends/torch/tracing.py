@@ -206,7 +206,8 @@ def _check_rests(module: nn.Module) -> None:
     for part in two.modules():
         own = not library(part).startswith(("spikingjelly", "snntorch"))
         if own and (reset := _reset_of(part)) is not None:
-            reset(part)
+            with OnCpu():
+                reset(part)
     before, after = held(one), held(two)
     names = [n for n in changed(before, after) if not _alike(before.get(n), after.get(n))]
     if names:
@@ -294,7 +295,8 @@ def at_rest(twin: nn.Module) -> None:
         if library(part) == "snntorch":
             snntorch.at_rest(part)
         elif (reset := _reset_of(part)) is not None:
-            reset(part)
+            with OnCpu():
+                reset(part)
 
 
 def _reset_of(part: nn.Module) -> Callable[[nn.Module], object] | None:
