@@ -38,11 +38,12 @@ SPIKE_ONLY = (
         why="""
             After the addition nothing downstream is spike-only: the next layer multiplies real
             values. Spikes, and currents that are linear in spikes, may be added freely; the sum
-            becomes several projections onto one population.
+            becomes several projections onto one population. What is linear in the analog input
+            is reported with --strict only: by linearity its half is a current of an encoder.
             """,
         example="""
-            shortcut = torch.relu(self.bn(self.conv(spikes)))
-            y = self.sn(self.conv1(spikes)) + shortcut  # SNN102
+            y = self.sn(self.conv1(image)) + image
+            z = self.sn2(self.conv2(y))  # SNN102 with --strict: conv2 reads the image, too
             """,
         help="add spikes or currents that are linear in spikes, not the analog value",
     ),

@@ -73,7 +73,7 @@ from snncc.ir.ops import (
     is_max_pool,
 )  # fmt: skip
 from snncc.ir.shapes import has_empty_window, output_shape
-from snncc.ir.values import ValueSet
+from snncc.ir.values import REAL, ValueSet
 from snncc.passes.combination import (
     Region,
     Term,
@@ -186,8 +186,12 @@ class Lowering:
                 analog.add(node.name)
         return frozenset(analog)
 
-    def _encoder(self, host: str, chain: tuple[Op, ...]) -> tuple[str, tuple[Op, ...]]:
-        """The encoder that yields ``chain`` of the host node, and what is left of the chain."""
+    def _encoder(self, host: str, chain: tuple[Op, ...], target: str) -> tuple[str, tuple[Op, ...]]:
+        """The encoder that yields ``chain`` of the host node, and what is left of the chain.
+
+        ``target`` reads it: behind an addition of spikes the chain is the analog half of what a
+        layer computes.
+        """
         cut = len(chain)
         while cut and isinstance(chain[cut - 1], Scale):
             cut -= 1
@@ -202,7 +206,7 @@ class Lowering:
             before = nodes[-1]
             shape = output_shape(op, (before.signal.shape,), self._tensors)
             name = self._unused(f"{name}.{type(op).__name__.lower()}")
-            signal = replace(before.signal, shape=shape)
+            signal = replace(before.signal, shape=shape, values=REAL)
             nodes.append(replace(before, name=name, op=op, inputs=(before.name,), signal=signal))
         last = nodes[-1]
         graph = Graph.build(
@@ -211,7 +215,10 @@ class Lowering:
         static = last.signal.rate != "step"
         self._encoders[host, moved] = name
         self._places[name] = Encoder(name, last.signal.shape, graph, static)
-        self._report_encoder(graph, self._graph.nodes[host], static)
+        half = any(isinstance(op, _WEIGHTED) for op in moved)
+        node = self._graph.nodes.get(target if half else host, self._graph.nodes[host])
+        what = f"half of what {node.name} reads" if half else f"current {node.name}"
+        self._report_encoder(graph, node, static, what)
         return name, left
 
     def _unused(self, base: str) -> str:
@@ -220,7 +227,7 @@ class Lowering:
         names = itertools.chain([base], (f"{base}:{number}" for number in itertools.count(2)))
         return next(name for name in names if not any(name in each for each in taken))
 
-    def _report_encoder(self, graph: Graph, node: Node, static: bool) -> None:
+    def _report_encoder(self, graph: Graph, node: Node, static: bool, what: str) -> None:
         often = "sample" if static else "time step"
         macs = {layer: dense_macs(graph, layer) for layer in graph.of_type(*_WEIGHTED)}
         for layer, work in macs.items() if self._strict else ():
@@ -228,9 +235,7 @@ class Lowering:
             self._find("SNN101", layer, message)
         if not (self._strict and macs):
             work = sum(macs.values())
-            message = (
-                f"the analog current {node.name} is computed on the host, {work:,} MACs a {often}"
-            )
+            message = f"the analog {what} is computed on the host, {work:,} MACs a {often}"
             self._find("SNN501", node, message)
 
     # -- 1: linear regions -------------------------------------------------------------------
@@ -324,7 +329,7 @@ class Lowering:
             offset = self._offset_through(op, region.offset, before)
         terms: dict[Term, float] = {}
         for (source, chain), coefficient in region.terms.items():
-            if source in self._host and isinstance(op, _WEIGHTED):
+            if self._strict and source in self._host and isinstance(op, _WEIGHTED):
                 joint = self._joint(node)
                 message = f"{joint.name} brings the analog {source} among the spikes"
                 return self._find("SNN102", joint, f"{message} that {node.name} reads")
@@ -763,7 +768,7 @@ class Lowering:
                 continue
             whole = chain if coefficient == 1 else (*chain, Scale(float(coefficient)))
             if source in self._host:
-                source, whole = self._encoder(source, whole)
+                source, whole = self._encoder(source, whole, target)
             maps = tuple(op for op in whole if not isinstance(op, Delay))
             delay = len(whole) - len(maps)
             self._projections.append(Projection(source, target, maps, delay))

@@ -197,7 +197,7 @@ class AnalogBlocks(nn.Module):
         return self.sn2(b)
 
 
-@wrong(input="analog")
+@wrong(input="analog", strict=True)
 class AnalogInputAdded(nn.Module):
     """The image itself is added to spikes, and a layer reads the sum."""
 
@@ -207,9 +207,24 @@ class AnalogInputAdded(nn.Module):
         self.sn1, self.sn2 = IF(), IF()
 
     def forward(self, x):
-        s = self.sn1(self.fc1(x))  # <- SNN501
+        s = self.sn1(self.fc1(x))  # <- SNN101
         s = s + x  # <- SNN102
         return self.sn2(self.fc2(s))
+
+
+@wrong(input="analog")
+class AnalogInputAddedByAnEncoder(nn.Module):
+    """The same, where the host may compute the analog half."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.sn1, self.sn2 = IF(), IF()
+
+    def forward(self, x):
+        s = self.sn1(self.fc1(x))  # <- SNN501
+        s = s + x
+        return self.sn2(self.fc2(s))  # <- SNN501
 
 
 @wrong(input="analog", strict=True)

@@ -185,7 +185,7 @@ def test_one_step_with_the_samples_last(spikingjelly: Any) -> None:
 @pytest.mark.parametrize(
     ("shape", "layout", "code"),
     [
-        ((3, 6, T), "XY", "SNN316"), ((3, 6, T), "TT", "SNN316"), ((3, 6, T), "NFTFF", "SNN306"),
+        ((3, 6, T), "XY", "SNN316"), ((3, 6, T), "TT", "SNN316"), ((3, 6, T), "NFTFF", "SNN316"),
         ((3, 6, T), "TN", "SNN"), ((T, 3, 6), "NFT", "SNN"),
     ],
 )  # fmt: skip
@@ -350,3 +350,39 @@ def test_the_command_line_takes_data_with_time_last(tmp_path: Any, monkeypatch: 
     assert "the model takes (N, 2, 4, 6, 6)" in result.output
     result = run("check", "net:Video", "--layout", "NXT", *takes)
     assert "'NXT' is no order of T, N and F as TN, N, NT, NFT" in result.output
+
+
+# -- a layout that is wrong is one finding ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "given", "right"),
+    [
+        (lambda: Written(1), (3, T, 6), None, "NT"),
+        (lambda: Written(-1), (3, 6, T), None, "NFT"),
+        (lambda: Written(0), (T, 3, 6), "NT", "TN"),
+        (StepsLast, (3, 6, T), "N", "NFT"),
+    ],
+)
+def test_the_order_with_which_a_module_is_read_is_named(
+    module: Any, shape: tuple[int, ...], given: str | None, right: str
+) -> None:
+    report = snncc.check(module(), drawn(*shape), input="spike", layout=given)
+    (finding,) = report.findings
+    assert finding.code == "SNN316"
+    assert f"and with {right} it can" in finding.message
+    assert f'say layout="{right}"' in finding.help
+    with pytest.raises(SnnccError) as raised:
+        snncc.compile(module(), drawn(*shape), input="spike", layout=given)
+    assert raised.value.findings == report.findings
+
+
+def test_a_finding_that_no_order_explains_stays() -> None:
+    class Branches(Written):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x if x.sum() > 3 else 1 - x)
+
+    report = snncc.check(Branches(1), drawn(3, T, 6), input="spike", layout="NT")
+    assert {finding.code for finding in report.findings if finding.is_error} == {"SNN302"}
+    report = snncc.check(Branches(1), drawn(3, T, 6), input="spike", layout="TN")
+    assert "SNN316" not in {finding.code for finding in report.findings}

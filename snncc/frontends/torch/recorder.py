@@ -391,7 +391,7 @@ class Recorder(Builder, TorchFunctionMode):
         if name in READS_VALUES:
             raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
         view = bool(args) and isinstance(args[0], torch.Tensor) and args[0]._base is not None
-        copies = name == "copy_" and not view and self.is_tracked(args[1])
+        copies = name == "copy_" and not view and any(map(self.is_tracked, args[1:2]))
         if (name in WRITES and not copies) or (name == "masked_fill_" and view):
             for tensor in reads:
                 self.note_write(tensor)

@@ -27,6 +27,7 @@ from snncc.frontends.torch.calls.elementwise import constant
 from snncc.frontends.torch.devices import OnCpu
 from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
+from snncc.frontends.torch.options import wrong_option
 from snncc.frontends.torch.recorder import Overhearing, Recorder
 from snncc.frontends.torch.states import Held, Place, changed, digest, held
 from snncc.frontends.torch.widening import Widened
@@ -109,13 +110,18 @@ def record(
     input: InputKind = "analog",
 ) -> Recording:
     """The same, with what has to be verified with other numbers of samples."""
+    found: Recording | SnnccError
     try:
-        return _traced(module, example_input, time_steps, layout, input, Notes())
-    except SnnccError:
-        wrong = _wrong_steps(module, example_input, time_steps, layout, input)
-        if wrong is not None:
-            raise SnnccError(wrong) from None
-        raise
+        found = _traced(module, example_input, time_steps, layout, input, Notes())
+    except SnnccError as error:
+        found = error
+    graph, errors = (None, found.findings) if isinstance(found, SnnccError) else (found.graph, ())
+    wrong = _wrong_option(graph, errors, module, example_input, time_steps, layout, input)
+    if wrong is not None:
+        raise SnnccError(wrong)
+    if isinstance(found, SnnccError):
+        raise found
+    return found
 
 
 def read(
@@ -126,41 +132,48 @@ def read(
     layout: Layout | None = None,
     input: InputKind = "analog",
 ) -> Reading:
-    """The same, with all findings: the recording goes on behind them as far as it can."""
+    """The same, with all findings: the recording goes on behind them as far as it can.
+
+    Where the module is read with other options, that is the only one.
+    """
     notes = Notes(lenient=True)
     graph: Graph | None = None
     try:
         graph = _traced(module, example_input, time_steps, layout, input, notes).graph
     except SnnccError as error:
         notes.add(error)
-    if any(finding.is_error for finding in notes.findings):
-        wrong = _wrong_steps(module, example_input, time_steps, layout, input)
-        if wrong is not None:
-            return Reading(None, (wrong,))
+    errors = [finding for finding in notes.findings if finding.is_error]
+    wrong = _wrong_option(graph, errors, module, example_input, time_steps, layout, input)
+    if wrong is not None:
+        return Reading(None, (wrong,))
     return Reading(graph, tuple(notes.findings))
 
 
-def _wrong_steps(
-    module: nn.Module, example_input: object, time_steps: int | None, layout: Layout | None,
-    input: InputKind,
+def _wrong_option(
+    graph: Graph | None, errors: Sequence[Finding], module: nn.Module, example_input: object,
+    time_steps: int | None, layout: Layout | None, input: InputKind,
 ) -> Finding | None:  # fmt: skip
-    """What is wrong where a module is read without ``time_steps``: it runs over time by itself."""
-    if time_steps is None or time_steps < 1 or (layout is not None and "T" in layout):
+    """The option that is wrong where a module cannot be read, and can be with another.
+
+    A step without a neuron is not read either.
+    """
+    without = time_steps is not None and graph is not None and not graph.neurons
+    if not (errors or without):
         return None
-    said = f"time_steps={time_steps} says that the module computes one step, and it runs over time "
+
+    def reads(data: torch.Tensor, order: Layout) -> bool:
+        try:
+            graph = _traced(module, data, None, order, input, Notes()).graph
+        except SnnccError:
+            return False
+        return bool(graph.neurons) and graph.time_steps is not None
+
     try:
         example = as_example(example_input)
-        whole = example.expand(time_steps, *example.shape)
-        order = layout or "N"
-        for data, named, more in ((example, order, ""), (whole, f"T{order}", "(T, N, …)")):
-            found = read(module, data, layout=named, input=input)
-            clean = not any(finding.is_error for finding in found.findings)
-            if clean and found.graph is not None and found.graph.neurons:
-                help = f"leave time_steps out{' and give it ' if more else ''}{more}"
-                return refuse("SNN316", f"{said}itself", help=help).findings[0]
+        chosen = layout or default_layout(example.dim(), time_steps)
+        return wrong_option(errors, example, chosen, time_steps, reads)
     except SnnccError:
-        pass
-    return None
+        return None
 
 
 def _traced(
@@ -207,7 +220,8 @@ def _check_rests(module: nn.Module) -> None:
         return  # whoever copies it next says why not
     for part in two.modules():
         if (reset := _own_reset(part)) is not None:
-            reset(part)
+            with OnCpu():
+                reset(part)
     before, after = held(one), held(two)
     names = [n for n in changed(before, after) if not _alike(before.get(n), after.get(n))]
     if names:
@@ -310,7 +324,8 @@ def at_rest(twin: nn.Module) -> None:
         if library(part) == "snntorch":
             snntorch.at_rest(part)
         elif (reset := _reset_of(part)) is not None:
-            reset(part)
+            with OnCpu():
+                reset(part)
 
 
 def _reset_of(part: nn.Module) -> Callable[[nn.Module], object] | None:

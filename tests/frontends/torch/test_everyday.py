@@ -99,6 +99,21 @@ def test_moves_to_a_device_do_nothing(over_time: Callable[..., Any]) -> None:
     assert len(program.graph.neurons) == 1
 
 
+class Resets(Net):
+    """Its ``reset`` makes constants on a device."""
+
+    def __init__(self) -> None:
+        super().__init__(by_cuda)
+        self.start = torch.zeros(16)
+
+    def reset(self) -> None:
+        self.start = torch.zeros(16, device="cuda")
+
+
+def test_a_reset_on_a_device() -> None:
+    same(Resets())
+
+
 def test_half_precision_on_a_device_rounds() -> None:
     def over_time(net: Net, x: torch.Tensor) -> Any:
         return by_cuda(net, x.to("cuda", torch.float16).to(torch.float32))
