@@ -278,8 +278,9 @@ SPIKE_ONLY = (
             """,
         why="""
             Between its spikes a membrane is a multiple of itself and a sum of currents, and a
-            spike takes a fixed amount from it or gives it another value. A threshold with a memory
-            of its own, a floor of the membrane or a product of two states is no such equation.
+            spike takes a fixed amount from it, or leaves a part of it and adds a value. A
+            threshold with a memory of its own, a floor of the membrane or a product of two states
+            is no such equation.
             """,
         example="""
             fires = (mem > 1 + adapt).float()  # SNN115

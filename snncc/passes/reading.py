@@ -233,8 +233,16 @@ class Reading:
             height = what.at({late: 1}).constant_part
             if what == Sum.bit(late).times(height) and is_never_zero(height):
                 copies.append((name, height))
-        begun = [self.first(name) / height for name, height in copies]
-        return copies[0] if copies and all(alike(begun[0], each) for each in begun) else None
+        if not copies:
+            return None
+        name, height = copies[0]
+        before = self.first(name) / height
+        for other, what in self.holding(late):  # what else holds them must begin as the copy does
+            apart = what.at({late: 0}).constant_part
+            rise = what.at({late: 1}).constant_part - apart
+            if not alike(apart + rise * before, self.first(other)):
+                return None
+        return name, height
 
     # -- silence -------------------------------------------------------------------------------
 

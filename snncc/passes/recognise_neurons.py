@@ -98,11 +98,12 @@ class _Rewriting:
                 for other, spike in neuron.late.items()}  # fmt: skip
         sources: dict[str, str] = {}
         nodes: list[Node] = []
+        states: list[Node] = []
         for node in graph.nodes.values():
             if node.name in found:
                 *made, spiking = self._neuron(node, found[node.name])
                 nodes += [*made, spiking]
-                nodes += self._states(spiking, found[node.name], sources)
+                states += self._states(spiking, found[node.name], sources)
             elif node.name in late:
                 source, spike = late[node.name]
                 nodes.append(replace(node, op=Delay(float(spike)), inputs=(source,)))
@@ -110,7 +111,7 @@ class _Rewriting:
                 nodes.append(node)
         nodes = [
             replace(node, inputs=(sources[node.name],)) if node.name in sources else node
-            for node in nodes
+            for node in (*nodes, *states)
         ]
         whole = Graph.build(nodes, self._tensors, graph.heads, graph.name, graph.time_steps)
         before = graph.ancestors(*graph.heads.values())
@@ -130,10 +131,16 @@ class _Rewriting:
         signal = Signal(node.signal.shape, node.signal.rate, axes=node.signal.axes)
         yield Node(node.name, op, (total,), replace(signal, values=SPIKE), node.origin)
 
+    def _unused(self, name: str) -> str:
+        """A name that no node of the user has."""
+        return self._unused(f"{name}'") if name in self._graph.nodes else name
+
     def _number(self, value: Coefficient, name: str) -> Number:
         rounded = as_float(value)
         if isinstance(rounded, float):
             return rounded
+        while name in self._tensors and not np.array_equal(self._tensors[name], rounded):
+            name += "'"
         self._tensors[name] = rounded
         return Ref(name)
 
@@ -148,7 +155,7 @@ class _Rewriting:
 
         def part(name: str, gain: Coefficient) -> None:
             if not alike(gain, ONE):
-                scaled = f"{stem}.gain{len(parts) or ''}"
+                scaled = self._unused(f"{stem}.gain{len(parts) or ''}")
                 op = Scale(self._number(gain, scaled))
                 made.append(Node(scaled, op, (name,), signal, node.origin))
                 name = scaled
@@ -157,18 +164,18 @@ class _Rewriting:
         for name, gain in sorted(inputs.now.items()):
             part(name, gain)
         for name, gain in sorted(inputs.before.items()):
-            late = f"{stem}.before{len(parts) or ''}"
+            late = self._unused(f"{stem}.before{len(parts) or ''}")
             delay = Delay(self._number(silent[name], late))
             made.append(Node(late, delay, (name,), signal, node.origin))
             part(late, gain)
         if not is_zero(bias) or not parts:
-            constant = f"{stem}.bias"
+            constant = self._unused(f"{stem}.bias")
             op = Constant(self._number(bias, constant))
             made.append(Node(constant, op, (), Signal((), "static"), node.origin))
             parts.append(constant)
         total = parts[0]
         for index, each in enumerate(parts[1:]):
-            added = f"{stem}.current{index or ''}"
+            added = self._unused(f"{stem}.current{index or ''}")
             made.append(Node(added, Elementwise("add"), (total, each), signal, node.origin))
             total = added
         return made, total
@@ -177,25 +184,25 @@ class _Rewriting:
 
     def _states(self, node: Node, neuron: WrittenNeuron, sources: dict[str, str]) -> Iterator[Node]:
         """What a step leaves in the states, of the membrane; ``sources``: the name of each."""
-        shown = f"{node.name}.membrane"
+        shown = self._unused(f"{node.name}.membrane")
         signal = Signal(node.signal.shape, node.signal.rate, REAL, node.signal.axes)
         op = Membrane(**{f.name: getattr(node.op, f.name) for f in fields(node.op)}, before=True)
         yield Node(shown, op, node.inputs, signal, node.origin)
-        asked = f"{node.name}.asked"
+        asked = self._unused(f"{node.name}.asked")
         away = -neuron.unit * neuron.op["threshold"]
         yield from self._sum(node, asked, {shown: neuron.unit}, away)
         for state, kept in neuron.kept.items():
             if state not in sources:
-                sources[state] = f"{state}.left"
+                sources[state] = self._unused(f"{state}.left")
                 yield from self._left(node, sources[state], asked, kept)
         synapse = neuron.synapse
         if synapse is not None and synapse.state not in sources:
-            sources[synapse.state] = f"{synapse.state}.left"
+            sources[synapse.state] = self._unused(f"{synapse.state}.left")
             yield from self._trace(node, sources[synapse.state], synapse)
 
     def _left(self, node: Node, name: str, asked: str, kept: Mapping[int, Left]) -> Iterator[Node]:
         signal = Signal(node.signal.shape, node.signal.rate, REAL, node.signal.axes)
-        choice = [f"{name}.{word}" for word in ("spike", "silence")]
+        choice = [self._unused(f"{name}.{word}") for word in ("spike", "silence")]
         for each, spike in zip(choice, (1, 0), strict=True):
             left = kept[spike]
             terms = {asked: left.factor, **left.currents}
@@ -208,13 +215,13 @@ class _Rewriting:
     ) -> Iterator[Node]:
         """Real values, each with its factor, and a constant."""
         signal = Signal(node.signal.shape, node.signal.rate, REAL, node.signal.axes)
-        total = f"{name}.constant"
+        total = self._unused(f"{name}.constant")
         number = self._number(constant, total)
         yield Node(total, Constant(number), (), Signal((), "static"), node.origin)
         for index, (of, factor) in enumerate(terms.items()):
-            scaled = f"{name}.part{index or ''}"
+            scaled = self._unused(f"{name}.part{index or ''}")
             yield Node(scaled, Scale(self._number(factor, scaled)), (of,), signal, node.origin)
-            added = name if index == len(terms) - 1 else f"{name}.sum{index or ''}"
+            added = name if index == len(terms) - 1 else self._unused(f"{name}.sum{index or ''}")
             yield Node(added, Elementwise("add"), (scaled, total), signal, node.origin)
             total = added
 

@@ -248,6 +248,12 @@ class Network(nn.Module):
         known = {level.has_form for level in self.levels}
         return None if None in known else True
 
+    @property
+    def is_in_step(self) -> bool:
+        """Whether the spikes of a step hang on its input; else the recording may be a step ahead,
+        and the neurons of the program fire once more than anybody reads."""
+        return all(level.current != "last" for level in self.levels)
+
     def begin(self, like: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         return [level.begin(like) for level in self.levels]
 

@@ -49,7 +49,7 @@ def judge(seed: int, place: str = "loop in forward", verify: bool = False) -> Ve
         )  # fmt: skip
         scale = max(float(wanted.abs().max()), 1.0)
         apart = float((run.logits - wanted).abs().max())
-        if sent != spikes or apart > TOLERANCE * scale:
+        if (sent != spikes and network.is_in_step) or apart > TOLERANCE * scale:
             return Verdict("wrong", f"{sent:g} spikes, not {spikes:g}; logits {apart:g} apart")
     return Verdict("equal")
 

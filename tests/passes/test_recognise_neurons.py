@@ -639,6 +639,40 @@ def test_membranes_are_shown_as_the_user_counts_them(reset, rest, start):
     assert snncc.compare(module, program, x).equal
 
 
+class Names(nn.Module):
+    """Modules and parameters with names as ours for what is new in the Graph."""
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.decay = nn.Parameter(torch.linspace(-1, 1, 5))
+            self.threshold = nn.Parameter(torch.linspace(0.5, 1.5, 5))
+            self.bias, self.gain, self.membrane = (nn.Linear(5, 5) for _ in range(3))
+
+        def forward(self, v, x):
+            v = torch.sigmoid(self.decay) * v + 0.5 * self.gain(x) + 0.25 * self.bias(x)
+            s = at_or_above(v - self.threshold * 0.5)
+            return v - torch.relu(self.decay) * s, s, self.membrane(s)
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.lif = nn.Linear(8, 5), nn.Linear(5, 3), Names.Own()
+
+    def forward(self, x):
+        v, out, shown = torch.zeros(x.shape[1], 5), [], []
+        for t in range(x.shape[0]):
+            v, _, more = self.lif(v, self.a(x[t]))
+            out.append(self.b(more))
+            shown.append(v)
+        return torch.stack(out).mean(0), torch.stack(shown)
+
+
+def test_what_is_new_takes_no_name_that_is_there():
+    torch.manual_seed(1)
+    module = Names()
+    agrees(module, compiled(module))
+
+
 def test_a_network_that_ends_in_a_membrane_is_told_so():
     with pytest.raises(SnnccError) as caught:
         compiled(Shown("hard"), head="1")
