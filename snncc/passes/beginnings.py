@@ -184,6 +184,12 @@ class Folded:
         return found
 
 
+def _neutral(op: Op) -> float | None:
+    """The argument with which an op yields the other one."""
+    name = op.function if isinstance(op, Elementwise) else ""
+    return {"add": 0.0, "sub": 0.0, "or": 0.0, "mul": 1.0, "div": 1.0, "and": 1.0}.get(name)
+
+
 def is_commutative(op: Op) -> bool:
     return isinstance(op, Elementwise) and op.function in (
         "add", "mul", "and", "or", "minimum", "maximum", "eq", "ne",
@@ -289,7 +295,11 @@ class _Solving:
         self._names = {found: name for name, found in reversed(values.items())}
         self._seen: set[tuple[int, int]] = set()
         for name, first in loop.before.items():
-            self._match(values[name], folded.of(first))
+            known = {
+                unknown: folded.constant_of(self.states[state])
+                for unknown, state in self._unknown.items() if state in self.states
+            }  # fmt: skip
+            self._match(folded.put(values[name], known), folded.of(first))
 
     def _match(self, found: int, wanted: int) -> None:
         """Let ``found``, an expression with unknown states, be ``wanted``."""
@@ -301,6 +311,10 @@ class _Solving:
             self._solve(found, value)
             return
         one, two = self._folded.parts(found), self._folded.parts(wanted)
+        if one is not None and wanted in one[1] and (neutral := _neutral(one[0].op)) is not None:
+            for other in (each for each in one[1] if each != wanted):
+                self._solve(other, neutral)
+            return
         if one is None or two is None or one[0].op != two[0].op or len(one[1]) != len(two[1]):
             return
         args = two[1]

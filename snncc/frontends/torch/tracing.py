@@ -56,7 +56,7 @@ Noted = dict[str, dict[int | None, torch.Tensor]]
 CALLS = 4
 """So many calls of a module of one step show what one leaves to the next."""
 
-ABOUT_LOOPS = frozenset({"SNN112", "SNN301", "SNN309", "SNN310", "SNN318"})
+ABOUT_LOOPS = frozenset({"SNN112", "SNN301", "SNN309", "SNN310", "SNN314", "SNN318"})
 """What a loop may end in whose steps do not follow those of the input."""
 
 InputKind = Literal["spike", "count", "analog"]
