@@ -57,8 +57,8 @@ def judge(seed: int, place: str = "loop in forward", verify: bool = False) -> Ve
 def _reason(message: str) -> str:
     """Without names, equations and numbers of steps."""
     plain = re.sub("`[^`]*`|: .*|;.*|which asks .*,", "…", message)
-    plain = re.sub(r"levels\.\S+|\b[ab] (?=of step)", "…", plain)
-    plain = re.sub(r"(… of step \d+ and )+… of step \d+", "… of several steps", plain)
+    plain = re.sub(r"levels\.\S+|\S+(?= of step \d)", "…", plain)
+    plain = re.sub(r"(…\s?of step \d+ and )+…\s?of step \d+", "… of several steps", plain)
     return re.sub(r"\d+", "N", plain)
 
 
