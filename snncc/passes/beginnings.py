@@ -1,14 +1,14 @@
 """What the first iteration of a loop computes, against what its body says.
 
 A loop whose states begin as a number, as None or as zeros often does less in its first step: 0 + x
-is x, and 0.5 · 0 is a constant. So the body is worked out once with the first values of its states
-in their place, folded by identities that are exact in floating point, and must be, node for node,
-what the first step computes.
+is x, and 0.5 · 0 is a constant; where a state is read before it is renewed, so in the second. So
+the body is worked out with the first values of its states in their place, folded by identities that
+are exact in floating point, and must be, node for node, what these steps compute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,38 +212,40 @@ def _calls(graph: Graph) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first step of a loop: the values of its states, and what each node of the body is.
+    """The first steps of a loop: the values of its states, and what each node of the body is.
 
-    ``held`` are nodes of the body, of states alone, that are taken from the step before like states
-    because no first values of the states are known that give theirs.
+    ``values``: of each step before the first copy, by node. ``held`` are nodes of the body, of
+    states alone, that are taken from the step before like states because no first values of the
+    states are known that give theirs.
     """
 
     states: Mapping[str, float | Array]
-    values: Mapping[str, int]
+    values: tuple[Mapping[str, int], ...]
     held: Mapping[str, float | Array]
 
 
-def beginnings(graph: Graph, loop: Iterations, folded: Folded) -> Iterator[Beginning]:
-    """First values of the states with which the body yields what the first step left.
+def beginning(graph: Graph, loop: Iterations, folded: Folded, steps: int) -> Beginning | None:
+    """First values of the states with which the body yields what the first steps left.
 
-    ``loop`` begins with the second step. Spikes of a step before are none at first, or all.
+    ``loop`` begins behind as many ``steps``. Spikes of a step before are none at first, or all.
     """
     late = dict.fromkeys(loop.before, 0.0)
     for spiked in (0.0, 1.0):
         spikes = {name: spiked for name in late if is_step(graph.nodes[name].op)}
-        for solving in (_Solving(graph, loop, folded, spikes), None):
+        for solving in (_Solving(graph, loop, folded, spikes, steps), None):
             states: dict[str, float | Array] = {**late, **spikes}
             held: dict[str, float | Array] = {}
             if solving is not None:
                 states |= solving.states
                 held = solving.held
             ids = {name: folded.constant_of(value) for name, value in states.items()}
-            values = first_values(graph, loop, folded, ids, held)
-            if all(values[name] == folded.of(first) for name, first in loop.before.items()):
-                yield Beginning(states, values, held)
-                return
+            values = first_values(graph, loop, folded, ids, held, steps)
+            left = values[-1]
+            if all(left[name] == folded.of(first) for name, first in loop.before.items()):
+                return Beginning(states, values, held)
         if not spikes:
-            return
+            break
+    return None
 
 
 def is_step(op: Op) -> bool:
@@ -254,23 +256,27 @@ def is_step(op: Op) -> bool:
 
 def first_values(
     graph: Graph, loop: Iterations, folded: Folded, states: Mapping[str, int],
-    held: Mapping[str, float | Array],
-) -> dict[str, int]:  # fmt: skip
-    """The body in the first step."""
-    values: dict[str, int] = {}
-    for name, sources in loop.reads.items():
-        node = graph.nodes[name]
-        if isinstance(node.op, AtStep):
-            values[name] = folded.at(node, node.op.step - 1)
-        elif name in held:
-            values[name] = folded.constant_of(held[name])
-        else:
-            args = [
-                values[of] if how == "inner" else states[of] if how == "late" else folded.of(of)
-                for how, of in sources
-            ]
-            values[name] = folded.term(node, args, 0)
-    return values
+    held: Mapping[str, float | Array], steps: int,
+) -> tuple[Mapping[str, int], ...]:  # fmt: skip
+    """The body in each of the first ``steps``; what is ``held`` has its value in the first."""
+    found: list[dict[str, int]] = []
+    for step in range(steps):
+        values: dict[str, int] = {}
+        for name, sources in loop.reads.items():
+            node = graph.nodes[name]
+            if isinstance(node.op, AtStep):
+                values[name] = folded.at(node, node.op.step - steps + step)
+            elif name in held and not step:
+                values[name] = folded.constant_of(held[name])
+            else:
+                args = [
+                    values[of] if how == "inner" else states[of] if how == "late" else folded.of(of)
+                    for how, of in sources
+                ]
+                values[name] = folded.term(node, args, step)
+        found.append(values)
+        states = values
+    return tuple(found)
 
 
 class _Solving:
@@ -281,8 +287,9 @@ class _Solving:
     """
 
     def __init__(
-        self, graph: Graph, loop: Iterations, folded: Folded, spikes: Mapping[str, float]
-    ) -> None:
+        self, graph: Graph, loop: Iterations, folded: Folded, spikes: Mapping[str, float],
+        steps: int,
+    ) -> None:  # fmt: skip
         self._folded = folded
         self.states: dict[str, float | Array] = {}
         self.held: dict[str, float | Array] = {}
@@ -291,15 +298,15 @@ class _Solving:
             for name in loop.before
         }
         self._unknown = {found: name for name, found in ids.items() if name not in spikes}
-        values = first_values(graph, loop, folded, ids, {})
-        self._names = {found: name for name, found in reversed(values.items())}
+        values = first_values(graph, loop, folded, ids, {}, steps)
+        self._names = {found: name for name, found in list(values[0].items())[::-1]}
         self._seen: set[tuple[int, int]] = set()
         for name, first in loop.before.items():
             known = {
                 unknown: folded.constant_of(self.states[state])
                 for unknown, state in self._unknown.items() if state in self.states
             }  # fmt: skip
-            self._match(folded.put(values[name], known), folded.of(first))
+            self._match(folded.put(values[-1][name], known), folded.of(first))
 
     def _match(self, found: int, wanted: int) -> None:
         """Let ``found``, an expression with unknown states, be ``wanted``."""

@@ -9,7 +9,7 @@ running sum is its sum over time, and whatever else is read behind the loop is o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -31,11 +31,14 @@ from snncc.ir.ops import (
     Spiking,
 )
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.beginnings import Beginning, Folded, beginnings, is_step
+from snncc.passes.beginnings import Beginning, Folded, beginning, is_step
 from snncc.passes.iterations import Iterations, iterations
 
 Step = str | float | np.ndarray | None
 """What a node of the body was in one step before: a node, a constant, or nothing that was kept."""
+
+AHEAD = 2
+"""So many steps may come before the first that does all that the others do."""
 
 LOOPS = 64
 """So many loops may follow one another."""
@@ -202,15 +205,15 @@ class _Loop:
         self._folded = Folded(graph)
         picks = {graph.nodes[n].op.step for n in loop.reads  # type: ignore[attr-defined]
                  if isinstance(graph.nodes[n].op, AtStep)}  # fmt: skip
-        if len(picks) > 1 or not picks <= {0, 1}:
+        if len(picks) > 1 or (picks and max(picks) > AHEAD):
             raise NotALoop("a loop over time begins with its first step and reads one at a time")
         constant = all(isinstance(graph.nodes[n].op, Constant) for n in loop.before.values())
-        self._late = picks == {1} or (not picks and not constant)
-        if not self._late and not constant:
+        some = sorted(picks) if picks else [0] if constant else range(1, AHEAD + 1)
+        if list(some) == [0] and not constant:
             raise NotALoop("the first step reads what no constant is")
-        self._first = self._begin() if self._late else None
+        self._ahead_of, self._first = self._begin(some)
         self._where = {
-            node: (name, step + self._late)
+            node: (name, step + self._ahead_of)
             for step, copy in enumerate(loop.copies)
             for name, node in copy.items()
         }
@@ -218,11 +221,15 @@ class _Loop:
         self._outside = self._needed(outside)
         self._steps = self._count()
 
-    def _begin(self) -> Beginning:
-        found = next(beginnings(self._graph, self._loop, self._folded), None)
-        if found is None:
-            raise NotALoop("the first step computes something else than those after it")
-        return found
+    def _begin(self, some: Iterable[int]) -> tuple[int, Beginning | None]:
+        """How many steps come before the first copy, ``some`` at most, and what they are."""
+        for steps in some:
+            if not steps:
+                return 0, None
+            found = beginning(self._graph, self._loop, self._folded, steps)
+            if found is not None:
+                return steps, found
+        raise NotALoop("the first step computes something else than those after it")
 
     def _needed(self, outside: Sequence[str]) -> list[str]:
         """What heads depend on outside of the loop, in order."""
@@ -236,7 +243,7 @@ class _Loop:
             if name in chosen and name not in seen:
                 seen.add(name)
                 node = self._graph.nodes[name]
-                first = isinstance(node.op, AllSteps) and self._late
+                first = self._ahead_of if isinstance(node.op, AllSteps) else 0
                 pending.extend(node.inputs[first:])
         return [name for name in outside if name in seen]
 
@@ -286,7 +293,7 @@ class _Loop:
     def _each_step(self, name: str) -> tuple[Step, ...]:
         found: list[Step] = [copy.get(name) for copy in self._loop.copies]
         if self._first is not None:
-            found.insert(0, self._in_first(name, self._first.values[name]))
+            found[:0] = [self._in_first(name, each[name]) for each in self._first.values]
         return tuple(found[: self._steps])
 
     def _in_first(self, name: str, value: int) -> Step:
@@ -456,16 +463,19 @@ class _Loop:
     def _all_steps(self, node: Node, steps: Mapping[str, tuple[Step, ...]]) -> str:
         """The node of the body of which ``node`` has all steps."""
         for name, each in steps.items():
-            if each[1:] == node.inputs[1:] and self._is_first(node.inputs[0], name):
+            ahead = self._ahead_of
+            begun = zip(node.inputs[:ahead], range(ahead), strict=True)
+            if each[ahead:] == node.inputs[ahead:] and all(
+                self._is_first(first, name, step) for first, step in begun
+            ):
                 return name
         raise NotALoop("what is put together is not each step of one value")
 
-    def _is_first(self, node: str, name: str) -> bool:
-        if self._first is None:
-            return self._loop.copies[0].get(name) == node
-        if node in self._where:
-            return False
-        return self._folded.of(node) == self._first.values[name]
+    def _is_first(self, node: str, name: str, step: int) -> bool:
+        """Whether ``node`` is what ``name`` is in a step before the first copy."""
+        assert self._first is not None
+        same = node not in self._where
+        return same and self._folded.of(node) == self._first.values[step][name]
 
     def _rate(self, node: Node, inputs: Sequence[str]) -> Rate:
         """Behind the loop everything is final, but for what all steps were put together for."""

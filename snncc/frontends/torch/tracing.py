@@ -53,7 +53,7 @@ class Recording:
 Noted = dict[str, dict[int | None, torch.Tensor]]
 """Values of nodes by step; None where all steps are in one."""
 
-CALLS = 4
+CALLS = 5
 """So many calls of a module of one step show what one leaves to the next."""
 
 ABOUT_LOOPS = frozenset({"SNN112", "SNN301", "SNN309", "SNN310", "SNN314", "SNN318"})
