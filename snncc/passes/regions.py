@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -107,6 +107,12 @@ STEP_LIMIT = 4096
 """So many values one count may have to be read as a staircase."""
 
 
+SPIKE_ATTENTION = (
+    "use an attention of spikes without products of currents: q * self.sn((k * v).sum(-2, "
+    "keepdim=True)), in which all three and the gate are spikes (snncc explain SNN107)"
+)
+
+
 class Lowering:
     """One lowering of ``graph`` (its first head), collecting findings on the way.
 
@@ -133,6 +139,7 @@ class Lowering:
             if node.name in self._needed and isinstance(node.op, Spiking):
                 self._neuron(node)
         self._read_out(head)
+        self._leave_out_parts()
         self.network = self._network()
 
     @property
@@ -163,8 +170,9 @@ class Lowering:
     def _network(self) -> Network | None:
         return None if any(f.is_error for f in self._found.values()) else self.lowered
 
-    def _find(self, code: str, node: Node, message: str) -> Region:
-        self._found.setdefault((code, node.name), Finding(code, message, node.origin, node.name))
+    def _find(self, code: str, node: Node, message: str, help: str = "") -> Region:
+        finding = Finding(code, message, node.origin, node.name, help)
+        self._found.setdefault((code, node.name), finding)
         return Region({}, broken=True)
 
     # -- 4: what stays on the host -----------------------------------------------------------
@@ -308,9 +316,32 @@ class Lowering:
             case Softmax():
                 return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
             case MatMul():
-                return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
+                said = f"{node.name} multiplies two values of the run"
+                return self._find("SNN103", node, said, SPIKE_ATTENTION)
             case Membrane():
                 return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
+
+    def _leave_out_parts(self) -> None:
+        """A product that softmax attention is made of is no finding beside the softmax."""
+        refused = {name for code, name in self._found if code == "SNN107"}
+        if not refused:
+            return
+        nodes, readers = self._graph.nodes, self._graph.readers
+        reached = self._near(refused, lambda name: nodes[name].inputs)
+        reached |= self._near(refused, lambda name: readers[name])
+        for code, name in list(self._found):
+            if code == "SNN103" and name in reached and isinstance(nodes[name].op, MatMul):
+                del self._found[code, name]
+
+    def _near(self, names: set[str], of: Callable[[str], Iterable[str]]) -> set[str]:
+        """What is on a way from ``names`` that leads through no neuron."""
+        seen, pending = set(names), list(names)
+        while pending:
+            for name in of(pending.pop()):
+                if name not in seen and not isinstance(self._graph.nodes[name].op, Dynamics):
+                    seen.add(name)
+                    pending.append(name)
+        return seen
 
     def _linear(self, node: Node, op: Op) -> Region:
         region = self._of(node.inputs[0])

@@ -68,8 +68,8 @@ class Draft:
         finally:
             self.inside_leaf = False
 
-    def here(self) -> Location:
-        return source.here(self.module)
+    def here(self, applied: bool = False) -> Location:
+        return source.here(self.module, applied)
 
     def here_or(self, error: BaseException) -> Location:
         """The user's line that raised ``error``."""
