@@ -96,6 +96,7 @@ from snncc.passes.cones import (
     realise,
     used,
 )
+from snncc.passes.unlike import FEWER
 
 _HOST_OPS = (Softmax, Argmax, Identity)
 _WEIGHTED = (Conv, ConvTranspose, Dense)
@@ -874,7 +875,7 @@ class Lowering:
         node = self._graph.nodes[self._graph.heads[head]]
         host: list[Op] = []
         if not any(isinstance(self._graph.nodes[n].op, Spiking | Unread) for n in self._needed):
-            self._find("SNN113", node, f"head {head} depends on no spiking neuron")
+            self._no_neuron(head, node)
             return
         while isinstance(node.op, _HOST_OPS):
             if not isinstance(node.op, Identity):
@@ -904,6 +905,20 @@ class Lowering:
             name, node.signal.shape, self._as_number(f"{name}.bias", offset), kind, tuple(host)
         )
         self._connect(region, name)
+
+    def _no_neuron(self, head: str, node: Node) -> None:
+        """A comparison alone may be one step of a neuron."""
+        said, help = f"head {head} depends on no spiking neuron", ""
+        compared = [n for n in map(self._graph.nodes.__getitem__, self._graph.nodes)
+                    if n.name in self._needed and n.inputs
+                    and isinstance(n.op, Elementwise) and n.op.function in COMPARISONS]  # fmt: skip
+        if compared:
+            node = compared[0]
+            said += (
+                f": `{node.name}` is a comparison, and no loop with a membrane is seen around it"
+            )
+            help = FEWER
+        self._find("SNN113", node, said, help)
 
 
 def _words(op: Op) -> str:

@@ -23,12 +23,15 @@ NORM = (
     "weights, and a chip has the same weights in all steps"
 )
 NUMBER = "use the same number in every step: weights, decays and thresholds of a chip stay"
-FEWER = "run at least three steps: give an example with T of 3 or more, or let the loop have them"
+FEWER = (
+    "a neuron that is written as a loop is recognised where at least three steps are seen: give "
+    "an example with T of 3 or more, or let the loop have three steps"
+)
 
 
 @dataclass(frozen=True)
 class Why:
-    """The comparison that marks the steps, the reason, and what to do; empty where it is as ever."""
+    """The comparison that marks the steps, the reason, and what to do (empty: as ever)."""
 
     node: Node
     said: str
@@ -100,8 +103,8 @@ def _kind(node: Node) -> object:
 
 def _words(graph: Graph, one: Node, two: Node) -> tuple[str, str]:
     """How two nodes differ, the one of the later step first, and what to do."""
-    (mine, here), (its, there) = ((_called(graph, node), node.origin) for node in (two, one))
-    line = f" in line {here.line}" if here.line else ""
+    mine, its = _called(graph, two), _called(graph, one)
+    line = f" in line {two.origin.line}" if two.origin.line else ""
     if type(one.op) is not type(two.op) or (
         isinstance(one.op, Elementwise) and isinstance(two.op, Elementwise)
     ):

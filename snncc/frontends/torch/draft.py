@@ -75,8 +75,8 @@ class Draft:
         """The user's line that raised ``error``."""
         return source.raised(error, self.module)
 
-    def refuse(self, code: str, message: str) -> SnnccError:
-        return refuse(code, message, self.here())
+    def refuse(self, code: str, message: str, help: str = "") -> SnnccError:
+        return refuse(code, message, self.here(), help=help)
 
     # -- nodes and tensors -----------------------------------------------------------------
 

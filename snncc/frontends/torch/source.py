@@ -63,8 +63,8 @@ def here(module: str, applied: bool = False) -> Location:
     """The innermost frame that is the user's own, and the module path that runs it.
 
     A forward of torch's own, as that of ``nn.Sequential``, has no such frame: whoever called the
-    recording is not to blame. ``applied``: of an `autograd.Function` the line that applies it, which
-    tells one neuron from another.
+    recording is not to blame. ``applied``: of an `autograd.Function` the line that applies it,
+    which tells one neuron from another.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != _OUTSIDE:

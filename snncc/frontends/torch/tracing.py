@@ -53,6 +53,9 @@ class Recording:
 Noted = dict[str, dict[int | None, torch.Tensor]]
 """Values of nodes by step; None where all steps are in one."""
 
+SHOWN = 4
+"""So many tensors are named where many have one fault."""
+
 CALLS = 4
 """So many calls of a module of one step show what one leaves to the next."""
 
@@ -518,12 +521,22 @@ def _known_tensors(twin: nn.Module) -> dict[str, torch.Tensor]:
 
 def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
     """Refuse values that are none; a recording that goes on has zeros for them."""
-    for name, tensor in named.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            message = f"tensor {name} has a NaN or infinite value"
-            notes.go_on(refuse("SNN307", message, Location(name.rpartition(".")[0] or name)))
-            with torch.no_grad():
-                tensor.nan_to_num_(0.0, 0.0, 0.0)
+    wrong = [
+        name for name, tensor in named.items()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    ]  # fmt: skip
+    if not wrong:
+        return
+    shown = ", ".join(wrong[:SHOWN]) + (
+        f" and {more} more" if (more := len(wrong) - SHOWN) > 0 else ""
+    )
+    said = "tensor {} has" if len(wrong) == 1 else "tensors {} have"
+    message = f"{said.format(shown)} a NaN or infinite value"
+    owner = wrong[0].rpartition(".")[0] or wrong[0]
+    notes.go_on(refuse("SNN307", message, Location(owner)))
+    with torch.no_grad():
+        for name in wrong:
+            named[name].nan_to_num_(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
