@@ -36,7 +36,7 @@ class Cell(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         v = self.v + x
-        s = (v >= 1).float()
+        s = (v >= 1).to(x.dtype)
         self.v = v * (1 - s)
         return s
 
