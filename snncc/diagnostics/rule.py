@@ -18,8 +18,8 @@ class Rule:
     """A rule a finding can cite.
 
     ``help`` is the default what-to-do; ``what``, ``why`` and ``example`` are the documentation
-    that ``snncc explain CODE`` prints under fixed headings. They may be indented as the code
-    around them is.
+    that ``snncc explain CODE`` prints under fixed headings, ``after`` the example as it should be;
+    a note has none. They may be indented as the code around them is.
     """
 
     code: str
@@ -29,7 +29,8 @@ class Rule:
     what: str = ""
     why: str = ""
     example: str = ""
+    after: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("what", "why", "example"):
+        for field in ("what", "why", "example", "after"):
             object.__setattr__(self, field, cleandoc(getattr(self, field)))

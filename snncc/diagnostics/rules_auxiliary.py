@@ -22,6 +22,10 @@ AUXILIARY = (
             a = self.auxiliary(a) + s  # reads the spikes: fine
             o = self.sn(self.conv(o) + 0.1 * a)  # SNN401: the spikes read it
             """,
+        after="""
+            a = self.auxiliary(a) + s
+            o = self.sn(self.conv(o))  # the spikes do not read it
+            """,
         help="let the auxiliary path read the spike path and never the other way round",
     ),
     Rule(
@@ -40,6 +44,10 @@ AUXILIARY = (
                 y_spike, y_aap = self.streams(x)
                 return (y_spike + y_aap) / 2  # SNN402
             """,
+        after="""
+            def forward(self, x):
+                return self.streams(x)  # y_spike and y_aap, apart
+            """,
         help="return the heads separately, or pass --cut-merge to keep the spike-only branch",
     ),
     Rule(
@@ -47,8 +55,8 @@ AUXILIARY = (
         "head-ambiguous",
         Severity.ERROR,
         what="""
-            Reports a network with several outputs of which none or more than one is spike-only,
-            compiled without a choice of head.
+            Reports a network with several outputs of which more than one is spike-only, compiled
+            without a choice of head; and one of which none is, for several reasons.
             """,
         why="""
             With one spike-only head the choice is plain and is made (SNN504). Otherwise a guess
@@ -58,6 +66,10 @@ AUXILIARY = (
             def forward(self, x):
                 s = self.sn(self.conv(x))
                 return self.fc_coarse(s), self.fc_fine(s)  # SNN403
+            """,
+        after="""
+            def forward(self, x):
+                return self.fc_fine(self.sn(self.conv(x)))  # or --head 1
             """,
         help="pick one with --head INDEX or --head NAME",
     ),

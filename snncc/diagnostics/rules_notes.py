@@ -93,6 +93,11 @@ NOTES = (
             for block in self.blocks:  # fifty of them
                 out = out + block(out)  # SNN505: each term travels to the end
             """,
+        after="""
+            out = spikes
+            for block in self.blocks:
+                out = out * (1 - block(out))  # IAND: binary again, nothing travels on
+            """,
         help="use a target with projection delays (on Lava: compile without --stock-only), relays "
         "of graded spikes that carry the running sum, or a binary residual such as IAND",
     ),
@@ -149,6 +154,10 @@ NOTES = (
             def forward(self, x):
                 x = x.reshape(4, 8, 64)  # SNN508: the number of samples, 8, is written down
                 return self.sn(self.fc(x))
+            """,
+        after="""
+            def forward(self, x):
+                return self.sn(self.fc(x.flatten(2)))  # any number of samples
             """,
         help="make forward run with any number of samples and in float64",
     ),

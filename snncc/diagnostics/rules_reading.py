@@ -20,6 +20,10 @@ READING = (
             def forward(self, x):
                 return self.sn(torch.special.bessel_j0(self.conv(x)))  # SNN301
             """,
+        after="""
+            def forward(self, x):
+                return self.sn(self.conv(x))  # no op that snncc lacks
+            """,
         help="rewrite the line with ops snncc knows, or make it a registered neuron",
     ),
     Rule(
@@ -39,6 +43,10 @@ READING = (
                 if x.sum() > 0:  # SNN302
                     x = self.sn(self.conv(x))
             """,
+        after="""
+            def forward(self, x):
+                return self.sn(self.conv(x))  # the same for every input
+            """,
         help="keep tensors as tensors: no branch, number or list may depend on the input's values",
     ),
     Rule(
@@ -56,6 +64,10 @@ READING = (
             torch.save(net, "net.pt")
             # snncc compile net.pt --target loihi                          SNN303
             # snncc compile net.pt --target loihi --input-shape 2,34,34    fine
+            """,
+        after="""
+            snncc.save_model(net, "net.pt", example)  # the file holds the shape
+            # or: snncc compile net.pt --target loihi --input-shape 2,34,34
             """,
         help="pass --input-shape, or save the model with snncc.save_model",
     ),
@@ -80,6 +92,10 @@ READING = (
             # snncc check nets:Net --weights weights.pt           fine, with a state dict
             # snncc check net.pt --allow nets.Net                 fine
             """,
+        after="""
+            torch.save(Net().state_dict(), "weights.pt")
+            # snncc check nets:Net --weights weights.pt
+            """,
         help="save a state dict and pass package.module:factory --weights, or name the class with "
         "--allow",
     ),
@@ -100,6 +116,9 @@ READING = (
             # after conv1 was renamed in the code:
             # snncc check nets:make --weights weights.pt    SNN305: lacks ..., has the unknown ...
             """,
+        after="""
+            torch.save(net.state_dict(), "weights.pt")  # again, after the layer was renamed
+            """,
         help="check that the file exists, is complete and of a kind snncc reads",
     ),
     Rule(
@@ -117,6 +136,10 @@ READING = (
         example="""
             x = torch.zeros(1, 10, 2, 34, 34)  # (N, T, C, H, W)
             program.run(x)  # SNN306 if the program takes (T, N, C, H, W) with T = 10
+            """,
+        after="""
+            x = torch.zeros(1, 10, 2, 34, 34)  # (N, T, C, H, W)
+            program.run(x.transpose(0, 1))
             """,
         help="give data in the layout the model takes",
     ),
@@ -136,6 +159,10 @@ READING = (
             net.fc.weight.data[0, 0] = float("nan")
             snncc.save_model(net, "net.pt", example)  # SNN307: fc.weight
             """,
+        after="""
+            net.load_state_dict(torch.load("before_it_diverged.pt"))
+            snncc.save_model(net, "net.pt", example)
+            """,
         help="retrain or repair the checkpoint: a NaN or infinite weight has no meaning on "
         "hardware",
     ),
@@ -153,7 +180,10 @@ READING = (
         example="""
             net.train()
             snncc.compile(net, example)  # SNN308
-            snncc.compile(net.eval(), example)
+            """,
+        after="""
+            net.eval()
+            snncc.compile(net, example)
             """,
         help="call .eval() first, so that batch statistics and dropout stand still",
     ),
@@ -176,6 +206,11 @@ READING = (
             x = self.sn(self.conv1(x))
             x = self.sn(self.conv2(x))  # SNN309: starts from conv1's membrane
             """,
+        after="""
+            self.sn1, self.sn2 = neuron.IFNode(), neuron.IFNode()
+            x = self.sn1(self.conv1(x))
+            x = self.sn2(self.conv2(x))
+            """,
         help="give each call site a neuron module of its own, and each call of a loop the state "
         "that the last one returned",
     ),
@@ -191,8 +226,13 @@ READING = (
             that is already recorded, without a call that says so.
             """,
         example="""
-            y[:, :, :4] = x[:, :, 4:]  # SNN310; torch.cat is fine, and so are constants and
-            out[t] = self.sn(x[t])  # each step in turn
+            y = self.fc(x)
+            y[:, :4] = y[:, 4:]  # SNN310
+            y = self.sn(y)
+            """,
+        after="""
+            y = torch.cat([x[:, 4:], x[:, 4:]], dim=1)
+            y = self.sn(y)
             """,
         help="write to whole tensors, not through views, .data or slices",
     ),
@@ -209,9 +249,12 @@ READING = (
             depend on the input in ways that cannot be seen, and would be frozen in.
             """,
         example="""
-            @torch.jit.script
-            def double(x): return 2 * x
-            y = self.sn(double(self.conv(x)))  # SNN311
+            drive = self.sn2(torch.ones(2, 8))  # SNN311: reads nothing of the input
+            y = self.sn1(self.fc1(x) + drive)
+            """,
+        after="""
+            drive = self.sn2(self.fc2(x))  # or, where it is constant, a bias of fc1
+            y = self.sn1(self.fc1(x) + drive)
             """,
         help="compute the tensor with torch functions inside forward, or register it as a buffer",
     ),
@@ -234,6 +277,10 @@ READING = (
             np.savez("data.npz", inputs=counts, labels=labels)
             # snncc simulate net.pt --input data.npz    SNN312 if the input is declared spike
             """,
+        after="""
+            spikes = events.clamp(max=1)  # or: declare the input as count
+            np.savez("data.npz", inputs=spikes, labels=labels)
+            """,
         help="give an .npz with `inputs` in the model's layout and, for accuracy, `labels` (N,)",
     ),
     Rule(
@@ -249,6 +296,9 @@ READING = (
             """,
         example="""
             snncc.compile(net, example, target="lohi")  # SNN313: there are loihi, reference
+            """,
+        after="""
+            snncc.compile(net, example, target="loihi")
             """,
         help="pick one of the names listed",
     ),
@@ -267,6 +317,10 @@ READING = (
             net = nn.Sequential(nn.Linear(100, 10), snncc.nn.IF())
             snncc.check(net, torch.zeros(4, 1, 99))  # SNN314: shapes cannot be multiplied
             """,
+        after="""
+            net = nn.Sequential(nn.Linear(99, 10), snncc.nn.IF())
+            snncc.check(net, torch.zeros(4, 1, 99))
+            """,
         help="make the module's forward run on the example input first",
     ),
     Rule(
@@ -283,10 +337,15 @@ READING = (
             """,
         example="""
             def forward(self, x):
-                x = x + 0.1 * torch.randn(16, 64)  # SNN315: random, and only for N = 16
+                x = x + 0.1 * torch.randn(8)  # SNN315: as an encoder that draws its spikes
                 return self.sn(self.fc(x))
             """,
-        help="remove randomness, counters and fixed batch sizes from forward",
+        after="""
+            def forward(self, x):  # spikes, drawn before by whoever calls it
+                return self.sn(self.fc(x))
+            """,
+        help="remove randomness, counters and fixed batch sizes from forward; an encoder that "
+        "draws spikes runs outside of the network, which takes its spikes",
     ),
     Rule(
         "SNN316",
@@ -301,6 +360,9 @@ READING = (
             """,
         example="""
             snncc.save_model(net, "net.pt", example, layout="TCN")  # SNN316: an order of T, N, F
+            """,
+        after="""
+            snncc.save_model(net, "net.pt", example, layout="TN")
             """,
         help="see the command's --help",
     ),
@@ -321,6 +383,11 @@ READING = (
             # on a machine without SpikingJelly:
             # snncc check net.pt    SNN317: there is no package `spikingjelly`
             """,
+        after="""
+            torch.save(spikingjelly_net, "net.pt")
+            # pip install spikingjelly
+            # snncc check net.pt
+            """,
         help="install what is named, or choose another backend",
     ),
     Rule(
@@ -329,7 +396,8 @@ READING = (
         Severity.ERROR,
         what="""
             Reports a loop in forward that is no loop over time: one whose steps do not all do the
-            same, that leaves steps out, or that joins them in another order.
+            same, that leaves steps out, or that joins them in another order; and a loop with a
+            neuron written as arithmetic of which fewer than three steps are seen.
             """,
         why="""
             A Python loop is recorded step by step, and it is one network only if each step is the
@@ -337,11 +405,14 @@ READING = (
             the first step does not do is taken to come after the loop.
             """,
         example="""
-            for t in range(10):
-                h = self.fc(x[t])
-                if t == 5:
-                    h = h + self.kick  # SNN318: step 5 runs add, and step 0 does not
-                out.append(self.sn(h))
+            for t in range(5):
+                out.append(self.bns[t](self.fc(x[t])))  # SNN318: a norm for each step
+            y = self.sn(torch.stack(out))
+            """,
+        after="""
+            for t in range(5):
+                out.append(self.bn(self.fc(x[t])))  # one norm for all steps
+            y = self.sn(torch.stack(out))
             """,
         help="do the same in every step, on x[t], and stack or add up all steps",
     ),
@@ -367,6 +438,12 @@ READING = (
                 lambda m: snncc.NeuronModule(snncc.Spiking(), multi_step=True, keeps_state=False),
             )  # SNN319: its reading fires where v >= 1, without strict=True
             """,
+        after="""
+            reading = snncc.Spiking(strict=True)  # fires where v > 1, as Strict does
+            snncc.register_neuron(
+                Strict, lambda m: snncc.NeuronModule(reading, multi_step=True, keeps_state=False)
+            )
+            """,
         help="correct what register_neuron was given: the charge, the threshold, strict, the reset",
     ),
     Rule(
@@ -386,6 +463,12 @@ READING = (
             # [constants]
             # neurons = { value = 1024, unit = "neurons" }
             snncc.compile(net, example, target="my_chip.toml")  # SNN320: neurons has no source
+            """,
+        after="""
+            # in my_chip.toml:
+            # [constants]
+            # neurons = { value = 1024, unit = "neurons", source = "data sheet, table 2" }
+            snncc.compile(net, example, target="my_chip.toml")
             """,
         help="correct the file; docs/targets.md describes it, loihi1.toml is an example",
     ),
@@ -410,6 +493,10 @@ READING = (
                     x = 1 - x
                 return self.sn(self.fc(x))
             """,
+        after="""
+            def forward(self, x):
+                return self.sn(self.fc(x))  # the same for any number of samples
+            """,
         help="the message names the first difference; write the line there with tensor ops that do "
         "the same for every input and every number of samples",
     ),
@@ -431,6 +518,10 @@ READING = (
                 self.calls += 1
                 return self.sn(self.fc(x) * self.calls)  # SNN322: `calls`
             """,
+        after="""
+            def forward(self, x):
+                return self.sn(self.fc(x))  # nothing is left for the next call
+            """,
         help="keep states inside of one call, in a loop over time, or in neurons that are known; "
         "a method `reset` of the module is called before each sample",
     ),
@@ -450,6 +541,11 @@ READING = (
         example="""
             def forward(self, x):
                 return self.sn(torch.abs(self.fc(x)))  # SNN323 if it were read as torch.relu
+            """,
+        after="""
+            def forward(self, x):
+                y = self.fc(x)
+                return self.sn(torch.maximum(y, -y))  # other functions of torch
             """,
         help="write the line with other functions of torch, and report it: this is a gap of snncc",
     ),

@@ -24,6 +24,10 @@ SPIKE_ONLY = (
             s = self.sn1(self.conv1(image))  # SNN101 with --strict: conv1 multiplies pixels
             y = self.sn2(self.conv2(s))      # fine: conv2 adds up weights
             """,
+        after="""
+            s = self.sn1(self.conv1(events))  # --input spike: an encoder ran before
+            y = self.sn2(self.conv2(s))
+            """,
         help="declare --input spike if the input is events, or accept MACs on the host and leave "
         "out --strict",
     ),
@@ -45,6 +49,10 @@ SPIKE_ONLY = (
             y = self.sn(self.conv1(image)) + image
             z = self.sn2(self.conv2(y))  # SNN102 with --strict: conv2 reads the image, too
             """,
+        after="""
+            y = self.sn(self.conv1(events)) + events  # --input spike: spikes on both sides
+            z = self.sn2(self.conv2(y))
+            """,
         help="add spikes or currents that are linear in spikes, not the analog value",
     ),
     Rule(
@@ -63,6 +71,10 @@ SPIKE_ONLY = (
             gate = self.conv1(spikes)
             y = self.sn(gate * self.conv2(spikes))  # SNN103: current times current
             """,
+        after="""
+            gate = self.sn1(self.conv1(spikes))
+            y = self.sn(self.conv2(gate * spikes))  # spikes times spikes: an AND
+            """,
         help="multiply spikes only (a gate), or fold the factor into weights",
     ),
     Rule(
@@ -77,10 +89,13 @@ SPIKE_ONLY = (
             compares currents, which no accumulate can do.
             """,
         example="""
-            y = self.sn(F.max_pool2d(self.conv(spikes), 2))  # SNN104
-            y = F.max_pool2d(self.sn(self.conv(spikes)), 2)  # fine: an OR
+            y = self.sn(F.max_pool2d(self.conv(spikes), 2))  # SNN104: the maximum of currents
             """,
-        help="pool after the neuron, where a max pool is an OR, or use an average pool",
+        after="""
+            y = F.max_pool2d(self.sn(self.conv(spikes)), 2)  # behind the neuron: an OR of spikes
+            """,
+        help="pool after the neuron, F.max_pool2d(self.sn(self.conv(x)), 2), where a max pool is "
+        "an OR of spikes; or use an average pool",
     ),
     Rule(
         "SNN105",
@@ -96,6 +111,10 @@ SPIKE_ONLY = (
             """,
         example="""
             x = self.relu(self.bn1(self.conv1(spikes)))  # SNN105
+            x = self.sn(self.bn2(self.conv2(x)))
+            """,
+        after="""
+            x = self.sn1(self.bn1(self.conv1(spikes)))  # a neuron in the place of the ReLU
             x = self.sn(self.bn2(self.conv2(x)))
             """,
         help="replace the activation with a spiking neuron",
@@ -114,8 +133,12 @@ SPIKE_ONLY = (
             division and a root in every step.
             """,
         example="""
-            self.norm = nn.GroupNorm(4, 64)
+            self.norm = nn.GroupNorm(2, 4)
             y = self.sn(self.norm(self.conv(spikes)))  # SNN106
+            """,
+        after="""
+            self.norm = nn.BatchNorm2d(4)
+            y = self.sn(self.norm(self.conv(spikes)))  # folded into weights and thresholds
             """,
         help="use batch norm, whose eval form is fixed and folds into thresholds",
     ),
@@ -131,10 +154,15 @@ SPIKE_ONLY = (
             values. Spike-driven forms keep queries, keys and values binary and need neither.
             """,
         example="""
-            weights = torch.softmax(q @ k.transpose(-2, -1), dim=-1)
-            y = self.sn(weights @ v)  # SNN107
+            weights = torch.softmax(q @ k.transpose(-2, -1), dim=-1)  # SNN107
+            y = self.sn(weights @ v)
             """,
-        help="replace softmax attention with a spike-driven form",
+        after="""
+            gate = self.sn1((k * v).sum(dim=-2, keepdim=True))  # q, k and v are spikes
+            y = self.sn(self.fc(q * gate))  # AND gates and sums of spikes
+            """,
+        help="replace softmax attention with one of spikes, such as "
+        "q * self.sn((k * v).sum(-2, keepdim=True)), where q, k and v are spikes",
     ),
     Rule(
         "SNN108",
@@ -149,8 +177,10 @@ SPIKE_ONLY = (
             run on the chip.
             """,
         example="""
-            strongest = torch.sort(self.conv(spikes), dim=2).values
-            y = self.sn(strongest)  # SNN108
+            y = self.sn(self.conv(spikes) % 0.5)  # SNN108
+            """,
+        after="""
+            y = self.sn(0.5 * self.conv(spikes))  # linear
             """,
         help="move the op before the first neuron or after the last, or express it with linear "
         "layers and gates",
@@ -167,10 +197,13 @@ SPIKE_ONLY = (
             spike that is also read from outside the group cuts it in two.
             """,
         example="""
-            odd = spikes[0]
-            for s in spikes[1:]:  # forty of them
-                odd = odd + s - 2 * odd * s
-            y = self.conv(odd)  # SNN109
+            total = 0
+            for i, sn in enumerate(self.sns):  # eight neurons, whose spikes meet in one function
+                total = total + 0.37**i * sn(spikes)
+            y = self.sn(torch.sigmoid(total))  # SNN109
+            """,
+        after="""
+            y = self.sn(self.fc(spikes))  # a layer reads any number of spikes
             """,
         help="split the expression so that no group of elementwise ops reads more spikes than the "
         "limit",
@@ -192,6 +225,10 @@ SPIKE_ONLY = (
             from spikingjelly.activation_based import neuron
             self.sn = neuron.QIFNode(step_mode="m")  # SNN110: quadratic in v
             """,
+        after="""
+            from spikingjelly.activation_based import neuron
+            self.sn = neuron.IFNode(step_mode="m")
+            """,
         help="use IF, LIF or PLIF, or teach the compiler the neuron",
     ),
     Rule(
@@ -208,8 +245,12 @@ SPIKE_ONLY = (
             do not.
             """,
         example="""
-            average = F.avg_pool2d(spikes, 2)  # 0, 1/4, 1/2, 3/4 or 1
-            y = self.sn(self.conv(average ** 2))  # SNN111
+            average = F.avg_pool2d(spikes, 6)  # 0, 1/36, 2/36, ... or 1
+            y = self.sn(average**2)  # SNN111
+            """,
+        after="""
+            average = F.avg_pool2d(spikes, 6)
+            y = self.sn(average)  # linear in the sum
             """,
         help="apply the op to binary spikes, not to sums of them",
     ),
@@ -228,8 +269,12 @@ SPIKE_ONLY = (
             an op too, until its module is registered as a neuron.
             """,
         example="""
-            centred = x - x.mean(dim=0, keepdim=True)  # x is (T, N, C, H, W)
-            y = self.sn(self.conv(centred))  # SNN112
+            centred = x - x.mean(dim=0, keepdim=True)  # x is (T, N, features)
+            y = self.sn(self.fc(centred))  # SNN112
+            """,
+        after="""
+            y = self.fc(self.sn(x))
+            return y.mean(dim=0)  # behind the last spikes
             """,
         help="mix time only after the last spikes; a neuron of your own that is written as a loop "
         "is taught with snncc.register_neuron (docs/neurons.md)",
@@ -243,11 +288,16 @@ SPIKE_ONLY = (
             """,
         why="""
             All of it would run on the host: there is nothing to put on the chip. Often the wrong
-            head was chosen, or the neurons are of a class the front end takes for a layer.
+            head was chosen, or the neurons are of a class the front end takes for a layer, or only
+            one step of a neuron that is written as a loop was seen.
             """,
         example="""
             net = nn.Sequential(nn.Flatten(2), nn.Linear(2312, 10))
             snncc.check(net, torch.zeros(10, 1, 2, 34, 34))  # SNN113
+            """,
+        after="""
+            net = nn.Sequential(nn.Flatten(2), nn.Linear(2312, 10), snncc.nn.IF())
+            snncc.check(net, torch.zeros(10, 1, 2, 34, 34))
             """,
         help="the network needs at least one spiking neuron between input and output",
     ),
@@ -263,8 +313,12 @@ SPIKE_ONLY = (
             nothing. A layer that reads it would be made of MACs.
             """,
         example="""
-            spk, mem = self.lif(self.fc1(x), mem)  # snnTorch returns both
-            y = self.fc2(mem)  # SNN114; self.fc2(spk) is fine
+            spk, mem = self.lif(self.fc1(x))  # snnTorch returns both
+            y = self.sn(self.fc2(mem))  # SNN114
+            """,
+        after="""
+            spk, mem = self.lif(self.fc1(x))
+            y = self.sn(self.fc2(spk))
             """,
         help="read the neuron's spikes; of several outputs choose one made of spikes with --head",
     ),
@@ -283,8 +337,18 @@ SPIKE_ONLY = (
             is no such equation.
             """,
         example="""
-            fires = (mem > 1 + adapt).float()  # SNN115
-            adapt = 0.9 * adapt + fires
+            for _ in range(8):
+                mem = 0.9 * mem + self.fc(image)
+                fires = (mem > 1 + adapt).float()  # SNN115: the threshold adapts
+                adapt, mem = 0.9 * adapt + fires, mem - fires
+                total = total + fires
+            """,
+        after="""
+            for _ in range(8):
+                mem = 0.9 * mem + self.fc(image)
+                fires = (mem > 1).float()  # one fixed threshold
+                mem = mem - fires
+                total = total + fires
             """,
         help="write the update so that the membrane is linear in itself and in its inputs between "
         "spikes, with one fixed threshold",

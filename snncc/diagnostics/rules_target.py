@@ -20,6 +20,9 @@ TARGET = (
             self.sn = snncc.nn.LIF(tau=2.0)
             # snncc compile net.pt --target T, where T integrates without a leak: SNN201
             """,
+        after="""
+            self.sn = snncc.nn.IF()  # or --target loihi, which has the leak
+            """,
         help="choose a target that has this neuron",
     ),
     Rule(
@@ -37,6 +40,9 @@ TARGET = (
         example="""
             y = self.sn(self.conv2(spikes_1 + spikes_2))  # a sum of spikes is a count
             # --target T, whose synapses neither carry counts nor add a second source: SNN202
+            """,
+        after="""
+            y = self.sn(self.conv2(torch.maximum(spikes_1, spikes_2)))  # an OR: spikes again
             """,
         help="choose a target that has this connection",
     ),
@@ -57,6 +63,10 @@ TARGET = (
             x = self.conv2(self.conv1(spikes))  # 224 x 224, both padded, no neuron between
             y = self.sn(x)  # SNN203
             """,
+        after="""
+            x = self.conv2(self.sn1(self.conv1(spikes)))  # a neuron between
+            y = self.sn(x)
+            """,
         help="raise the limit with realise-projections{limit=N}, or shrink the layer",
     ),
     Rule(
@@ -75,6 +85,9 @@ TARGET = (
             self.fc = nn.Linear(200_000, 10)
             # --target loihi1, 131,072 weights of 8 bits a core: SNN204
             """,
+        after="""
+            self.fc = nn.Linear(100_000, 10)  # or --target loihi2
+            """,
         help="give each neuron fewer inputs, or choose a target with more memory a core",
     ),
     Rule(
@@ -91,6 +104,9 @@ TARGET = (
         example="""
             self.fc = nn.Linear(5000, 10)
             # --target loihi1, 4,096 lists a core: SNN205
+            """,
+        after="""
+            self.fc = nn.Linear(4000, 10)
             """,
         help="give each neuron fewer inputs, or choose a target with more lists a core",
     ),
@@ -110,6 +126,9 @@ TARGET = (
             self.conv = nn.Conv2d(4096, 65536, 3)  # 4,681 cores for the weights alone
             # --target loihi1, 4,096 axons a core: SNN206
             """,
+        after="""
+            self.conv = nn.Conv2d(1024, 1024, 3)
+            """,
         help="shrink the layer that reads these spikes, so that it lies on fewer cores",
     ),
     Rule(
@@ -126,6 +145,9 @@ TARGET = (
         example="""
             self.fc = nn.Linear(100, 10_000)
             # --target my_chip.toml, whose cores know 8 others: SNN207
+            """,
+        after="""
+            self.fc = nn.Linear(100, 1000)
             """,
         help="shrink the layer that reads these spikes, so that it lies on fewer cores",
     ),
@@ -144,6 +166,9 @@ TARGET = (
             # a chip file with chips = 1, and a network of 300 cores
             snncc.compile(net, example, target="my_chip.toml")  # SNN208: 172 cores too many
             """,
+        after="""
+            snncc.compile(net, example, target="loihi1")  # 768 chips on its largest board
+            """,
         help="shrink the network, or choose a target with larger cores or boards",
     ),
     Rule(
@@ -159,6 +184,10 @@ TARGET = (
         example="""
             # a network with a recurrent projection of 70 steps, not through balance-delays
             Partition("loihi1")(network)  # SNN209: 8 steps too long
+            """,
+        after="""
+            # a recurrent projection of 60 steps
+            Partition("loihi1")(network)
             """,
         help="shorten the delay, or let relays take part of it with balance-delays",
     ),
@@ -176,6 +205,9 @@ TARGET = (
         example="""
             self.fc = nn.Linear(100_000, 1)  # one neuron, behind a layer that is spread out
             # SNN210: the busiest core has 3.1 times the synaptic work of the mean
+            """,
+        after="""
+            self.fc = nn.Linear(10_000, 10)  # several neurons, on several cores
             """,
         help="split the layer, or accept the longer step",
     ),
@@ -197,6 +229,11 @@ TARGET = (
                 a = self.sn1(self.fc1(x_t) + self.back(b))  # b is one step old
                 b = self.sn2(self.fc2(a))  # SNN211: a -> b -> a takes two
             """,
+        after="""
+            for x_t in x:
+                a = self.sn1(self.fc1(x_t) + self.back(a))  # a hears itself, one step old
+                b = self.sn2(self.fc2(a))
+            """,
         help="feed back what is as many steps old as the loop has connections, or let each neuron "
         "hear its own layer only",
     ),
@@ -216,6 +253,9 @@ TARGET = (
         example="""
             net = sew_resnet152(cnf="ADD")  # at 224 x 224
             # snncc compile net.pt --stock-only: SNN212
+            """,
+        after="""
+            net = sew_resnet152(cnf="IAND")  # binary residuals, or compile without --stock-only
             """,
         help="use a target with projection delays (on Lava: compile without --stock-only), relays "
         "of graded spikes that carry the running sum, or a binary residual such as IAND; or raise "
@@ -237,6 +277,9 @@ TARGET = (
             self.sn = snncc.nn.IF(reset="soft")
             # snncc compile net.pt --stock-only: SNN213
             """,
+        after="""
+            self.sn = snncc.nn.IF(reset="hard")
+            """,
         help="compile without --stock-only, or train with hard resets that start at 0",
     ),
     Rule(
@@ -255,6 +298,9 @@ TARGET = (
         example="""
             self.sn = snncc.nn.IF(threshold=-0.5)  # fires at rest, forever
             # --weight-bits 8: SNN214
+            """,
+        after="""
+            self.sn = snncc.nn.IF(threshold=0.5)
             """,
         help="train the neuron with a threshold above 0, a decay from 0 to 1 and a reset that "
         "keeps no part, choose a target with a threshold for each neuron, or compile without "
@@ -275,6 +321,10 @@ TARGET = (
         example="""
             # a program for loihi2, 8,192 neurons a core
             snncc.simulate(program, inputs, level="cycle", chip=loihi1)  # SNN215
+            """,
+        after="""
+            program = snncc.compile(net, example, target="loihi1")
+            snncc.simulate(program, inputs, level="cycle", chip=loihi1)
             """,
         help="compile the program for this chip, which maps it within its limits",
     ),

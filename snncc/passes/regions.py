@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -96,6 +96,7 @@ from snncc.passes.cones import (
     realise,
     used,
 )
+from snncc.passes.unlike import FEWER
 
 _HOST_OPS = (Softmax, Argmax, Identity)
 _WEIGHTED = (Conv, ConvTranspose, Dense)
@@ -105,6 +106,12 @@ GATE_LIMIT = 16
 
 STEP_LIMIT = 4096
 """So many values one count may have to be read as a staircase."""
+
+
+SPIKE_ATTENTION = (
+    "use an attention of spikes without products of currents: q * self.sn((k * v).sum(-2, "
+    "keepdim=True)), in which all three and the gate are spikes (snncc explain SNN107)"
+)
 
 
 class Lowering:
@@ -133,6 +140,7 @@ class Lowering:
             if node.name in self._needed and isinstance(node.op, Spiking):
                 self._neuron(node)
         self._read_out(head)
+        self._leave_out_parts()
         self.network = self._network()
 
     @property
@@ -163,8 +171,9 @@ class Lowering:
     def _network(self) -> Network | None:
         return None if any(f.is_error for f in self._found.values()) else self.lowered
 
-    def _find(self, code: str, node: Node, message: str) -> Region:
-        self._found.setdefault((code, node.name), Finding(code, message, node.origin, node.name))
+    def _find(self, code: str, node: Node, message: str, help: str = "") -> Region:
+        finding = Finding(code, message, node.origin, node.name, help)
+        self._found.setdefault((code, node.name), finding)
         return Region({}, broken=True)
 
     # -- 4: what stays on the host -----------------------------------------------------------
@@ -308,9 +317,32 @@ class Lowering:
             case Softmax():
                 return self._find("SNN107", node, f"{node.name} is a softmax between neurons")
             case MatMul():
-                return self._find("SNN103", node, f"{node.name} multiplies two values of the run")
+                said = f"{node.name} multiplies two values of the run"
+                return self._find("SNN103", node, said, SPIKE_ATTENTION)
             case Membrane():
                 return self._find("SNN114", node, f"{node.name} is the membrane of a neuron")
+
+    def _leave_out_parts(self) -> None:
+        """A product that softmax attention is made of is no finding beside the softmax."""
+        refused = {name for code, name in self._found if code == "SNN107"}
+        if not refused:
+            return
+        nodes, readers = self._graph.nodes, self._graph.readers
+        reached = self._near(refused, lambda name: nodes[name].inputs)
+        reached |= self._near(refused, lambda name: readers[name])
+        for code, name in list(self._found):
+            if code == "SNN103" and name in reached and isinstance(nodes[name].op, MatMul):
+                del self._found[code, name]
+
+    def _near(self, names: set[str], of: Callable[[str], Iterable[str]]) -> set[str]:
+        """What is on a way from ``names`` that leads through no neuron."""
+        seen, pending = set(names), list(names)
+        while pending:
+            for name in of(pending.pop()):
+                if name not in seen and not isinstance(self._graph.nodes[name].op, Dynamics):
+                    seen.add(name)
+                    pending.append(name)
+        return seen
 
     def _linear(self, node: Node, op: Op) -> Region:
         region = self._of(node.inputs[0])
@@ -843,7 +875,7 @@ class Lowering:
         node = self._graph.nodes[self._graph.heads[head]]
         host: list[Op] = []
         if not any(isinstance(self._graph.nodes[n].op, Spiking | Unread) for n in self._needed):
-            self._find("SNN113", node, f"head {head} depends on no spiking neuron")
+            self._no_neuron(head, node)
             return
         while isinstance(node.op, _HOST_OPS):
             if not isinstance(node.op, Identity):
@@ -873,6 +905,20 @@ class Lowering:
             name, node.signal.shape, self._as_number(f"{name}.bias", offset), kind, tuple(host)
         )
         self._connect(region, name)
+
+    def _no_neuron(self, head: str, node: Node) -> None:
+        """A comparison alone may be one step of a neuron."""
+        said, help = f"head {head} depends on no spiking neuron", ""
+        compared = [n for n in map(self._graph.nodes.__getitem__, self._graph.nodes)
+                    if n.name in self._needed and n.inputs
+                    and isinstance(n.op, Elementwise) and n.op.function in COMPARISONS]  # fmt: skip
+        if compared:
+            node = compared[0]
+            said += (
+                f": `{node.name}` is a comparison, and no loop with a membrane is seen around it"
+            )
+            help = FEWER
+        self._find("SNN113", node, said, help)
 
 
 def _words(op: Op) -> str:

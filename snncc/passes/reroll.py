@@ -33,6 +33,7 @@ from snncc.ir.ops import (
 from snncc.passes.base import Form, Outcome, Pass
 from snncc.passes.beginnings import Beginning, Folded, beginning, is_step
 from snncc.passes.iterations import Iterations, iterations
+from snncc.passes.unlike import FEW, why_no_loop
 
 Step = str | float | np.ndarray | None
 """What a node of the body was in one step before: a node, a constant, or nothing that was kept."""
@@ -45,9 +46,6 @@ LOOPS = 64
 
 WAYS = 8
 """So many beginnings of an iteration are held against each other."""
-
-FEW = 3
-"""Of fewer steps nobody can say what repeats."""
 
 
 class NotALoop(Exception):
@@ -81,10 +79,21 @@ def _all_rolled(graph: Graph) -> Outcome:
         steps |= more
     left = [n for n in graph.nodes.values() if _is_of_one_step(n)]
     if not steps or left:
-        (first, *_) = left or [graph.nodes[name] for name in graph.heads.values()]
-        said = reason or "one step of a loop over time is read alone"
-        return Outcome(form, (Finding("SNN318", said, first.origin),))
+        return Outcome(form, (_no_loop(form, graph, left, reason),))
     return Outcome(graph, (), {"steps": steps})
+
+
+def _no_loop(form: Graph, graph: Graph, left: Sequence[Node], reason: str) -> Finding:
+    """Why a loop remains in ``graph``, what became of ``form``; ``left`` is of one step alone.
+
+    The finding has a node where it is the comparison of a neuron that is written as arithmetic.
+    """
+    why = why_no_loop(form, reason) if reason else None
+    if why is not None:
+        return Finding("SNN318", why.said, why.node.origin, why.node.name, why.help)
+    (first, *_) = left or [graph.nodes[name] for name in graph.heads.values()]
+    said = reason or "one step of a loop over time is read alone"
+    return Finding("SNN318", said, first.origin)
 
 
 def _with_sums(graph: Graph) -> Graph:

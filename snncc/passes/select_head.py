@@ -4,13 +4,15 @@
 2. else the only head that is spike-only up to its readout
 3. else, when an auxiliary path leaks into the spike path, the edges it leaks by are the findings,
    with what else is wrong in the spike path alone
-4. else, with several heads, the user must choose, and hears what is wrong with each where all are;
-   with one, the check says what is wrong with it
+4. else, with several spike-only heads, the user must choose
+5. else what is wrong is said, first of all heads and then of each; which of them is to be mended is
+   for the user to say where nothing is wrong with all
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from snncc.diagnostics import Finding
@@ -59,12 +61,38 @@ class SelectHead(Pass):
             edges = {f.message: f for found in leaked.values() for f in found}
             own = [f for name in names if leaked[name] for f in beside_leaks(form, name)]
             return Outcome(form, (*edges.values(), *own))
-        state = "all are" if good else "none is"  # rule 4
-        message = f"the network has the heads {', '.join(names)}, and {state} spike-only"
-        node = form.nodes[form.heads[names[0]]]
-        found = [f for each in lowered.values() for f in each.findings if f.is_error]
-        reasons = () if good else dict.fromkeys(found)
-        return Outcome(form, (Finding("SNN403", message, node.origin, node.name), *reasons))
+        if not good:
+            return Outcome(form, tuple(_wrong(form, lowered)))  # rule 5
+        message = f"the network has the heads {', '.join(names)}, and more than one is spike-only"
+        said = f"{message}: {', '.join(good)}"  # rule 4
+        node = form.nodes[form.heads[good[0]]]
+        return Outcome(form, (Finding("SNN403", said, node.origin, node.name),))
+
+
+def _wrong(graph: Graph, lowered: Mapping[str, Lowering]) -> Iterator[Finding]:
+    """What is wrong where no head is spike-only; a head without neurons is none to be mended."""
+    found = {name: tuple(f for f in each.findings if f.is_error) for name, each in lowered.items()}
+    spiking = {name: each for name, each in found.items() if _codes(each) != {"SNN113"}}
+    if not spiking:
+        (first, *_), heads = next(iter(found.values())), ", ".join(found)
+        said = first.message.partition(":")
+        alone = f"none of the heads {heads} depends on a spiking neuron{said[1]}{said[2]}"
+        yield replace(first, message=alone)
+        return
+    every = dict.fromkeys(finding for each in spiking.values() for finding in each)
+    common = [f for f in every if all(f in each for each in spiking.values())]
+    yield from common
+    yield from (finding for finding in every if finding not in common)
+    if not common:
+        node = graph.nodes[graph.heads[next(iter(spiking))]]
+        said_of = ", ".join(f"{name} ({each[0].code})" for name, each in spiking.items())
+        message = f"no head of the network is spike-only: {said_of}"
+        help = "mend what is said of the head you want, and name it with --head"
+        yield Finding("SNN403", message, node.origin, node.name, help)
+
+
+def _codes(findings: Iterable[Finding]) -> set[str]:
+    return {finding.code for finding in findings}
 
 
 def single(graph: Graph, head: str) -> Graph:

@@ -46,7 +46,17 @@ def test_examples_are_short_python(rule: Rule) -> None:
 
 
 @EVERY_RULE
+def test_each_wrong_example_is_shown_as_it_should_be(rule: Rule) -> None:
+    assert bool(rule.after) == (rule.severity is not Severity.NOTE)
+    lines = rule.after.splitlines()
+    assert len(lines) <= 6
+    assert max(map(len, lines), default=0) <= 92
+    ast.parse(rule.after)
+    assert rule.code not in rule.after
+
+
+@EVERY_RULE
 def test_texts_are_not_indented(rule: Rule) -> None:
-    for text in (rule.what, rule.why, rule.example):
+    for text in (rule.what, rule.why, rule.example, rule.after):
         assert text == text.strip()
-        assert text.splitlines()[0][0] != " "
+        assert text[:1] != " "

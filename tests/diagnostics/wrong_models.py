@@ -305,9 +305,9 @@ class Attention(Heads):
     def forward(self, x):
         s = self.sn1(x)
         q, k, v = self.q(s), self.k(s), self.v(s)
-        scores = q @ k.transpose(-2, -1)  # <- SNN103
+        scores = q @ k.transpose(-2, -1)
         weights = torch.softmax(scores, -1)  # <- SNN107
-        return self.sn2(weights @ v)  # <- SNN103
+        return self.sn2(weights @ v)
 
 
 @wrong(TOKENS, layout="TN")
@@ -315,7 +315,7 @@ class FlashAttention(Heads):
     def forward(self, x):
         s = self.sn1(x)
         q, k, v = self.q(s), self.k(s), self.v(s)
-        return self.sn2(F.scaled_dot_product_attention(q, k, v))  # <- SNN103 SNN107
+        return self.sn2(F.scaled_dot_product_attention(q, k, v))  # <- SNN107
 
 
 @wrong(TOKENS, layout="TN")
@@ -436,6 +436,111 @@ class ReadsItsMembrane(nn.Module):
     def forward(self, x):
         membranes = [self.lif(self.fc1(step))[1] for step in x]  # <- SNN404
         return self.sn(self.fc2(torch.stack(membranes)))  # <- SNN114
+
+
+class Fires(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, u):
+        return (u >= 0).to(u.dtype)
+
+
+class Static(nn.Module):
+    """The steps of a loop over one image."""
+
+    steps = 6
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.out = nn.Linear(8, 8), nn.Linear(8, 4)
+        self.bns = nn.ModuleList(nn.BatchNorm1d(8) for _ in range(6))
+
+
+STATIC = {"input": "analog", "layout": "N"}
+
+
+@wrong(FLAT[0], **STATIC)
+class TwoSteps(Static):
+    steps = 2
+
+    def forward(self, x):
+        v = total = 0
+        for _ in range(self.steps):
+            v = 0.5 * v + self.fc(x)
+            s = Fires.apply(v - 0.2)  # <- SNN318
+            v = v - s
+            total = total + self.out(s)
+        return total
+
+
+@wrong(FLAT[0], **STATIC)
+class NormOfEachStep(Static):
+    def forward(self, x):
+        v = total = 0
+        for t in range(self.steps):
+            v = 0.5 * v + self.bns[t](self.fc(x))
+            s = Fires.apply(v - 0.2)  # <- SNN318
+            v = v - s
+            total = total + self.out(s)
+        return total
+
+
+@wrong(FLAT[0], **STATIC)
+class ReadBeforeTheEnd(Static):
+    def forward(self, x):
+        v, out = 0, []
+        for _ in range(self.steps):
+            v = 0.5 * v + self.fc(x)
+            s = Fires.apply(v - 0.2)  # <- SNN318
+            v = v - s
+            out.append(self.out(s))
+        return out[-1] + out[-3]
+
+
+@wrong(FLAT[0], **STATIC)
+class OtherFirstStep(Static):
+    def forward(self, x):
+        v = total = 0
+        for t in range(self.steps):
+            v = 0.5 * v + self.fc(x) + (3.7 if t == 0 else 0.2)
+            s = Fires.apply(v - 0.2)  # <- SNN318
+            v = v - s
+            total = total + self.out(s)
+        return total
+
+
+@wrong()
+class HeadsWithoutNeurons(Flat):
+    """One cause is one finding."""
+
+    def forward(self, x):
+        x = self.fc1(x)
+        y = self.fc2(x)  # <- SNN113
+        return y, x, self.fc1(y)
+
+
+@wrong()
+class HeadsWithOneFault(Flat):
+    def forward(self, x):
+        x = self.sn1(torch.relu(self.fc1(x)))  # <- SNN105
+        return self.fc1(x), self.fc2(x)
+
+
+@wrong()
+class EncoderInside(Flat):
+    def forward(self, x):
+        s = (torch.rand_like(x) < x).float()  # <- SNN301
+        return self.sn2(self.fc2(self.sn1(self.fc1(s))))
+
+
+@wrong(where={"SNN307": "fc1"})
+class NoNumbersAtAll(Flat):
+    def __init__(self):
+        super().__init__()
+        for parameter in self.parameters():
+            parameter.data.fill_(float("nan"))
+
+    def forward(self, x):
+        return self.sn2(self.fc2(self.sn1(self.fc1(x))))
 
 
 # -- SNN2xx: does not fit the target -----------------------------------------------------------

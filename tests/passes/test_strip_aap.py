@@ -83,7 +83,9 @@ def test_no_head_is_spike_only_and_each_says_why():
             return self.head(pooled), self.head(F.relu(self.over(self.conv[2], s)))
 
     outcome = SelectHead()(traced(Both()))
-    assert codes(outcome) == ["SNN403", "SNN104", "SNN105"]
+    assert codes(outcome) == ["SNN104", "SNN105", "SNN403"]
+    assert "0 (SNN104), 1 (SNN105)" in outcome.findings[2].message
+    assert "mend" in outcome.findings[2].help  # and pick none: each of them fails
 
 
 def test_what_the_head_does_not_read_goes_bit_for_bit():  # rules 1 and 2

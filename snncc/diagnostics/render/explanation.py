@@ -21,10 +21,12 @@ def explain(code: str) -> str:
         "What it does": _wrapped(rule.what),
         "Why it matters": _wrapped(rule.why),
         "Example": rule.example,
+        "Instead": rule.after,
         "What to do": _wrapped(rule.help),
     }
     title = f"{rule.code} {rule.name} ({rule.severity.value})"
-    body = (f"{heading}\n{textwrap.indent(text, '    ')}" for heading, text in sections.items())
+    said = {heading: textwrap.indent(text, "    ") for heading, text in sections.items() if text}
+    body = (f"{heading}\n{text}" for heading, text in said.items())
     return "\n\n".join([title, *body])
 
 

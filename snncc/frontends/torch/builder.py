@@ -251,7 +251,7 @@ class Builder(Draft):
             stepwise = rate == "step" and self.numbering.at is not None and not own
             signal_axes = ("T", *axes) if stepwise and axes else axes
             signal = Signal(tuple(int(n) for n in shape), rate, axes=signal_axes)
-            origin = Location() if own else self.here()
+            origin = Location() if own else self.here(applied=True)
             self.nodes[name] = Node(name, op, tuple(inputs), signal, origin)
             if not own:
                 self.numbering.made(op, tuple(inputs), name, rate)

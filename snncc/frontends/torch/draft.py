@@ -68,15 +68,15 @@ class Draft:
         finally:
             self.inside_leaf = False
 
-    def here(self) -> Location:
-        return source.here(self.module)
+    def here(self, applied: bool = False) -> Location:
+        return source.here(self.module, applied)
 
     def here_or(self, error: BaseException) -> Location:
         """The user's line that raised ``error``."""
         return source.raised(error, self.module)
 
-    def refuse(self, code: str, message: str) -> SnnccError:
-        return refuse(code, message, self.here())
+    def refuse(self, code: str, message: str, help: str = "") -> SnnccError:
+        return refuse(code, message, self.here(), help=help)
 
     # -- nodes and tensors -----------------------------------------------------------------
 

@@ -53,6 +53,19 @@ _OPERATORS = frozenset({
 })  # fmt: skip
 
 
+DRAWS = frozenset({
+    "bernoulli", "cauchy", "exponential", "geometric", "log_normal", "multinomial", "normal",
+    "poisson", "rand_like", "randint_like", "randn_like", "random", "uniform",
+})  # fmt: skip
+"""Calls that draw random numbers."""
+
+ENCODER = (
+    "let an encoder draw its spikes outside of the network: spikes = (torch.rand(T, *image.shape) "
+    '< image).float(), and the network takes (T, N, ...) with input="spike"; or give the image '
+    "itself to the first layer in each step, which is then computed on the host"
+)
+
+
 def base_name(name: str) -> str:
     """The op behind a spelling: add_, __add__ and __iadd__ are add, __rsub__ is rsub."""
     if name.startswith("__") and name.endswith("__"):

@@ -18,7 +18,8 @@ from snncc.diagnostics import SnnccError
 from snncc.frontends.torch.draft import Draft
 from snncc.frontends.torch.tracked import Tracked
 from snncc.ir.graph import Node, Rate
-from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Op, Ref, Spiking
+from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Norm, Op, Ref, Spiking
+from snncc.passes.unlike import NORM
 
 
 class Numbering:
@@ -84,7 +85,8 @@ class Numbering:
                 raise self._draft.refuse("SNN112", "one step of a value meets all its steps")
             new = self.at > 0 and (op, tuple(inputs)) not in self._numbers
             if new or any(nodes[name].signal.rate == "final" for name in inputs):
-                self._end(self.at, f"{_words(op)} on {' and '.join(stepwise)}")
+                said = f"{_words(op)} on {' and '.join(stepwise)}"
+                self._end(self.at, said, NORM if isinstance(op, Norm) else "")
         return tuple(inputs)
 
     def find(self, op: Op, inputs: tuple[str, ...], rate: Rate) -> str | None:
@@ -117,12 +119,12 @@ class Numbering:
         """The call at hand reads ``name`` at its step."""
         self._here.add(name)
 
-    def _end(self, at: int, what: str) -> None:
+    def _end(self, at: int, what: str, help: str = "") -> None:
         """``what``, which no step before did, comes after the loop, or the steps differ."""
         steps = self._draft.steps
         if steps is not None and at + 1 < steps:
             said = f"step {at} runs {what}, and step 0 does not"
-            raise self._draft.refuse("SNN318", said)
+            raise self._draft.refuse("SNN318", said, help)
         self.fix(at + 1, what)
         self._over = True
 

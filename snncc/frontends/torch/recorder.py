@@ -23,6 +23,8 @@ from snncc.frontends.torch.builder import Builder
 from snncc.frontends.torch.fillings import Fillings
 from snncc.frontends.torch.functions import (
     CONVOLUTIONS,
+    DRAWS,
+    ENCODER,
     FORM_ONLY,
     HARMLESS,
     READS_VALUES,
@@ -202,7 +204,10 @@ class Recorder(Builder, TorchFunctionMode):
         if base not in self.handlers:
             if not any(True for _ in tensors_in(result)):
                 raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
-            error = self.refuse("SNN301", f"nobody here knows the op {name}")
+            said, help = f"nobody here knows the op {name}", ""
+            if base in DRAWS:
+                said, help = f"{name} draws random numbers, for which a network has no op", ENCODER
+            error = self.refuse("SNN301", said, help)
             if not isinstance(result, torch.Tensor) or result.dim():
                 raise error
             self.lose(result, error)  # one number for all samples: a branch may ask about it

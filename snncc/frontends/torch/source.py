@@ -51,15 +51,25 @@ def _shown(file: str) -> str:
     return os.path.relpath(file, inside[0]) if inside else file
 
 
-def here(module: str) -> Location:
+def _is_of_function(frame: FrameType) -> bool:
+    """Whether it is ``forward`` of an `autograd.Function`."""
+    code = frame.f_code
+    if code.co_name != "forward" or not code.co_argcount:
+        return False
+    return isinstance(frame.f_locals.get(code.co_varnames[0]), torch.autograd.function.FunctionCtx)
+
+
+def here(module: str, applied: bool = False) -> Location:
     """The innermost frame that is the user's own, and the module path that runs it.
 
     A forward of torch's own, as that of ``nn.Sequential``, has no such frame: whoever called the
-    recording is not to blame.
+    recording is not to blame. ``applied``: of an `autograd.Function` the line that applies it,
+    which tells one neuron from another.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != _OUTSIDE:
-        if not _is_foreign(frame.f_code.co_filename):
+        inside = applied and _is_of_function(frame)
+        if not inside and not _is_foreign(frame.f_code.co_filename):
             return Location(module, _shown(frame.f_code.co_filename), frame.f_lineno)
         frame = frame.f_back
     return Location(module)

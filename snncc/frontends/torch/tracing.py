@@ -33,7 +33,7 @@ from snncc.frontends.torch.states import Held, Place, changed, digest, held
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.inference import with_values
-from snncc.ir.ops import Constant, Identity, Input, Unread
+from snncc.ir.ops import Constant, Delay, Identity, Input, Spiking, Unread
 from snncc.passes.beginnings import is_step
 from snncc.passes.recognise_neurons import RecogniseNeurons
 from snncc.passes.reroll import Reroll, Step
@@ -52,6 +52,9 @@ class Recording:
 
 Noted = dict[str, dict[int | None, torch.Tensor]]
 """Values of nodes by step; None where all steps are in one."""
+
+SHOWN = 4
+"""So many tensors are named where many have one fault."""
 
 CALLS = 5
 """So many calls of a module of one step show what one leaves to the next."""
@@ -518,12 +521,22 @@ def _known_tensors(twin: nn.Module) -> dict[str, torch.Tensor]:
 
 def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:
     """Refuse values that are none; a recording that goes on has zeros for them."""
-    for name, tensor in named.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            message = f"tensor {name} has a NaN or infinite value"
-            notes.go_on(refuse("SNN307", message, Location(name.rpartition(".")[0] or name)))
-            with torch.no_grad():
-                tensor.nan_to_num_(0.0, 0.0, 0.0)
+    wrong = [
+        name for name, tensor in named.items()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    ]  # fmt: skip
+    if not wrong:
+        return
+    shown = ", ".join(wrong[:SHOWN]) + (
+        f" and {more} more" if (more := len(wrong) - SHOWN) > 0 else ""
+    )
+    said = "tensor {} has" if len(wrong) == 1 else "tensors {} have"
+    message = f"{said.format(shown)} a NaN or infinite value"
+    owner = wrong[0].rpartition(".")[0] or wrong[0]
+    notes.go_on(refuse("SNN307", message, Location(owner)))
+    with torch.no_grad():
+        for name in wrong:
+            named[name].nan_to_num_(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -570,8 +583,9 @@ def _record(
     if lives_on or _is_about_loops(own, error) or (found and _is_static_loop(found[0])):
         try:
             return _unrolled(copied(), data, run, Notes(), noted)
-        except SnnccError:  # what the first recording says is nearer to the code
-            pass
+        except SnnccError as unrolled:
+            if _says_more(unrolled, found, run, own.findings or error is not None):
+                raise
     for finding in own.findings:
         notes.add(SnnccError(finding))
     if error is not None:
@@ -586,6 +600,23 @@ def _is_about_loops(notes: Notes, error: SnnccError | None) -> bool:
     """Whether a recording that writes down every step may tell more."""
     findings = [*notes.findings, *(error.findings if error else ())]
     return any(finding.code in ABOUT_LOOPS for finding in findings)
+
+
+def _says_more(
+    unrolled: SnnccError, found: tuple[Graph, Recorder] | None, run: Run, refused: object
+) -> bool:
+    """Whether a run in which every step is written down says what is wrong.
+
+    Where the steps follow those of the input, and something was ``refused``, the first recording
+    is nearer to the code. Where nothing was, it only knows of no neuron; and of a loop over no
+    steps of the input it does not know what repeats.
+    """
+    (finding, *_) = unrolled.findings
+    seen = bool(finding.node)
+    if not refused:
+        assert found is not None
+        return not found[0].of_type(Spiking, Delay) and (seen or finding.code != "SNN318")
+    return seen and "T" not in run.axes
 
 
 def _is_static_loop(graph: Graph) -> bool:
@@ -615,8 +646,9 @@ def _unrolled(
     if not outcome.ok:
         raise SnnccError(*outcome.findings)
     assert isinstance(outcome.form, Graph)
-    if any(f.code == "SNN112" for f in RecogniseNeurons()(outcome.form).findings):
-        raise refuse("SNN112", "a real value feeds back to itself without a neuron between")
+    circles = [f for f in RecogniseNeurons()(outcome.form).findings if f.code == "SNN112"]
+    if circles:
+        raise SnnccError(circles)
     rolled = _of_one_call(outcome.form, run) if run.single else outcome.form
     for name, steps in cast(Mapping[str, tuple[Step, ...]], outcome.report["steps"]).items():
         if noted and name in noted:

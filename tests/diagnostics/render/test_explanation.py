@@ -16,11 +16,15 @@ def test_every_rule_is_explained_under_the_same_headings(code: str) -> None:
     rule = RULES[code]
     assert lines[0] == f"{code} {rule.name} ({rule.severity.value})"
     headings = [line for line in lines[1:] if line and not line.startswith(" ")]
-    assert headings == ["What it does", "Why it matters", "Example", "What to do"]
+    assert headings == [
+        *("What it does", "Why it matters", "Example"),
+        *(["Instead"] if rule.after else []),
+        "What to do",
+    ]
     for heading in headings:
         assert lines[lines.index(heading) + 1].startswith("    ")
     prose = re.sub(r"\s+", " ", explain(code))
-    for part in (rule.what, rule.why, rule.help, rule.example):
+    for part in (rule.what, rule.why, rule.help, rule.example, rule.after):
         assert re.sub(r"\s+", " ", part) in prose
     assert max(map(len, lines)) <= 100
 

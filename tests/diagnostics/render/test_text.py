@@ -17,7 +17,8 @@ def test_text_says_what_where_and_what_to_do() -> None:
     assert text([POOL, HEAD]) == (
         "SNN104 error: the max pool reads a current\n"
         "  --> layer1.pool (net.py:12)\n"
-        "  = help: pool after the neuron, where a max pool is an OR, or use an average pool\n"
+        "  = help: pool after the neuron, F.max_pool2d(self.sn(self.conv(x)), 2), where a max pool "
+        "is an OR of spikes; or use an average pool\n"
         "\n"
         "SNN504 note: output 0 was compiled\n"
         "  --> fc\n"

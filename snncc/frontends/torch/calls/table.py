@@ -93,7 +93,7 @@ def optional(recorder: Recorder, tensor: torch.Tensor | None, what: str) -> Ref 
 def need_features(axes: Axes, rank: int) -> None:
     """The last ``rank`` axes are features and what is before them holds the samples in front."""
     if any(role != "F" for role in axes[-rank:]):
-        raise MixedAxes("a layer slides over time or samples")
+        raise MixedAxes("it runs along time or samples, so that one step or sample reads another")
 
 
 def shape_before(recorder: Recorder, x: torch.Tensor, axes: Axes) -> tuple[int, ...]:
