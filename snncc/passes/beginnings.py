@@ -107,10 +107,14 @@ class Folded:
 
     def put(self, found: int, values: Mapping[int, int]) -> int:
         """An expression with others in the place of some."""
-        if found in values or found not in self._terms:
-            return values.get(found, found)
-        node, args = self._terms[found]
-        return self.term(node, [self.put(each, values) for each in args])
+        return self._put(found, dict(values))
+
+    def _put(self, found: int, done: dict[int, int]) -> int:
+        if found not in done:
+            terms = self._terms.get(found)
+            done[found] = found if terms is None else self.term(
+                terms[0], [self._put(each, done) for each in terms[1]])  # fmt: skip
+        return done[found]
 
     def term(self, node: Node, args: Sequence[int], call: int | None = None) -> int:
         """``node`` on other arguments; of a neuron the ``call``-th of its calls."""
@@ -301,6 +305,7 @@ class _Solving:
         values = first_values(graph, loop, folded, ids, {}, steps)
         self._names = {found: name for name, found in list(values[0].items())[::-1]}
         self._seen: set[tuple[int, int]] = set()
+        self._of_states: dict[int, bool] = {}
         for name, first in loop.before.items():
             known = {
                 unknown: folded.constant_of(self.states[state])
@@ -341,10 +346,13 @@ class _Solving:
 
     def _is_of_states(self, found: int) -> bool:
         """Whether an expression reads unknown states and constants alone."""
-        if found in self._unknown or self._folded.constant(found) is not None:
-            return True
-        parts = self._folded.parts(found)
-        return parts is not None and all(map(self._is_of_states, parts[1]))
+        known = self._of_states.get(found)
+        if known is None:
+            parts = self._folded.parts(found)
+            known = found in self._unknown or self._folded.constant(found) is not None or (
+                parts is not None and all(map(self._is_of_states, parts[1])))  # fmt: skip
+            self._of_states[found] = known
+        return known
 
     def _solve(self, found: int, value: float | Array) -> None:
         """Let ``found`` be ``value``: by the value of one state, the others being 0, or held.

@@ -31,6 +31,10 @@ Term = tuple[frozenset[Bit], str]
 """The spikes and the real variable of a term, "" for none."""
 
 
+MOST = 4096
+"""So many terms a product may have."""
+
+
 class NoForm(Exception):
     """An equation that is no such sum; says what stands in the way.
 
@@ -77,6 +81,8 @@ class Sum:
         return Sum.of((term, scaled(c, factor)) for term, c in self.terms.items())
 
     def __mul__(self, other: Sum) -> Sum:
+        if len(self.terms) * len(other.terms) > MOST:
+            raise NoForm("a product of too many spikes")
         return Sum.of(self._products(other))
 
     def _products(self, other: Sum) -> Iterator[tuple[Term, Coefficient]]:

@@ -252,8 +252,8 @@ class _Loop:
             if name in chosen and name not in seen:
                 seen.add(name)
                 node = self._graph.nodes[name]
-                first = self._ahead_of if isinstance(node.op, AllSteps) else 0
-                pending.extend(node.inputs[first:])
+                own = isinstance(node.op, AllSteps) and not chosen.issuperset(node.inputs)
+                pending.extend(node.inputs[self._ahead_of if own else 0 :])
         return [name for name in outside if name in seen]
 
     def _exits(self) -> Iterator[str]:

@@ -61,6 +61,7 @@ class Builder(Draft):
         self._versions = {id(tensor): tensor._version for tensor in known.values()}
         self._rewritten: dict[int, int] = {}
         self._filled: set[int] = set()
+        self._exposed: set[int] = set()
         self._unusable: dict[int, SnnccError] = {}
         self._tracked: dict[int, Tracked] = {}
         self._unshown: dict[int, Callable[[torch.Tensor], None]] = {}
@@ -109,7 +110,7 @@ class Builder(Draft):
             node, at = self.at_step(node, at), None
         self._watch(tensor)
         self._tracked[id(tensor)] = Tracked(node, axes, tensor._version, through_data, at, summed)
-        if node in self.noted or self.noting:
+        if not summed and (node in self.noted or self.noting):
             self._note(node, tensor, axes, at)
 
     def _note(self, node: str, tensor: torch.Tensor, axes: Axes, at: int | None) -> None:
@@ -170,8 +171,19 @@ class Builder(Draft):
             )
 
     def note_fill(self, tensor: torch.Tensor) -> None:
-        """A call writes data of the run into a constant: no other tensor of its memory is one."""
+        """A call writes data of the run into a constant: no other tensor of its memory is one.
+
+        Refuses one whose memory is seen from outside of torch, where nobody sees it read.
+        """
+        if _storage(tensor) in self._exposed:
+            said = "the memory of a tensor that is written to is read past torch, as an array say"
+            raise self.refuse("SNN310", said)
         self._filled.add(_storage(tensor))
+        self.keep_alive(tensor)
+
+    def expose(self, tensor: torch.Tensor) -> None:
+        """From now on the memory of a constant can be read past torch."""
+        self._exposed.add(_storage(tensor))
         self.keep_alive(tensor)
 
     def note_rewrite(self, tensor: torch.Tensor) -> None:

@@ -49,7 +49,8 @@ class Fillings:
         Until all steps are there the tensor has no meaning; then it is the node.
         """
         builder = self._builder
-        if not builder.is_tracked(value) or builder.is_tracked(target):
+        known = isinstance(target, torch.Tensor) and not builder.is_foreign(target)
+        if not builder.is_tracked(value) or builder.is_tracked(target) or not known:
             return False
         entry = builder.tracked(value)
         place = self._place(target, where, entry.axes)
@@ -63,8 +64,10 @@ class Fillings:
         if not self._is_step(entry, step, filling):
             return False
         with torch._C.DisableTorchFunction():
-            if target[where].shape != value.shape or not target.is_floating_point():
+            if target[where].shape != value.shape or target.dtype != value.dtype:
                 return False
+        builder.note_write(target)
+        builder.note_fill(target)
         nodes = (*filling.nodes, entry.node)
         self._begun[id(target)] = replace(filling, nodes=nodes)
         builder.keep_alive(target)

@@ -13,6 +13,12 @@ READS_VALUES = frozenset({
 })  # fmt: skip
 """Calls that turn tensor data into a Python value a recording would freeze in."""
 
+SHARES_MEMORY = frozenset({
+    "numpy", "__array__", "__dlpack__", "untyped_storage", "storage", "_typed_storage", "data_ptr",
+    "from_numpy", "frombuffer", "from_dlpack", "asarray", "as_tensor",
+})  # fmt: skip
+"""Calls behind which the memory of a tensor may be read and written past torch."""
+
 HARMLESS = frozenset({
     "shape", "size", "dim", "ndim", "numel", "nelement", "stride", "is_contiguous", "device",
     "dtype", "is_cuda", "is_sparse", "is_quantized", "is_meta", "layout", "requires_grad",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +25,12 @@ from snncc.frontends.torch.tracing import (
     named_outputs,
     noted,
     private_copy,
+    resets_itself,
     undisturbed,
 )
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node
-from snncc.ir.interpreter import TensorStore, Written
+from snncc.ir.interpreter import TensorStore, Written, run_graph
 from snncc.ir.ops import Input
 
 
@@ -116,7 +117,8 @@ class Witness:
     ``graph`` is the module's trace: it gives the names, and T for a module of one step, which is
     really called T times. Each call is a run of its own: neurons, and all other parts that have a
     ``reset``, are reset before it. Whatever else the module keeps, it keeps from call to call; but
-    where its own ``states`` are in the Graph, each run begins with what they were.
+    where its own ``states`` are in the Graph, and it has no ``reset``, each run begins with what
+    they were.
     ``dtype`` is that of the copy, and ``widened`` says that code which asks for float32 gets
     float64. Neurons are not ``watched`` where only the outputs are wanted. ``outputs`` are those of
     the last call, as the module returned them.
@@ -129,7 +131,8 @@ class Witness:
     ) -> None:  # fmt: skip
         self.twin, self._module = private_copy(module, dtype), module
         self.states = keeps_states(module, graph, dtype) if states is None else states
-        self._beginning = Beginning(self.twin) if self.states else None
+        begun = self.states and not resets_itself(self.twin)
+        self._beginning = Beginning(self.twin) if begun else None
         self._watched = watched
         self.graph, self.dtype, self.grad = graph, dtype, grad
         self.widened = widened and dtype == torch.float64
@@ -232,7 +235,7 @@ class Witness:
         written = {n.name for n in graph.neurons} - known.keys() if self._watched else set()
         spikes = {name: whole(values, name).to(torch.float64) for name, values in known.items()}
         if written:
-            spikes |= noted(self._module, graph, written, tensor, self.dtype)
+            spikes |= self._noted(written, tensor)
         return Observation(
             spikes,
             {
@@ -250,6 +253,15 @@ class Witness:
             },
             frozenset(self._graded),
         )
+
+    def _noted(self, names: Collection[str], inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The spikes of neurons written as arithmetic, the Graph's where the module has none."""
+        seen = noted(self._module, self.graph, names, inputs, self.dtype)
+        gaps = [name for name, spikes in seen.items() if bool(spikes.isnan().any())]
+        if gaps:
+            values = run_graph(self.graph, arrange(inputs, self.graph), keep=gaps)
+            seen |= {n: torch.where(seen[n].isnan(), values[n], seen[n]) for n in gaps}
+        return seen
 
 
 def _states_of(part: nn.Module, reading: NeuronModule) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from snncc.frontends.torch.functions import (
     FORM_ONLY,
     HARMLESS,
     READS_VALUES,
+    SHARES_MEMORY,
     WRITES,
     base_name,
     by_name,
@@ -148,7 +149,7 @@ class Recorder(Builder, TorchFunctionMode):
 
     def _result(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Of a convolution that is not verified only the shape counts."""
-        only_form = not self.verified and not self.noted
+        only_form = not (self.verified or self.noted or self.noting)
         heavy = only_form and base_name(plain_name(func)) in CONVOLUTIONS
         if not heavy or not args or not all(isinstance(t, torch.Tensor) for t in args[:2]):
             return func(*args, **kwargs)
@@ -170,6 +171,9 @@ class Recorder(Builder, TorchFunctionMode):
             return run()
         reads = [t for t in inputs if self.is_tracked(t)]
         self._check(name, args, reads)
+        if base_name(name) in SHARES_MEMORY and not reads:
+            for tensor in (*inputs, *tensors_in(run())):
+                self.expose(tensor)
         for tensor in inputs:
             if self.is_foreign(tensor):
                 self._name_of(tensor)
@@ -514,7 +518,7 @@ class Recorder(Builder, TorchFunctionMode):
             if self.inside_leaf:
                 return call(function, *given, **named)
             written = getattr(function, "_torchdynamo_inline", None)
-            if written is not None:  # the Python function that it was made of
+            if written is not None and _is_as_written(function, written):
                 return written(*given, **named)
             with torch._C._DisableTorchDispatch():
                 result = call(function, *given, **named)
@@ -539,6 +543,16 @@ class Recorder(Builder, TorchFunctionMode):
             return unread.stand_for(self, here, original, given, named, fires)
 
         return forward
+
+
+def _is_as_written(function: Any, written: Any) -> bool:
+    """Whether a scripted function does what the Python function does that it was made of.
+
+    Not where that asks whether it is scripted, or has other default arguments by now.
+    """
+    defaults = [a.default_value for a in function.schema.arguments if a.has_default_value()]
+    asks = "is_scripting" in written.__code__.co_names
+    return not asks and defaults == list(written.__defaults__ or ())
 
 
 _len = len

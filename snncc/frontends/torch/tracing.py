@@ -57,7 +57,7 @@ SHOWN = 4
 """So many tensors are named where many have one fault."""
 
 CALLS = 5
-"""So many calls of a module of one step show what one leaves to the next."""
+"""So many calls of a module of one step show at least what one leaves to the next."""
 
 ABOUT_LOOPS = frozenset({"SNN112", "SNN301", "SNN309", "SNN310", "SNN314", "SNN318"})
 """What a loop may end in whose steps do not follow those of the input."""
@@ -215,7 +215,7 @@ def _check_rests(module: nn.Module) -> None:
     It is called on every copy, as between samples, and forgets what the last sample left. So it
     must find nothing to forget.
     """
-    if not any(map(_own_reset, module.modules())):
+    if not resets_itself(module):
         return
     try:
         one, two = (copy.deepcopy(module, _empty_tables(module)) for _ in range(2))
@@ -231,6 +231,11 @@ def _check_rests(module: nn.Module) -> None:
         said = f"`reset` changes {', '.join(f'`{name}`' for name in names[:4])}: the module is not "
         help = "call reset before compiling, and set in it only what a sample leaves behind"
         raise refuse("SNN322", f"{said}as it is at the beginning of a sample", FORWARD, help=help)
+
+
+def resets_itself(module: nn.Module) -> bool:
+    """Whether a part that is no neuron of a library says how it begins a sample."""
+    return any(map(_own_reset, module.modules()))
 
 
 def _own_reset(part: nn.Module) -> Callable[[nn.Module], object] | None:
@@ -416,18 +421,21 @@ def noted(
 
     They are nodes of the recording, in which a neuron may be written as arithmetic; so it is made
     again, on one sample more than there are where their number would not tell their axis. Of a
-    module of one step, ``inputs`` may have the steps in front.
+    module of one step, ``inputs`` may have the steps in front. Steps in which the module does not
+    compute one are NaN: nobody reads what its last step would leave.
     """
     (node,) = graph.inputs
     axes = node.signal.axes
     single = not any("T" in each.signal.axes for each in graph.nodes.values())
     timed = single and inputs.dim() > len(axes)
     steps = inputs.shape[0] if timed else graph.time_steps
+    if "T" in axes:
+        steps = inputs.shape[axes.index("T")]
     batch = axes.index("N") + timed
     count = inputs.shape[batch]
     samples = next(n for n in (count, count + 1, count + 2) if n not in (1, steps))
     kind = node.op.kind if isinstance(node.op, Input) else "analog"
-    run = Run(axes, samples, steps if single else None, kind, False, max(steps or 0, CALLS))
+    run = Run(axes, samples, steps if single else None, kind, tried=False)
     data = inputs.index_select(batch, torch.arange(samples) % count).to(dtype)
     seen: Noted = {name: {} for name in names}
     _record(lambda: private_copy(module, dtype), data, run, Notes(), seen)
@@ -453,7 +461,7 @@ def keeps_states(module: nn.Module, graph: Graph, dtype: torch.dtype) -> bool:
     try:
         with undisturbed(twin, dtype), Widened() if dtype == torch.float64 else nullcontext():
             twin(data.clone())
-        if not _keeps(twin, before):
+        if not _kept(twin, before):
             return False
         again, _ = _unrolled(private_copy(module, dtype), data, run, Notes(), None)
         found = RecogniseNeurons()(again).form
@@ -465,10 +473,11 @@ def keeps_states(module: nn.Module, graph: Graph, dtype: torch.dtype) -> bool:
 
 
 def _in_turn(values: Mapping[int | None, torch.Tensor], steps: int | None) -> torch.Tensor:
-    """The values of each step, those of a constant as large as the others."""
-    each = [values[t].double() for t in range(len(values) if steps is None else steps)]
-    whole = max(each, key=torch.Tensor.dim).shape
-    return torch.stack([value.expand(whole) for value in each])
+    """The values of each step, those of a constant as large as the others, NaN for none."""
+    whole = max(values.values(), key=torch.Tensor.dim).shape
+    none = torch.tensor(torch.nan)
+    each = [values.get(t, none) for t in range(len(values) if steps is None else steps)]
+    return torch.stack([value.double().expand(whole) for value in each])
 
 
 def _check_range(graph: Graph, integers: Integers, notes: Notes) -> None:
@@ -544,8 +553,7 @@ class Run:
     """How a module is run to be recorded.
 
     ``axes`` are those of the data, ``time_steps`` is T where the module computes one step.
-    ``tried``: calls are replayed and neurons are tried. ``calls``: how often a module of one step
-    is called where it keeps states of its own.
+    ``tried``: calls are replayed and neurons are tried.
     """
 
     axes: Axes
@@ -553,11 +561,15 @@ class Run:
     time_steps: int | None
     kind: InputKind
     tried: bool = True
-    calls: int = CALLS
 
     @property
     def single(self) -> bool:
         return self.time_steps is not None
+
+    @property
+    def calls(self) -> int:
+        """How often a module of one step is called where it keeps states of its own."""
+        return max(self.time_steps or 0, CALLS)
 
 
 def _record(
@@ -577,12 +589,17 @@ def _record(
     found: tuple[Graph, Recorder] | None = None
     try:
         found = _recorded(twin, data, run, own, values)
-        lives_on = run.single and _keeps(twin, before)
+        lives_on = _kept(twin, before) if run.single else []
     except SnnccError as refused:
-        error, lives_on = refused, False
+        error, lives_on = refused, []
     if lives_on or _is_about_loops(own, error) or (found and _is_static_loop(found[0])):
         try:
             return _unrolled(copied(), data, run, Notes(), noted)
+        except StepsDiffer as unrolled:
+            if lives_on:
+                raise _lives_on(lives_on, unrolled) from None
+            if _says_more(unrolled, found, run, own.findings or error is not None):
+                raise
         except SnnccError as unrolled:
             if _says_more(unrolled, found, run, own.findings or error is not None):
                 raise
@@ -625,13 +642,26 @@ def _is_static_loop(graph: Graph) -> bool:
     return compared and not graph.neurons
 
 
-def _keeps(twin: nn.Module, before: Held) -> bool:
-    """Whether a call left something behind, neurons aside."""
-    neurons = [path for path, part in twin.named_modules() if converter(part)]
-    return any(
-        not any(name == path or name.startswith(f"{path}.") for path in neurons)
-        for name in changed(before, held(twin))
+class StepsDiffer(SnnccError):
+    """The steps of a run that were written down one by one are no loop."""
+
+
+def _lives_on(names: Sequence[str], differ: StepsDiffer) -> SnnccError:
+    """What a step leaves to the next makes that another one."""
+    said = (
+        f"{', '.join(f'`{name}`' for name in names[:SHOWN])} changes from step to step, and what "
     )
+    (finding, *_) = differ.findings
+    return refuse("SNN322", f"{said}steps compute with it: {finding.message}", finding.location)
+
+
+def _kept(twin: nn.Module, before: Held) -> list[str]:
+    """What a call left behind, neurons aside."""
+    neurons = [path for path, part in twin.named_modules() if converter(part)]
+    return [
+        name for name in changed(before, held(twin))
+        if not any(name == path or name.startswith(f"{path}.") for path in neurons)
+    ]  # fmt: skip
 
 
 def _unrolled(
@@ -644,7 +674,7 @@ def _unrolled(
     )
     outcome = Reroll()(graph)
     if not outcome.ok:
-        raise SnnccError(*outcome.findings)
+        raise StepsDiffer(*outcome.findings)
     assert isinstance(outcome.form, Graph)
     circles = [f for f in RecogniseNeurons()(outcome.form).findings if f.code == "SNN112"]
     if circles:
