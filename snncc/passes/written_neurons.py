@@ -250,7 +250,7 @@ def _with_others_as_currents(reading: Reading, what: Sum, foreign: frozenset[Bit
             continue
         (bit, *more) = sorted(others)
         current = reading.delayed_copy(bit) if bit.late else (bit.name, ONE)
-        if more or name or bits - others or current is None:
+        if more or name or current is None:
             when = " of the step before" if bit.late else ""
             asks = f"which asks whether {reading.question(bit.name)},"
             said = (
@@ -258,7 +258,7 @@ def _with_others_as_currents(reading: Reading, what: Sum, foreign: frozenset[Bit
             )
             raise NoForm(said)
         source, height = current
-        terms.append(((frozenset[Bit](), source), c / height))
+        terms.append(((bits - others, source), c / height))
     return Sum.of(terms)
 
 

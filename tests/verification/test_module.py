@@ -153,9 +153,9 @@ def test_a_module_of_one_step_is_really_called_t_times(kind):
     assert agreed.calls[0].populations["sn"] == 7 * 3 * 5
     trained = sum("as trained" in call.probe.name for call in agreed.calls)
     # Those are called watched and unwatched; one more shows what a step leaves for the next, and
-    # one call and five in a row whether what grows here, ``calls``, is a state.
+    # one call and seven in a row whether what grows here, ``calls``, is a state.
     kinds = len(agreed.calls) + trained + 1
-    assert len(calls) == 7 * kinds + 1 + 5
+    assert len(calls) == 7 * kinds + 1 + 7
     assert trained == 2
 
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -670,6 +671,135 @@ class CountsSteps(OwnState):
 def test_a_step_that_counts_steps_is_refused(often):
     code = outcome(lambda: CountsSteps(often), EXAMPLE[0], [], layout="N", time_steps=6)
     assert code == ("SNN322" if often > 1 else "equal")
+
+
+class Kept(OwnState):
+    """One step; ``note`` is called in each, and ``asks`` whether it is another one."""
+
+    def __init__(self, note: Any, asks: Any) -> None:
+        super().__init__("attribute")
+        self.log, self.word, self.pair, self.note, self.asks = [], "", None, note, asks
+
+    def reset(self) -> None:
+        super().reset()
+        self.log, self.word, self.pair = [], "", None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.note(self)
+        y = super().forward(x)
+        return y + 1 if self.asks(self) else y
+
+
+def replaced(name: str, make: Any) -> Any:
+    return lambda net: setattr(net, name, make(net))
+
+
+@pytest.mark.parametrize(("note", "asks"), [
+    (lambda net: net.log.append(0), lambda net: len(net.log) > 5),
+    (replaced("word", lambda net: net.word + "x"), lambda net: net.word == "xxxxxx"),
+    (replaced("pair", lambda net: (net.pair,) if net.pair else (0,)),
+     lambda net: str(net.pair).count("(") > 5),
+], ids=["list", "string", "tuple"])  # fmt: skip
+def test_what_only_a_late_step_asks_is_refused(note, asks):
+    code = outcome(lambda: Kept(note, asks), EXAMPLE[0], [], layout="N", time_steps=8)
+    assert code == "SNN322"
+
+
+def test_what_nobody_asks_may_be_noted():
+    def never(net: nn.Module) -> bool:
+        return False
+
+    note = Kept(lambda net: net.log.append(0), never)
+    assert outcome(lambda: note, EXAMPLE[0], [], layout="N", time_steps=8) == "equal"
+
+
+class HalfReset(OwnState):
+    """Two membranes, one of which `reset` forgets."""
+
+    def __init__(self) -> None:
+        super().__init__("attribute")
+        self.w: Any = None
+
+    def reset(self) -> None:
+        self.v = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        fired = super().forward(x)
+        w = fired + (0.0 if self.w is None else self.w)
+        again = (w >= 2.0).to(w)
+        self.w = w * (1 - again)
+        return again
+
+
+def test_a_reset_that_forgets_a_part_is_refused():
+    assert outcome(HalfReset, EXAMPLE[0], [], layout="N", time_steps=6) == "SNN322"
+
+
+@torch.jit.script
+def asks_what_it_is(u: Tensor) -> Tensor:
+    return (u > 1.5).to(u.dtype) if torch.jit.is_scripting() else (u > 0.5).to(u.dtype)
+
+
+class Filled(nn.Module):
+    """A neuron written as arithmetic, whose spikes are written into ``out``, made by ``begin``."""
+
+    def __init__(self, begin: Any, read: Any, height: float = 1.0) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.fc, self.begin, self.read, self.height = nn.Linear(C, C), begin, read, height
+        nn.init.normal_(self.fc.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, (out, other) = torch.zeros(x.shape[1], C), self.begin(x.shape[0], x.shape[1])
+        for t in range(x.shape[0]):
+            v = 0.5 * v + self.fc(x[t])
+            z = (v >= 1.0).to(v)
+            v = v * (1 - z)
+            out[t] = z * self.height
+        return self.read(out, other).to(v)
+
+
+def itself(out: Tensor, other: Any) -> Tensor:
+    return out
+
+
+def as_other(make: Any) -> Any:
+    def begin(steps: int, samples: int) -> tuple[Tensor, Any]:
+        out = torch.zeros(steps, samples, C)
+        return out, make(out)
+
+    return begin
+
+
+def of_array(steps: int, samples: int) -> tuple[Tensor, Any]:
+    array = np.zeros((steps, samples, C))
+    return torch.from_numpy(array), array
+
+
+@pytest.mark.parametrize(("begin", "read"), [
+    (lambda t, n: (torch.zeros(t, n, C, dtype=torch.float16), None), itself),
+    (lambda t, n: (torch.zeros(t, n, C, dtype=torch.bfloat16), None), itself),
+    (as_other(lambda out: out.data), lambda out, other: out + other.max()),
+    (as_other(lambda out: out.numpy()), lambda out, other: out + float(other.max())),
+    (of_array, lambda out, other: out + float(other.max())),
+    (as_other(lambda out: out.untyped_storage()), lambda out, other: out + len(set(other))),
+], ids=["half", "bfloat16", "data", "numpy", "from numpy", "storage"])  # fmt: skip
+def test_steps_that_are_written_where_others_read_are_refused(begin, read):
+    code = outcome(lambda: Filled(begin, read, 0.1), EXAMPLE, [])
+    assert code in ("SNN310", "SNN311")
+
+
+def test_steps_that_are_written_are_read_back():
+    plain = as_other(lambda out: None)
+    assert outcome(lambda: Filled(plain, itself), EXAMPLE, OTHERS) == "equal"
+
+
+def test_a_scripted_function_that_asks_whether_it_is_scripted_is_refused():
+    class Scripted(Net):
+        def forward(self, x):
+            return asks_what_it_is(self.sn(self.fc(x)) + self.fc2(self.sn(self.fc(x))))
+
+    assert outcome(Scripted, EXAMPLE, []) in ("SNN311", "SNN309")
 
 
 # -- readings that were believed -----------------------------------------------------------------

@@ -29,9 +29,13 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Filling:
-    """A tensor whose first places on ``axis`` hold the first steps of a value, each a node."""
+    """A tensor whose first places on ``axis`` hold the first steps of a value, each a node.
+
+    ``axes`` are those of the whole, ``own`` those of one step.
+    """
 
     axes: Axes
+    own: Axes
     axis: int
     nodes: tuple[str, ...] = ()
 
@@ -58,7 +62,7 @@ class Fillings:
             return False
         axis, step = place.axis, place.step
         axes = place.whole(entry.axes)
-        filling = self._begun.get(id(target), _Filling(axes, axis))
+        filling = self._begun.get(id(target), _Filling(axes, entry.axes, axis))
         if (filling.axes, filling.axis) != (axes, axis) or step != len(filling.nodes):
             return False
         if not self._is_step(entry, step, filling):
@@ -83,6 +87,20 @@ class Fillings:
         node = builder.all_steps(nodes, axes) if builder.unrolled else entry.node
         builder.place(target, node, axes)
         return True
+
+    def read(self, target: Any, where: Any) -> torch.Tensor | None:
+        """A step that was written, while others are not yet there; None for anything else."""
+        builder, filling = self._builder, self._begun.get(id(target))
+        if filling is None or builder.is_tracked(target):
+            return None
+        place = self._place(target, where, filling.own)
+        if place is None or place.axis != filling.axis or place.step >= len(filling.nodes):
+            return None
+        with torch._C.DisableTorchFunction():
+            value: torch.Tensor = target[where].clone()
+        at = None if builder.unrolled else place.step
+        builder.place(value, filling.nodes[place.step], filling.own, at, through_data=True)
+        return value
 
     def _is_step(self, entry: Tracked, step: int, filling: _Filling) -> bool:
         """Whether ``entry`` is the next step of what is filled in."""

@@ -391,7 +391,10 @@ def _agreed(
         data = example.index_select(batch, torch.arange(samples[number]) % example.shape[batch])
         data = (_other(data, kind) if number else data).to(dtype)
         run = Run(axes, samples[number], time_steps, kind, tried=not number)
-        return _record(lambda: private_copy(module, dtype), data, run, notes)
+        try:
+            return _record(lambda: private_copy(module, dtype), data, run, notes)
+        except SnnccError as error:
+            raise _of_samples(module, example.to(dtype), samples[number], batch, error) from None
 
     first, recorder = recorded(0, notes)
     asked = recorder.guards
@@ -411,6 +414,25 @@ def _agreed(
     graph = with_values(outcome.form)
     _check_range(graph, recorder.integers, notes)
     return Recording(graph, other_answers(asked))
+
+
+def _of_samples(
+    module: nn.Module, example: torch.Tensor, samples: int, batch: int, error: SnnccError
+) -> SnnccError:
+    """``error``, or what is behind it where forward runs on no other number of samples."""
+    (finding, *_), count = error.findings, example.shape[batch]
+    if finding.code != "SNN314" or "in forward" not in finding.message or samples == count:
+        return error
+    twin = private_copy(module, example.dtype)
+    try:
+        with undisturbed(twin, example.dtype), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            twin(example.clone())
+    except Exception:
+        return error
+    said = f"forward runs on {count} samples and not on {samples}: {finding.message}"
+    help = "take the number of samples from the input, x.shape[0], and not from a constant"
+    return refuse("SNN314", said, finding.location, help=help)
 
 
 def noted(
@@ -520,12 +542,22 @@ def _known_tensors(twin: nn.Module) -> dict[str, torch.Tensor]:
     named = dict(twin.named_parameters()) | dict(twin.named_buffers())
     for path, part in twin.named_modules():
         for attribute, value in vars(part).items():
-            several = isinstance(value, list | tuple)
-            for index, item in enumerate(value if several else [value]):
-                if isinstance(item, torch.Tensor):
-                    suffix = f".{index}" if several else ""
-                    named.setdefault(".".join(filter(None, (path, attribute))) + suffix, item)
+            if attribute not in ("_parameters", "_buffers", "_modules"):
+                for name, tensor in _inside(".".join(filter(None, (path, attribute))), value):
+                    named.setdefault(name, tensor)
     return named
+
+
+def _inside(name: str, value: object) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors of a list or a dict, by name, however deep."""
+    if isinstance(value, torch.Tensor):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _inside(f"{name}.{index}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _inside(f"{name}.{key}", item)
 
 
 def _check_finite(named: Mapping[str, torch.Tensor], notes: Notes) -> None:

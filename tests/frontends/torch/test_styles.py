@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import snncc
+from snncc.diagnostics import SnnccError
 
 T, F, H, C = 6, 7, 12, 3
 
@@ -299,7 +300,7 @@ def holds(place: type[Base], update: Update) -> None:
         copy.deepcopy(module), drawn(place, 3, 0), "reference", layout=place.layout,
         input=place.input, time_steps=place.steps,
     )  # fmt: skip
-    assert len(program.graph.neurons) == (2 if update is levels else 1)
+    assert len(program.graph.neurons) == (2 if update is levels or place is AddedSpikes else 1)
     for seed, samples in ((1, 1), (4, 3), (8, 8)):
         x = drawn(place, samples, seed)
         want = answer(module, x, place.steps)
@@ -329,3 +330,117 @@ def test_more_code_as_it_is_written(place, update):
 @pytest.mark.parametrize("place", [InForward, OnImage])
 def test_a_scripted_step_function(place):
     holds(place, with_a_scripted_step)
+
+
+class ReadBack(Base):
+    """The spikes of the step before are read from where they were written."""
+
+    def forward(self, x):
+        steps, samples, _ = x.shape
+        u, out = x.new_zeros(samples, H), x.new_zeros(steps, samples, H)
+        for t in range(x.shape[0]):
+            u = 0.25 * u * (1 - out[max(t - 1, 0)]) + self.fc(x[t])
+            out[t] = (u > 0.5).to(u.dtype)
+        return self.out(out).mean(0)
+
+
+class AddedSpikes(Base):
+    """Spikes of one neuron in the current of another, which is reset to 0 at once."""
+
+    def forward(self, x):
+        u = v = x.new_zeros(x.shape[1], H)
+        total = 0
+        for t in range(x.shape[0]):
+            current = self.fc(x[t])
+            u = u + current
+            s = Step.apply(u - 1.0)
+            u = (1 - s) * u
+            v = v + current + s
+            z = Step.apply(v - 1.0)
+            v = (1 - z) * v
+            total = total + self.out(z)
+        return total / x.shape[0]
+
+
+class Einsum(Base):
+    """Weights by ``einsum``, in both orders of their axes."""
+
+    def forward(self, x):
+        currents, v, zs = torch.einsum("tbi,oi->tbo", x, self.fc.weight), 0.0, []
+        for current in currents:
+            v = 0.5 * v + current
+            z = Step.apply(v - 1.0)
+            v = v * (1 - z)
+            zs.append(z)
+        return torch.einsum("tbh,ho->tbo", torch.stack(zs), self.out.weight.t()).mean(0)
+
+
+class RateOfSpikes(Base):
+    """The spikes of the only neurons are added up."""
+
+    def forward(self, x):
+        v, total = 0.0, 0.0
+        for t in range(x.shape[0]):
+            v = v + self.fc(x[t])
+            z = Step.apply(v - 1.0)
+            v = v - z
+            total = total + z
+        return total / x.shape[0]
+
+
+class ConvOnImage(Base):
+    """A convolution in a loop over the same image."""
+
+    layout, input = "N", "analog"
+
+    def __init__(self, update):
+        super().__init__(update)
+        self.conv = nn.Conv1d(1, 2, 3, padding=1)
+
+    def forward(self, x):
+        v = None
+        total = 0
+        for _ in range(T):
+            current = self.conv(x.unsqueeze(1)).flatten(1)
+            v = current if v is None else 0.5 * v + current
+            z = Step.apply(v - 1.0)
+            v = v * (1 - z)
+            total = total + z
+        return total
+
+
+class InADict(Base):
+    """Thresholds are tensors in a dict."""
+
+    def __init__(self, update):
+        super().__init__(update)
+        self.thresholds = {"fc": torch.tensor(0.75), "more": [torch.tensor(0.5)]}
+
+    def forward(self, x):
+        v, zs = 0.0, []
+        for t in range(x.shape[0]):
+            v = v + self.fc(x[t])
+            z = (v > self.thresholds["fc"]).to(v.dtype)
+            v = v - z * self.thresholds["more"][0]
+            zs.append(z)
+        return self.out(torch.stack(zs)).mean(0)
+
+
+@pytest.mark.parametrize(
+    "place", [ReadBack, AddedSpikes, Einsum, RateOfSpikes, ConvOnImage, InADict]
+)
+def test_what_was_found_in_public_code(place):
+    holds(place, hard)
+
+
+def test_a_number_of_samples_that_is_fixed_is_named():
+    class Fixed(Base):
+        def forward(self, x):
+            v, total = torch.zeros(2, H), 0
+            for t in range(x.shape[0]):
+                z, v = self.update(self, self.fc(x[t]), v)
+                total = total + self.out(z)
+            return total
+
+    with pytest.raises(SnnccError, match="runs on 2 samples and not on 3.*x.shape"):
+        snncc.compile(Fixed(hard).eval(), drawn(Fixed, 2, 0), layout="TN", input="spike")

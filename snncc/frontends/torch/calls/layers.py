@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
+
 from snncc.frontends.torch.axes import MixedAxes, feature_index, features
 from snncc.frontends.torch.calls.table import emit, need_features, on, optional, sizes
 from snncc.frontends.torch.recorder import Recorder
@@ -70,6 +72,36 @@ def _linear(recorder: Recorder, call: Call) -> None:
         raise recorder.refuse("SNN301", "a linear layer with a weight of one axis is not supported")
     op = Dense(recorder.ref(call["weight"], "weight"), optional(recorder, call["bias"], "bias"))
     emit(recorder, op, call["input"], call.result, "linear")
+
+
+@on("einsum", "equation *operands")
+def _einsum(recorder: Recorder, call: Call) -> None:
+    """A dense layer, as in ``einsum("tbi,io->tbo", x, w)``."""
+    operands = list(call["operands"])
+    operands = list(operands[0]) if len(operands) == 1 else operands
+    given, _, out = str(call["equation"]).replace(" ", "").partition("->")
+    names = given.split(",")
+    other = recorder.refuse("SNN301", "an einsum that is no dense layer is not known here")
+    if len(operands) != 2 or len(names) != 2 or not given.replace(",", "").isalpha():
+        raise other
+    if not recorder.is_tracked(operands[0]):
+        operands, names = operands[::-1], names[::-1]
+    (x, weight), (of_x, of_weight) = operands, names
+    lead, inner = of_x[:-1], of_x[-1:]
+    wide = of_weight.replace(inner, "")
+    plain = (
+        len(of_weight) == 2 and len(wide) == 1 and len(set(lead + inner + wide)) == len(of_x) + 1
+    )
+    if recorder.is_tracked(weight) or not plain or out != lead + wide:
+        raise other
+    with torch._C.DisableTorchFunction():
+        matrix = weight if of_weight[1] == inner else weight.t().contiguous()
+    if matrix is not weight:
+        recorder.remember(matrix)
+        recorder.keep_alive(matrix)
+    _, axes = recorder.solid(x)
+    need_features(axes, 1)
+    emit(recorder, Dense(recorder.ref(matrix, "weight")), x, call.result, "einsum")
 
 
 @on("batch_norm",

@@ -43,6 +43,7 @@ from snncc.ir.ops import (
     Slice,
     Upsample,
 )  # fmt: skip
+from snncc.passes.reroll import AHEAD
 
 
 @on("view reshape flatten unflatten view_as reshape_as ravel", "input ~*rest")
@@ -444,14 +445,14 @@ def _joins_steps(recorder: Recorder, result: torch.Tensor, tensors: Sequence[tor
                  dim: int, new: bool) -> bool:  # fmt: skip
     """Whether ``tensors`` are the steps of a loop that is written down, which then are joined.
 
-    They are as many as there are steps, of one op and different; the first may be a constant.
+    They are as many as there are steps, of one op and different, the first ones aside.
     """
     tracked = [recorder.tracked(t) for t in tensors if recorder.is_tracked(t)]
     axes, dim = list(tracked[0].axes), dim % result.dim()
     steps = recorder.steps or max(len(tensors), 3)
-    as_many = recorder.unrolled and len(tensors) == steps and len(tracked) >= steps - 1
+    as_many = recorder.unrolled and len(tensors) == steps and len(tracked) >= max(steps - AHEAD, 2)
     nodes = [recorder.nodes[entry.node] for entry in tracked]
-    ops = {node.op for node in nodes[len(nodes) - steps + 1 :]}
+    ops = {node.op for node in nodes[AHEAD:]}
     static = all(node.signal.rate == "static" for node in nodes)
     same = len({entry.axes for entry in tracked}) == 1
     if not as_many or not static or not same or len(ops) > 1:
