@@ -13,6 +13,7 @@ from neuron_updates import PLACES, answer, inputs
 
 import snncc
 from snncc.diagnostics import SnnccError
+from snncc.verification import compare
 
 TOLERANCE = 1e-9
 """Of outputs, relative to the largest."""
@@ -20,9 +21,12 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Verdict:
-    """``why`` is the code and the reason of a refusal, or what differs."""
+    """``why`` is the code and the reason of a refusal, or what differs.
 
-    what: Literal["equal", "refused", "wrong"]
+    A ``tie``: a membrane is on its threshold but for rounding, and spikes differ for that alone.
+    """
+
+    what: Literal["equal", "tie", "refused", "wrong"]
     why: str = ""
 
 
@@ -50,6 +54,9 @@ def judge(seed: int, place: str = "loop in forward", verify: bool = False) -> Ve
         scale = max(float(wanted.abs().max()), 1.0)
         apart = float((run.logits - wanted).abs().max())
         if (sent != spikes and network.is_in_step) or apart > TOLERANCE * scale:
+            held = compare(network, program, x)
+            if held.ties and not held.mismatches:
+                return Verdict("tie", f"{held.ties} on the threshold but for rounding")
             return Verdict("wrong", f"{sent:g} spikes, not {spikes:g}; logits {apart:g} apart")
     return Verdict("equal")
 
@@ -95,7 +102,7 @@ def judge_all(seeds: Iterable[int], place: str, verify: bool = False) -> Tally:
             tally.wrong.append(f"{place} {seed}: {verdict.why} ({told})")
         if network.has_form:
             tally.formed += 1
-            tally.read += verdict.what == "equal"
+            tally.read += verdict.what in ("equal", "tie")
             if verdict.what == "refused":
                 tally.missed[f"{verdict.why} ({network.levels[0].reset_name})"] += 1
     return tally
