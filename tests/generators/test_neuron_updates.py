@@ -12,7 +12,7 @@ from neuron_verdicts import OneThread, judge_all
 SHARE = 0.95
 """Of the drawn neurons that have a normal form so many are read at least."""
 
-REASONS = ("SNN112", "SNN115", "SNN318", "SNN402")
+REASONS = ("SNN112", "SNN113", "SNN115", "SNN318", "SNN322", "SNN402")
 
 
 def is_right(tally):

@@ -714,12 +714,11 @@ def _unrolled(
     rolled = _of_one_call(outcome.form, run) if run.single else outcome.form
     for name, steps in cast(Mapping[str, tuple[Step, ...]], outcome.report["steps"]).items():
         if noted and name in noted:
-            noted[name] |= {t: _value_at(step, values) for t, step in enumerate(steps)}
+            noted[name] |= {
+                t: values[step][None] if isinstance(step, str) else torch.as_tensor(step)
+                for t, step in enumerate(steps) if step is not None
+            }  # fmt: skip
     return rolled, recorder
-
-
-def _value_at(step: Step, values: Noted) -> torch.Tensor:
-    return values[step][None] if isinstance(step, str) else torch.as_tensor(step)
 
 
 def _of_one_call(graph: Graph, run: Run) -> Graph:
