@@ -16,18 +16,12 @@ from torch import nn
 from snncc.diagnostics import refuse
 from snncc.frontends.layout import time_back, time_first
 from snncc.frontends.neurons import Convert, NeuronModule, converter
+from snncc.frontends.torch.again import keeps_states, noted
 from snncc.frontends.torch.axes import Axes
+from snncc.frontends.torch.copies import at_rest, private_copy, resets_itself, undisturbed
 from snncc.frontends.torch.firing import each_step, input_first, spikes_of
+from snncc.frontends.torch.runs import named_outputs
 from snncc.frontends.torch.states import Beginning
-from snncc.frontends.torch.tracing import (
-    at_rest,
-    keeps_states,
-    named_outputs,
-    noted,
-    private_copy,
-    resets_itself,
-    undisturbed,
-)
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Written, run_graph

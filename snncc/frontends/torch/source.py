@@ -19,7 +19,7 @@ _HERE = str(Path(__file__).parent)
 _CARRIERS = (_TORCH, _HERE, contextlib.__file__, "<")
 _PACKAGE = str(Path(__file__).parents[2])
 _LIBRARIES = frozenset(sysconfig.get_paths()[kind] for kind in ("purelib", "platlib", "stdlib"))
-_OUTSIDE = str(Path(__file__).with_name("tracing.py"))
+_OUTSIDE = str(Path(__file__).with_name("runs.py"))
 _WRAPPERS = {
     "spikingjelly": frozenset({"layer", "base", "neuron", "surrogate", "functional"}),
     "snntorch": frozenset({"_neurons", "_layers", "surrogate", "functional"}),
