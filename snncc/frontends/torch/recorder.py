@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.jit._state import _try_get_jit_cached_function as compiled_from
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -550,8 +551,12 @@ class Recorder(Builder, TorchFunctionMode):
 def _is_as_written(function: Any, written: Any) -> bool:
     """Whether a scripted function does what the Python function does that it was made of.
 
-    Not where that asks whether it is scripted, or has other default arguments by now.
+    Not where that asks whether it is scripted, or has other default arguments by now; and of a
+    traced one nobody knows what it left out.
     """
+    compiled = compiled_from(written)
+    if compiled is None or compiled.qualified_name != function.qualified_name:
+        return False
     defaults = [a.default_value for a in function.schema.arguments if a.has_default_value()]
     asks = "is_scripting" in written.__code__.co_names
     return not asks and defaults == list(written.__defaults__ or ())

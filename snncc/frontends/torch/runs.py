@@ -107,8 +107,7 @@ def record_run(
         except SnnccError as unrolled:
             if _says_more(unrolled, found, run, own.findings or error is not None):
                 raise
-    for finding in own.findings:
-        notes.add(SnnccError(finding))
+    notes.findings += [finding for finding in own.findings if finding not in notes.findings]
     if error is not None:
         raise error
     assert found is not None
