@@ -19,7 +19,7 @@ from snncc.frontends.torch.calls.elementwise import constant
 from snncc.frontends.torch.copies import first_line, undisturbed
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.recorder import Overhearing, Recorder
-from snncc.frontends.torch.states import Held, changed, held
+from snncc.frontends.torch.states import Held, Place, changed, held
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Rate
 from snncc.ir.ops import Delay, Identity, Input, Spiking
@@ -105,6 +105,8 @@ def record_run(
             if _says_more(unrolled, found, run, own.findings or error is not None):
                 raise
         except SnnccError as unrolled:
+            if any(not _is_followed(held(twin).get(name)) for name in lives_on):
+                raise _lives_on(lives_on, unrolled) from None
             if _says_more(unrolled, found, run, own.findings or error is not None):
                 raise
     notes.findings += [finding for finding in own.findings if finding not in notes.findings]
@@ -149,13 +151,18 @@ class StepsDiffer(SnnccError):
     """The steps of a run that were written down one by one are no loop."""
 
 
-def _lives_on(names: Sequence[str], differ: StepsDiffer) -> SnnccError:
-    """What a step leaves to the next makes that another one."""
-    said = (
-        f"{', '.join(f'`{name}`' for name in names[:SHOWN])} changes from step to step, and what "
-    )
-    (finding, *_) = differ.findings
-    return refuse("SNN322", f"{said}steps compute with it: {finding.message}", finding.location)
+def _lives_on(names: Sequence[str], error: SnnccError) -> SnnccError:
+    """What a step leaves to the next, which may make that another one."""
+    shown = ", ".join(f"`{name}`" for name in names[:SHOWN])
+    (finding, *_) = error.findings
+    said = f"{shown} changes from step to step, and the steps are not alike: {finding.message}"
+    return refuse("SNN322", said, finding.location)
+
+
+def _is_followed(place: Place | None) -> bool:
+    """Whether verification can tell where a value that is kept goes: a tensor or a number."""
+    value = place.value if place is not None else None
+    return isinstance(value, torch.Tensor | int | float) and not isinstance(value, bool)
 
 
 def left_behind(twin: nn.Module, before: Held) -> list[str]:

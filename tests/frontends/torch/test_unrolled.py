@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -201,16 +202,20 @@ def agrees(module: nn.Module, place: type[Net]) -> None:
         assert torch.allclose(program.run(x).logits, want, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("update", UPDATES)
-def test_membranes_that_begin_as_none(place, update):
-    agrees(place(update, None).double().eval(), place)
+NONE = list(product(PLACES, UPDATES, [None]))
+NUMBERS = list(
+    product([OnImage, Listed, LayerByLayer, OneStep], [hard, soft, charging], [0.0, 0.5, "zeros"])
+)
 
 
-@pytest.mark.parametrize("place", [OnImage, Listed, LayerByLayer, OneStep])
-@pytest.mark.parametrize("start", [0.0, 0.5, "zeros"])
-@pytest.mark.parametrize("update", [hard, soft, charging])
-def test_membranes_that_begin_as_numbers(place, start, update):
+@pytest.mark.parametrize(("place", "update", "start"), [*NONE[::5], *NUMBERS[::7]])
+def test_how_membranes_begin(place, update, start):
+    agrees(place(update, start).double().eval(), place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "update", "start"), [*NONE, *NUMBERS])
+def test_more_beginnings_of_membranes(place, update, start):
     agrees(place(update, start).double().eval(), place)
 
 
