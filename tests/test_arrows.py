@@ -42,6 +42,7 @@ def test_no_circle():
     assert not [sorted(c) for c in nx.strongly_connected_components(arrows) if len(c) > 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("above", "below"), list(itertools.pairwise(ROOMS)))
 def test_a_room_does_not_know_those_above_it(above, below):
     arrows = imports()

@@ -314,6 +314,7 @@ def test_calibration_data_takes_part_in_the_verification(module):
     assert none.about["verification"] is None
 
 
+@pytest.mark.slow
 def test_a_broken_pass_is_caught_by_the_verification(module, monkeypatch):
     from snncc.passes.fold_bn import FoldBn
 
@@ -373,6 +374,7 @@ def test_stripping_saves_the_macs_and_the_chip_does_only_acs(module, program):
     assert simulation.after.total.ac > 0
 
 
+@pytest.mark.slow
 def test_stock_only_puts_relays_in_the_place_of_delays(module, program):
     stock = snncc.compile(module, events(2), input="spike", stock_only=True)
     assert stock.about["passes"][-2:] == ["balance-delays", "check-stock"]
@@ -384,6 +386,7 @@ def test_stock_only_puts_relays_in_the_place_of_delays(module, program):
     assert torch.equal(mine.result.outputs, theirs.result.outputs)
 
 
+@pytest.mark.slow
 def test_stock_only_refuses_what_no_stock_process_does(module):
     with pytest.raises(SnnccError, match="SNN213") as caught:
         snncc.compile(module, events(2), input="spike", stock_only=True, reset="soft")
@@ -513,6 +516,7 @@ def test_a_changed_or_shortened_file_is_found(program, folder):
     assert snncc.load(folder).head == "0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [
@@ -575,6 +579,7 @@ def rounded(module):
     )
 
 
+@pytest.mark.slow
 def test_a_program_in_whole_numbers_runs_in_them(module, program, rounded):
     assert rounded.network.is_fixed
     assert rounded.scheduled.is_fixed
@@ -622,6 +627,7 @@ def test_it_reports_what_rounding_does(rounded):
     assert rounded.about["options"]["weight_bits"] == 8
 
 
+@pytest.mark.slow
 def test_the_passes_behind_the_rounding_are_verified_in_whole_numbers(rounded):
     relayed = snncc.compile(network(), events(2), input="spike", weight_bits=6, stock_only=True)
     assert any(p.role == "relay" for p in relayed.scheduled.populations)

@@ -73,6 +73,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(fused, "TILE", 4 * 4 * 64 * STEPS * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [None, "count", "cycle"])
 @pytest.mark.parametrize("which", ["floats", "whole"])
 def test_chunks_and_threads_change_no_number(request, small_tiles, which, level):
@@ -89,6 +90,7 @@ def test_chunks_and_threads_change_no_number(request, small_tiles, which, level)
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", ["and", "or", "xor", "iand"])
 @pytest.mark.parametrize("keep_aap", [False, True])
 def test_the_work_is_that_of_every_spike(gate, keep_aap):

@@ -83,6 +83,7 @@ def test_a_convolution(monkeypatch, targets, rate, samples):
     check((Conv(Ref("w"), padding=(1, 1)),), (17, 5, 6), tensors, samples, rate, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 2), (2, 5)])
 @pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 3)])
 @pytest.mark.parametrize("padding", [(0, 0), (1, 2), (3, 1)])

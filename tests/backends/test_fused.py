@@ -53,6 +53,7 @@ def same(network, inputs, dtype=torch.float64, **options):
     return slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reset", "when"), RESETS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("per", ["layer", "channel", "neuron"])
@@ -200,6 +201,7 @@ def added(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.9])
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("delay", [0, 1, 7])
@@ -333,6 +335,7 @@ LONE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONE)
 @pytest.mark.parametrize("kind", ["spike", "analog"])
 @pytest.mark.parametrize("weight_bits", [None, 8])

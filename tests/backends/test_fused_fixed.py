@@ -76,6 +76,7 @@ def registers(rng, shape, extreme: bool):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reset", "when"), KINDS)
 @pytest.mark.parametrize("extreme", [False, True])
 @pytest.mark.parametrize("per", ["layer", "channel", "neuron"])
@@ -139,6 +140,7 @@ def layers(rng, kind: str) -> Network:
     return Network.build(places, projections, tensors)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1 << 20), st.sampled_from([0, 1, 255, 3_000, 40_000, 1 << 25]))
 def test_layers_are_the_interpreters_whatever_their_sums(seed, most):

@@ -29,6 +29,7 @@ def tensors(targets, channels, *kernel):
 NORM = Norm(Ref("mean"), Ref("variance"), Ref("scale"), Ref("shift"), 0.125)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [16, 32, 48, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("samples", [1, 3])

@@ -77,6 +77,7 @@ def agree(one, other):
             assert torch.equal(mine[name], theirs[name]), (what, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 1 << 20), st.booleans(), st.integers(1, 70), st.sampled_from([1, 3, 8]))

@@ -26,6 +26,7 @@ def chip(path, **values):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["loihi1", "loihi2"])
 def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
     result = run("compile", model, "--target", target, "-o", "out", "--calibrate", data)
@@ -49,6 +50,7 @@ def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
     assert "energy a sample" in result.stdout
 
 
+@pytest.mark.slow
 def test_without_calibration_every_neuron_counts_alike(run, model):
     assert run("compile", model, "--target", "loihi1", "-o", "out").exit_code == 0
     assert not snncc.load("out").scheduled.mapping.activity
@@ -85,6 +87,7 @@ def test_the_report_of_what_lies_on_no_cores(run, model, read_page):
     assert "mesh" not in said
 
 
+@pytest.mark.slow
 def test_a_chip_of_ones_own_goes_into_the_program(run, model, data, tmp_path):
     path = chip(tmp_path / "mine.toml", neurons=100, synapse_j=1000)
     result = run("compile", model, "--target", "mine.toml", "-o", "out")
@@ -111,6 +114,7 @@ def test_a_chip_file_with_a_mistake_is_one_sentence(refused, model, tmp_path, gi
     refused(name, model, "--target", path, *more, said="cannot be read: No such file")
 
 
+@pytest.mark.slow
 def test_hops_between_chips_have_their_own_time_and_energy(run, model, data, tmp_path):
     path = chip(tmp_path / "mine.toml", neurons=100, tile_columns=1, tile_rows=1, chips=16)
     assert run("compile", model, "--target", path, "-o", "out").exit_code == 0
@@ -138,6 +142,7 @@ def test_hops_between_chips_have_their_own_time_and_energy(run, model, data, tmp
     )
 
 
+@pytest.mark.slow
 def test_what_is_assumed_of_a_chip_is_said(run, model, tmp_path):
     path = chip(tmp_path / "mine.toml", synapse_j=1)
     text = path.read_text()
@@ -165,6 +170,7 @@ def test_a_chip_file_that_is_wrong(refused, run, model, tmp_path):
     refused("compile", model, "--target", "mine.toml", said="that is at least 1")
 
 
+@pytest.mark.slow
 def test_export_writes_the_files_of_sanafe(run, model, data, tmp_path):
     chip(tmp_path / "mine.toml", largest_delay=0)
     assert run("compile", model, "--target", "mine.toml", "-o", "out").exit_code == 0
@@ -180,6 +186,7 @@ def test_export_writes_the_files_of_sanafe(run, model, data, tmp_path):
         assert "energy_process_spike: 2.36e-11" in file.read()
 
 
+@pytest.mark.slow
 def test_export_refuses_delays(run, model):
     assert run("compile", model, "--target", "loihi1", "-o", "out").exit_code == 0
     result = run("export", "--format", "sanafe", "out", "-o", "files")
@@ -189,6 +196,7 @@ def test_export_refuses_delays(run, model):
     assert not Path("files").exists()
 
 
+@pytest.mark.slow
 def test_export_refuses_hops_between_chips_that_cost_more(run, model, tmp_path):
     one_tile = {"tile_columns": 1, "tile_rows": 1, "neurons": 100, "largest_delay": 0}
     alike = {f"hop_{way}_{unit}": 5 for way in ("ew", "ns", "chip") for unit in "sj"}
@@ -200,6 +208,7 @@ def test_export_refuses_hops_between_chips_that_cost_more(run, model, tmp_path):
     assert "chips, and all hops of SANA-FE cost the same" in result.stderr
 
 
+@pytest.mark.slow
 def test_export_needs_a_program_with_cores(refused, program):
     refused(
         "export", "--format", "sanafe", program, "-o", "files",

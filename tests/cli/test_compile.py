@@ -50,6 +50,7 @@ def factory(tmp_path, monkeypatch):
 # -- what it does ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     result = run("compile", model, "--target", "loihi", "-o", "out")
     assert result.exit_code == 0, result.output
@@ -75,6 +76,7 @@ def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     assert len(program.about["source"]["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_stock_only(run, model):
     result = run("compile", model, "-o", "out", "--stock-only")
     assert result.exit_code == 0, result.output
@@ -100,6 +102,7 @@ def test_the_folder_is_named_after_the_model_by_default(run, model, tmp_path):
     assert snncc.load(tmp_path / "small").target == "reference"
 
 
+@pytest.mark.slow
 def test_a_program_is_replaced(run, model, tmp_path):
     assert run("compile", model, "-o", "out", "--target", "reference").exit_code == 0
     assert run("compile", model, "-o", "out", "--keep-aap").exit_code == 0
@@ -108,6 +111,7 @@ def test_a_program_is_replaced(run, model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_two_compilations_are_the_same_byte_for_byte(run, model, tmp_path):
     run("compile", model, "-o", "one")
     run("compile", model, "-o", "two")
@@ -122,6 +126,7 @@ def test_print_after_and_time_passes_talk_on_stderr(run, model):
     assert "network DualStreamResNet" not in result.stdout
 
 
+@pytest.mark.slow
 def test_calibration_data_is_used(run, model, data, tmp_path):
     assert run("compile", model, "-o", "out", "--calibrate", data).exit_code == 0
     calls = [call["input"] for call in proof(tmp_path / "out")["module"]["calls"]]
@@ -136,6 +141,7 @@ def proof(folder):
     return snncc.load(folder).about["verification"]
 
 
+@pytest.mark.slow
 def test_a_factory_with_a_shape(run, factory, tmp_path):
     shape = ("--input-shape", "2,8,8", "--time-steps", 3, "--input", "spike")
     result = run("compile", f"{factory}:network", *shape, "-o", "out")
@@ -152,6 +158,7 @@ def test_a_factory_with_weights(run, factory, tmp_path):
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_an_image_is_encoded_on_the_host_and_that_is_an_error_when_strict(run, factory):
     shape = ("--input-shape", "3,8,8")
     result = run("compile", f"{factory}:image", *shape, "-o", "out")
@@ -163,6 +170,7 @@ def test_an_image_is_encoded_on_the_host_and_that_is_an_error_when_strict(run, f
     assert "error[SNN" in strict.stderr
 
 
+@pytest.mark.slow
 def test_another_reset_is_said(run, model, tmp_path):
     result = run("compile", model, "-o", "out", "--reset", "soft")
     assert "soft in every neuron, whatever it was trained with" in result.stdout
@@ -241,6 +249,7 @@ def test_an_output_folder_that_is_something_else(refused, model, tmp_path):
     refused("compile", model, "-o", "thesis", said="exists and is not a compiled program")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -282,6 +291,7 @@ def broken(monkeypatch):
     monkeypatch.setattr(FoldBn, "__call__", fails)
 
 
+@pytest.mark.slow
 def test_a_bug_is_exit_70_and_names_the_pass(run, model, broken, tmp_path):
     result = run("compile", model, "-o", "out")
     assert result.exit_code == 70
@@ -291,6 +301,7 @@ def test_a_bug_is_exit_70_and_names_the_pass(run, model, broken, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["before", "behind"])
 def test_debug_shows_the_traceback(run, model, broken, place):
     arguments = ["compile", model, "-o", "out"]

@@ -134,7 +134,8 @@ def test_explain_every_rule(run, code):
     title, *lines = result.stdout.splitlines()
     assert title.startswith(f"{code} {RULES[code].name} (")
     headings = [line for line in lines if line and not line.startswith(" ")]
-    assert headings == ["What it does", "Why it matters", "Example", "What to do"]
+    instead = ["Instead"] if RULES[code].after else []
+    assert headings == ["What it does", "Why it matters", "Example", *instead, "What to do"]
     assert all(lines[lines.index(heading) + 1].startswith("    ") for heading in headings)
 
 

@@ -30,6 +30,7 @@ def test_it_prints_accuracy_spikes_work_and_energy(run, program, data):
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bits", "after"), [((), 0.9e-12), (("--weight-bits", "8"), 0.1e-12)])
 def test_energy_is_that_of_the_operations(run, model, data, bits, after):
     assert run("compile", model, "-o", "out", *bits).exit_code == 0
@@ -43,12 +44,14 @@ def test_energy_is_that_of_the_operations(run, model, data, bits, after):
         assert energy == pytest.approx(a * price + m * 4.6e-12, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_model_is_compiled_on_the_way(run, model, program, data):
     on_the_way = run("simulate", model, "--input", data)
     assert on_the_way.exit_code == 0, on_the_way.output
     assert rows(on_the_way.stdout)["accuracy"].endswith("(5 of 6)")
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_held_against_floating_point(run, model, data):
     compiled = run("compile", model, "-o", "fixed", "--weight-bits", "8", "--calibrate", data)
     assert compiled.exit_code == 0, compiled.output
@@ -78,6 +81,7 @@ def test_the_arithmetic_is_chosen_or_said(run, program, data):
     assert rows(asked.stdout)["arithmetic"].split() == ["arithmetic", "float64"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [("--memory", "1K"), ("--memory", "2G"), ("--threads", "1")])
 def test_memory_and_threads_change_no_number(run, program, data, more):
     plain = run("simulate", program, "--input", data)

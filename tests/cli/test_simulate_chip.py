@@ -38,6 +38,7 @@ def test_it_prints_time_and_energy_beside_the_accuracy(run, program, data, mappi
     assert "every packet timed" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_model_is_mapped_to_the_chip_on_the_way(run, model, data):
     given = ("simulate", model, "--input", data, "--backend", "cycle", "--limit", 2)
     for chip, more in (("loihi1", ()), ("loihi2", ("--chip", "loihi2"))):

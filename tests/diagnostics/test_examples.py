@@ -154,6 +154,7 @@ def codes(code: str, around: Around, options: Mapping[str, Any]) -> list[str]:
     return [finding.code for finding in findings if finding.is_error]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", AROUND)
 def test_the_example_has_its_finding_first(code: str) -> None:
     around = AROUND[code]
@@ -161,6 +162,7 @@ def test_the_example_has_its_finding_first(code: str) -> None:
     assert found[0 if code != "SNN102" else 1] == code  # of an analog input conv1 is one, too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", AROUND)
 def test_the_other_example_compiles(code: str) -> None:
     around, options = AROUND[code], AROUND[code].instead or AROUND[code].options

@@ -150,6 +150,7 @@ FINE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FINE)
 def test_a_module_that_only_looks_odd(name):
     module = FINE[name]().eval()

@@ -55,6 +55,7 @@ def test_the_frames_are_those_of_the_recordings(events: ModuleType) -> None:
         np.testing.assert_array_equal(committed["labels"], recordings.labels)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_keeps_the_pathway_and_reaches_its_recorded_accuracy() -> None:
     checkpoint = open_model(DST / "nmnist.pt")
     assert (checkpoint.layout, checkpoint.input) == ("TN", "spike")

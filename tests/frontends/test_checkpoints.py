@@ -85,6 +85,7 @@ def test_a_module_saved_with_torch_alone(
     assert (opened.shape, opened.dtype) == (None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", ["and", "iand", "or", "xor", "add"])
 def test_our_networks_open(tmp_path: Path, gate: Any) -> None:
     module = snn.DualStreamResNet(widths=(4, 8), blocks=(1, 1), gate=gate).eval()
@@ -618,6 +619,7 @@ TWISTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWISTS)
 def test_twisted_files(tmp_path: Path, name: str) -> None:
     body, match = TWISTS[name]

@@ -143,6 +143,7 @@ def same_answers(program: Any, module: nn.Module, x: torch.Tensor) -> None:
     assert torch.allclose(program.run(x).logits, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_data_is_in_the_modules_order(name: str, tmp_path: Any) -> None:
     make, layout, shape = CASES[name]

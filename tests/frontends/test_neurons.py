@@ -31,6 +31,7 @@ def forgotten():
     neurons._registered.update(before)
 
 
+@pytest.mark.slow
 def test_the_document_says_what_is_true():
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert len(blocks) == 6

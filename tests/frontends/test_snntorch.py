@@ -92,6 +92,7 @@ def synaptic(net: Net, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(out).sum(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_leaky(agree, options) -> None:
     net = Net(snntorch.Leaky(0.9, **options), snntorch.Leaky(0.7, **options), tutorial)
@@ -101,6 +102,7 @@ def test_leaky(agree, options) -> None:
     assert [population.name for population in network.populations] == ["lif1", "lif2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_learnt_numbers_of_each_neuron(agree, options) -> None:
     """beta is clamped to 0 … 1; some neurons integrate, some forget at once."""
@@ -119,6 +121,7 @@ def test_lapicque(agree, reset) -> None:
     agree(Net(first, second, tutorial), STILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_synaptic(agree, options) -> None:
     second = snntorch.Synaptic(SOME, SOME.flip(0), learn_alpha=True, **options)
@@ -137,6 +140,7 @@ def recurrent(net: Net, x: torch.Tensor) -> torch.Tensor:
     return torch.stack(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_recurrent_leaky(agree, options) -> None:
     """All to all, and each neuron to itself; a projection that takes one step."""
@@ -171,6 +175,7 @@ def test_recurrent_convolution(agree) -> None:
     agree(net, torch.rand(3, 2, 8, 8), time_steps=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [-0.5, 0.0])
 @pytest.mark.parametrize("options", VARIANTS[:4], ids=str)
 def test_a_neuron_that_fires_at_rest(agree, options, threshold) -> None:
@@ -184,6 +189,7 @@ def test_a_neuron_that_fires_at_rest(agree, options, threshold) -> None:
         agree(net, MOVING)
 
 
+@pytest.mark.slow
 def test_resets_that_come_late_are_brought_to_the_normal_form_where_they_can_be(agree) -> None:
     def when(beta: float, reset: str, delay: bool = True, kind: Any = snntorch.Leaky) -> Any:
         more = {"threshold": 0.1} if kind is snntorch.Lapicque else {"reset_delay": delay}

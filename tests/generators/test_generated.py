@@ -50,6 +50,7 @@ def test_more_networks_agree(first):
     assert block(first).graphs > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [12, 16])
 def test_larger_networks_agree(size):
     assert check_all(range(10_000, 10_010), size).graphs == 10

@@ -91,6 +91,7 @@ def reductions(draw, shape) -> Op:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data(), rank=st.integers(1, 3), seed=st.integers(0, 99))
 def test_pools_and_reductions_of_spikes_and_counts(data, rank, seed):

@@ -96,6 +96,7 @@ def test_conv_transpose(data, rank):
     check([op], shape, tensors)
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from(["average", "sum"]), st.booleans(), st.booleans(), SHAPES)
 def test_pool(data, kind, ceil, count_padding, shape):
     kernel, stride, padding = data.draw(windows(2))

@@ -66,6 +66,7 @@ def agree(module, batches):
     return compared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gate", GATES)
 def test_18_layers(spikingjelly, gate):
     batches = [torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(s)) for s in (0, 1)]
@@ -79,6 +80,7 @@ def test_50_layers(spikingjelly, gate):
     assert agree(network(spikingjelly, gate, 50, width=4), batches) > 1e5
 
 
+@pytest.mark.slow
 def test_an_fc_nobody_calls_and_the_auxiliary_path_are_gone(spikingjelly):
     module = network(spikingjelly, "IAND", 18)
     graph = SelectHead()(trace(module, torch.rand(2, 3, 40, 40))).form

@@ -87,6 +87,7 @@ def test_spiking_vgg(zoo, name):
     agreed(zoo, name, "LIF" if name.endswith("bn") else "IF", ways=FOLDED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in PLIF if "DVS" not in n])
 def test_parametric_lif_nets(zoo, name, spikingjelly):
     """0.0.0.0.12 has the models of one step in the same form as later versions."""

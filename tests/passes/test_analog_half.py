@@ -64,6 +64,7 @@ def pooled(net: Net, current: torch.Tensor) -> torch.Tensor:
     return net.over(net.down, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mix", [down, minus, joined, pooled])
 def test_the_analog_half_is_on_the_host(mix: Any) -> None:
     net = Net(mix).eval()

@@ -61,6 +61,7 @@ READS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READS)
 def test_the_program_spikes_as_the_module_does(name):
     size, read = READS[name]

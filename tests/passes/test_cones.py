@@ -31,6 +31,7 @@ def holds(table: tuple[float, ...]) -> bool:
     return all(value(form, row) == v for row, v in zip(bits, table, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaves", [1, 2, 3])
 def test_every_boolean_function_of_few_leaves(leaves):
     for table in itertools.product((0.0, 1.0), repeat=2**leaves):

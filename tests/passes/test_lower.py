@@ -185,6 +185,7 @@ def test_means_and_sums_over_space_are_linear(how):
 NUMBERS = st.one_of(st.floats(-0.9, 0.9), st.just(0.0))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_every_neuron_has_the_normal_form(data):
@@ -405,6 +406,7 @@ def test_binarised_events_are_one_gate():
 # -- 3: max pools ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pool",
     [

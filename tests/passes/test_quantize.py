@@ -202,6 +202,7 @@ EXACT = """network exact {
 }""".replace("    %pooled -> %0\n  readout %0 [2,2,2] {}\n", "  readout %0 [2,2,2] {}\n    %pooled -> %0\n")  # fmt: skip # noqa: E501
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theta", ["1.0", "0.75", "1.1", repr(float(np.nextafter(1, 2)))])
 @pytest.mark.parametrize("options", [{}, {"thresholds": "layer"}])
 def test_weights_of_one_size_lose_nothing(theta, options):  # rules 3 and 4
@@ -229,6 +230,7 @@ NEURONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEURONS)
 def test_every_kind_of_neuron_keeps_its_spikes(name):
     before = layer(NEURONS[name].replace("@bias", "0.3"))
@@ -261,6 +263,7 @@ def test_a_bias_has_the_smallest_exponent_that_fits():
     np.testing.assert_array_equal(exponent, [0, 0, 0, 1, 2, 7])
 
 
+@pytest.mark.slow
 def test_data_flips_fewer_spikes():  # rules 3, 4 and 6
     before = layer("decay=0.9, threshold=@theta, bias=0.05")
     data = inputs(before, steps=20, samples=200, seed=3)
@@ -464,6 +467,7 @@ def test_it_is_a_pass_with_options():
 
 
 # The same networks each time: with one threshold a layer and no data one in 120 flips more.
+@pytest.mark.slow
 @settings(max_examples=25, derandomize=True)
 @given(st.integers(0, 10**6), st.sampled_from(["channel", "layer"]), st.booleans())
 def test_random_layers_keep_most_spikes(seed, thresholds, calibrated):

@@ -364,6 +364,7 @@ def chains(draw):
     return tuple(chain), shape, tensors
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(chains())
 def test_any_chain_becomes_one_op_with_the_same_sums(drawn):
@@ -372,6 +373,7 @@ def test_any_chain_becomes_one_op_with_the_same_sums(drawn):
     assert len(found) <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(chains(), chains(), st.integers(1, 4))
 def test_spikes_are_preserved(one, two, steps):

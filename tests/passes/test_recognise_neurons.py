@@ -240,6 +240,7 @@ def test_an_equation_is_the_neuron_it_computes(update):
     agrees(module, program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fire", FIRES)
 def test_a_step_is_one_however_it_is_written(fire):
     torch.manual_seed(1)
@@ -250,6 +251,7 @@ def test_a_step_is_one_however_it_is_written(fire):
     agrees(module, program)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", [hard, soft, stbp, no_reset, biased, part])
 @pytest.mark.parametrize("start", [0.5, -1.0, 3.0])
 def test_a_membrane_begins_where_it_begins(update, start):
@@ -305,6 +307,7 @@ class Whole(nn.Module):
         return self.run(x, self.a, self.b, at_or_above)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "neurons"), [(current_and_membrane, 5), (two_layers, 8), (time_last, 5)]
 )
@@ -354,6 +357,7 @@ def two_thresholds(x, a, b, fire):
     return torch.stack(out).mean(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "neurons"), [(current_begun, 5), (current_and_its_input, 5), (two_thresholds, 10)]
 )
@@ -624,6 +628,7 @@ class Shown(nn.Module):
         return tuple(torch.stack(each) for each in (out, before, after, currents))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", ["hard", "soft", "none", "part"])
 @pytest.mark.parametrize(("rest", "start"), [(0.0, 0.0), (0.25, 0.5)])
 def test_membranes_are_shown_as_the_user_counts_them(reset, rest, start):

@@ -96,6 +96,7 @@ def by_hand(network, mapping, chip, spikes):
     return counts, hops, links
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_counts_are_those_of_every_synapse_written_down(data):
@@ -303,6 +304,7 @@ def test_several_projections_of_one_spike_are_one_packet():
 # -- levels, chunks and workers ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_step_is_shorter_than_the_counts_say(data):
@@ -346,6 +348,7 @@ def assert_equal(found, expected):
     assert found.as_dict() == expected.as_dict()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_chunks_and_workers_change_no_bit(data):
@@ -458,6 +461,7 @@ def test_times_longer_than_seconds_are_added_up_exactly():
 # -- against a plain simulation, event by event ------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_every_packet_is_timed_as_event_by_event(data):

@@ -93,6 +93,7 @@ def by_type(net: Net, x: torch.Tensor) -> Any:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over_time", [by_cuda, by_device, by_index, by_type])
 def test_moves_to_a_device_do_nothing(over_time: Callable[..., Any]) -> None:
     program = same(Net(over_time))
@@ -274,6 +275,7 @@ def exchanged(net: Net, x: torch.Tensor) -> Any:
     return out
 
 
+@pytest.mark.slow
 def test_arguments_by_name_and_two_states(spikingjelly: Any) -> None:
     same(Net(named, snntorch.Leaky(beta=0.5)))
     same(Net(two_states, snntorch.Synaptic(alpha=0.5, beta=0.5)))
@@ -356,6 +358,7 @@ def silent(net: Net, x: torch.Tensor) -> torch.Tensor:
 OPTIONS = [{}, {"v_reset": None}, {"v_threshold": 0.6, "v_reset": 0.1}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("constants", [(half,), (bias,), (half, half, bias), (silent,)])
 def test_a_first_membrane_by_a_call(spikingjelly: Any, constants: Any, options: Any) -> None:

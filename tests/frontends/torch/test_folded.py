@@ -92,6 +92,7 @@ BY_SAMPLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fire", [written, known])
 @pytest.mark.parametrize("fold", FOLDS)
 def test_a_static_image_in_blocks(agree: Any, fold: str, fire: Any) -> None:

@@ -92,6 +92,7 @@ def mean_of_stack(net: Net, x: torch.Tensor) -> torch.Tensor:
     return torch.stack([net.step(x) for _ in range(STEPS)]).mean(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over_time", [counter, from_zero, from_zeros, sum_of_list, mean_of_stack])
 def test_a_still_image_at_every_step(spikingjelly, agree, over_time) -> None:
     graph, _ = agree(Net(spikingjelly.module("neuron"), over_time), STILL)
@@ -136,6 +137,7 @@ def last_spikes_read(net: Net, x: torch.Tensor) -> torch.Tensor:
     return torch.softmax(2 * hidden.flatten(1), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "over_time",
     [by_index, by_iteration, by_unbind, by_split, layer_by_layer, last_spikes, last_spikes_read],
@@ -167,6 +169,7 @@ def test_still_spikes_at_every_step(spikingjelly, agree) -> None:
     agree(Net(spikingjelly.module("neuron"), counter), (STILL < 0.4).float(), input="spike")
 
 
+@pytest.mark.slow
 def test_two_outputs_a_sum_and_the_last(spikingjelly, agree) -> None:
     def over_time(net: Net, x: torch.Tensor) -> Any:
         out: Any = 0

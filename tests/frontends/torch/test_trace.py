@@ -206,6 +206,7 @@ SINGLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), SINGLE)
 @pytest.mark.parametrize("input", ["analog", "spike"])
 def test_spikingjelly_one_step_at_a_time(spikingjelly, name, options, input):

@@ -219,6 +219,7 @@ def test_more_beginnings_of_membranes(place, update, start):
     agrees(place(update, start).double().eval(), place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_the_spike_of_the_step_before_is_a_state(place):
     agrees(place(spike_before, None).double().eval(), place)
@@ -232,6 +233,7 @@ def refused(module: nn.Module, x: Tensor, **options: object) -> list[str]:
     return []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(1, T))  # the first may be one that begins with 0.5
 def test_a_step_with_another_threshold_is_refused(at):
     class Differs(Net):

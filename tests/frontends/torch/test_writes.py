@@ -321,6 +321,7 @@ def into_a_whole(v: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     return v
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", [masked, masked_by_truth, into_a_copy, into_a_whole])
 def test_a_membrane_written_in_place(reset: Any) -> None:
     module = Loop(reset).eval()
