@@ -152,12 +152,12 @@ class _Comparison:
 
     def _witness(
         self, dtype: torch.dtype | None = None, *, widened: bool = True, grad: bool = False,
-        watched: bool = True,
+        watched: bool = True, on_cpu: bool = True,
     ) -> Witness:  # fmt: skip
         """A copy of the module, in the comparison's own dtype where no other is asked for."""
         return Witness(
             self._module, self._graph, dtype or self._dtype, widened=widened, grad=grad,
-            watched=watched, states=self._states,
+            watched=watched, states=self._states, on_cpu=on_cpu,
         )  # fmt: skip
 
     def _run(self, probe: Probe, forced: Mapping[str, Value] | None = None,
@@ -243,8 +243,7 @@ class _Comparison:
         other = _Comparison(self._module, self._graph, dtype)
         try:
             seen = self._with_gradients(one, dtype)
-            alone = self._witness(dtype, widened=False, watched=False)
-            unseen = alone(one.inputs)
+            unseen = self._unseen(one, dtype)
         except Exception as error:
             raise _NotRun(error) from None
         call = other._compare(one, seen, other._run(one))
@@ -253,6 +252,17 @@ class _Comparison:
                 said = f"output `{head}` is another one when nobody watches and without gradients"
                 raise _differs(self._graph.nodes[name], one, said)
         return call
+
+    def _unseen(self, probe: Probe, dtype: torch.dtype) -> Observation:
+        """A call that nothing stands around, unless the code asks for another device."""
+        for on_cpu in (False, True):
+            alone = self._witness(dtype, widened=False, watched=False, on_cpu=on_cpu)
+            try:
+                return alone(probe.inputs)
+            except Exception:
+                if on_cpu:
+                    raise
+        raise AssertionError
 
     def _with_gradients(self, probe: Probe, dtype: torch.dtype) -> Observation:
         """A call with gradients, or without where the module cannot have any."""

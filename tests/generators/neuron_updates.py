@@ -327,6 +327,9 @@ class OneStep(Network):
         super().__init__(seed)
         self.states: list[Any] | None = None
 
+    def reset(self) -> None:
+        self.states = None
+
     def forward(self, x: Tensor) -> Tensor:
         current = self.a(x)
         if self.states is None:

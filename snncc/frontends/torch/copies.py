@@ -115,7 +115,7 @@ def _reset_of(part: nn.Module) -> Callable[[nn.Module], object] | None:
 
 
 @contextmanager
-def undisturbed(twin: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+def undisturbed(twin: nn.Module, dtype: torch.dtype, on_cpu: bool = True) -> Iterator[None]:
     """Run a private copy in here: new tensors have its dtype and are on the CPU, there are no
     gradients, and nothing is compiled."""
     before = torch.get_default_dtype()
@@ -125,7 +125,8 @@ def undisturbed(twin: nn.Module, dtype: torch.dtype) -> Iterator[None]:
     try:
         with (
             eager, snntorch.registered(twin), torch.no_grad(),
-            torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False), OnCpu(),
+            torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False),
+            OnCpu() if on_cpu else nullcontext(),
         ):  # fmt: skip
             yield
     finally:

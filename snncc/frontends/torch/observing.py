@@ -18,10 +18,9 @@ from snncc.frontends.layout import time_back, time_first
 from snncc.frontends.neurons import Convert, NeuronModule, converter
 from snncc.frontends.torch.again import keeps_states, noted
 from snncc.frontends.torch.axes import Axes
-from snncc.frontends.torch.copies import at_rest, private_copy, resets_itself, undisturbed
+from snncc.frontends.torch.copies import at_rest, private_copy, undisturbed
 from snncc.frontends.torch.firing import each_step, input_first, spikes_of
 from snncc.frontends.torch.runs import named_outputs
-from snncc.frontends.torch.states import Beginning
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import TensorStore, Written, run_graph
@@ -110,9 +109,9 @@ class Witness:
 
     ``graph`` is the module's trace: it gives the names, and T for a module of one step, which is
     really called T times. Each call is a run of its own: neurons, and all other parts that have a
-    ``reset``, are reset before it. Whatever else the module keeps, it keeps from call to call; but
-    where its own ``states`` are in the Graph, and it has no ``reset``, each run begins with what
-    they were.
+    ``reset``, are reset before it. Whatever else the module keeps, it keeps from call to call.
+    Code that asks for another device is run ``on_cpu``, which it could notice. ``states``: the
+    module computes one step and keeps states of its own, all of them in the Graph.
     ``dtype`` is that of the copy, and ``widened`` says that code which asks for float32 gets
     float64. Neurons are not ``watched`` where only the outputs are wanted. ``outputs`` are those of
     the last call, as the module returned them.
@@ -121,13 +120,11 @@ class Witness:
     def __init__(
         self, module: nn.Module, graph: Graph, dtype: torch.dtype = torch.float64,
         *, widened: bool = True, grad: bool = False, watched: bool = True,
-        states: bool | None = None,
+        states: bool | None = None, on_cpu: bool = True,
     ) -> None:  # fmt: skip
         self.twin, self._module = private_copy(module, dtype), module
         self.states = keeps_states(module, graph, dtype) if states is None else states
-        begun = self.states and not resets_itself(self.twin)
-        self._beginning = Beginning(self.twin) if begun else None
-        self._watched = watched
+        self._watched, self._on_cpu = watched, on_cpu
         self.graph, self.dtype, self.grad = graph, dtype, grad
         self.widened = widened and dtype == torch.float64
         self._spikes: dict[str, list[torch.Tensor]] = {}
@@ -185,8 +182,6 @@ class Witness:
                 object.__setattr__(part, name, value)
         for levels in self._levels:
             levels.reset()
-        if self._beginning is not None:
-            self._beginning.put_back()
         at_rest(self.twin)
 
     def step(self, inputs: torch.Tensor) -> list[torch.Tensor]:
@@ -207,7 +202,7 @@ class Witness:
         outputs: dict[str, list[torch.Tensor]] = {}
         self.reset()
         with (
-            undisturbed(self.twin, self.dtype), torch.set_grad_enabled(self.grad),
+            undisturbed(self.twin, self.dtype, self._on_cpu), torch.set_grad_enabled(self.grad),
             Widened() if self.widened else nullcontext(),
         ):  # fmt: skip
             for step in _calls(tensor, node.signal.axes, single, graph.time_steps):

@@ -7,7 +7,6 @@ globals and default arguments.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import random
 import types
@@ -97,48 +96,6 @@ def restore(before: Held, after: Held) -> None:
         same = name in after and before[name].value is after[name].value
         if not (same and isinstance(before[name].value, torch.Tensor)):
             before[name].restore()
-
-
-class Beginning:
-    """What the parts of a module held, to be put back before each sample.
-
-    What methods read from around them, closures and globals say, is not among it.
-    """
-
-    def __init__(self, root: nn.Module) -> None:
-        self._parts = [part for part in root.modules() if not _is_of_library(type(part))]
-        self._attributes = self._copied({id(p): _own(p) for p in self._parts})
-        self._buffers = {
-            id(tensor): (tensor, tensor.detach().clone())
-            for part in self._parts for tensor in part._buffers.values() if tensor is not None
-        }  # fmt: skip
-        self._tables = {id(part): dict(part._buffers) for part in self._parts}
-
-    def _copied(self, attributes: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-        """Copies, in which what several parts hold is still one."""
-        modules = {id(module): module for part in self._parts for module in part.modules()}
-        memo: dict[int, Any] = dict(modules)
-        for part in self._parts:
-            memo |= {id(tensor): tensor for tensor in part.parameters()}
-            memo |= {id(tensor): tensor for tensor in part.buffers()}
-        return copy.deepcopy(attributes, memo)
-
-    def put_back(self) -> None:
-        """Let every part hold what it held."""
-        before = self._copied(self._attributes)
-        for part in self._parts:
-            for name in _own(part).keys() - before[id(part)].keys():
-                del vars(part)[name]
-            vars(part).update(before[id(part)])
-            part._buffers.clear()
-            part._buffers.update(self._tables[id(part)])
-        with torch.no_grad():
-            for tensor, values in self._buffers.values():
-                tensor.copy_(values)
-
-
-def _own(part: nn.Module) -> dict[str, Any]:
-    return {name: value for name, value in vars(part).items() if name not in _BARE}
 
 
 def digest(tensor: torch.Tensor) -> str:

@@ -132,6 +132,9 @@ class OneStep(Net):
         super().__init__(update, None if start == "zeros" else start)
         self.states: dict[str, object] = {}
 
+    def reset(self) -> None:
+        self.states = {}
+
     def forward(self, x: Tensor) -> Tensor:
         spikes, self.states["a"] = self.update(self.a(x), self.states.get("a", self.start))
         more, self.states["b"] = self.update(self.b(spikes), self.states.get("b", self.start))
