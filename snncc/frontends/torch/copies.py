@@ -16,7 +16,7 @@ from torch import nn
 from snncc.diagnostics import Location, refuse
 from snncc.frontends import snntorch
 from snncc.frontends.neurons import library
-from snncc.frontends.torch.devices import OnCpu
+from snncc.frontends.torch.devices import OnCpu, asks_for_a_device
 from snncc.frontends.torch.states import Place, changed, digest, held
 
 
@@ -126,7 +126,7 @@ def undisturbed(twin: nn.Module, dtype: torch.dtype, on_cpu: bool = True) -> Ite
         with (
             eager, snntorch.registered(twin), torch.no_grad(),
             torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False),
-            OnCpu() if on_cpu else nullcontext(),
+            OnCpu() if on_cpu and asks_for_a_device(twin) else nullcontext(),
         ):  # fmt: skip
             yield
     finally:
