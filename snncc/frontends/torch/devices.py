@@ -27,10 +27,12 @@ _ASKS = frozenset({"cuda", "device", "xpu", "ipu", "hpu", "mtia", "get_device"})
 def asks_for_a_device(module: nn.Module) -> bool:
     """Whether code of a user's module may ask for a device; then it runs slower, in `OnCpu`."""
     seen: set[object] = set()
-    return any(
-        _asks(value, seen)
-        for part in module.modules() for value in (type(part), *vars(part).values())
-    )  # fmt: skip
+    told = {type(part) for part in module.modules()}
+    own = [
+        value for part in module.modules() for value in vars(part).values()
+        if isinstance(value, types.FunctionType | types.MethodType | str | torch.device)
+    ]  # fmt: skip
+    return any(_asks(value, seen) for value in (*told, *own))
 
 
 def _asks(value: object, seen: set[object]) -> bool:
