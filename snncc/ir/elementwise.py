@@ -29,6 +29,9 @@ ACTIVATIONS = frozenset({
 
 COMPARISONS = frozenset({"ge", "gt", "le", "lt", "heaviside"})
 
+STEPPED = COMPARISONS | {"eq", "ne", "sign", "round", "floor", "ceil", "trunc"}
+"""Functions that jump, so that rounding before them decides what comes out."""
+
 BOOLEAN = frozenset({"and", "or", "xor", "not", "nonzero", "ge", "gt", "le", "lt", "eq", "ne"})
 """Functions whose values are 0 and 1, whatever they read."""
 

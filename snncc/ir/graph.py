@@ -12,7 +12,7 @@ import networkx as nx
 import numpy as np
 
 from snncc.diagnostics import Location
-from snncc.ir.ops import Delay, Input, Op, Spiking
+from snncc.ir.ops import Constant, Delay, Input, Op, Ref, Spiking
 from snncc.ir.values import REAL, ValueSet
 
 Rate = Literal["static", "step", "final"]
@@ -44,6 +44,14 @@ class Node:
     inputs: tuple[str, ...]
     signal: Signal
     origin: Location = Location()
+
+
+def is_zero(node: Node, tensors: Tensors) -> bool:
+    """Whether it is a constant of zeros."""
+    if not isinstance(node.op, Constant):
+        return False
+    value = node.op.value
+    return not tensors[value].any() if isinstance(value, Ref) else value == 0
 
 
 def backward(
@@ -151,6 +159,11 @@ class Graph:
     @cached_property
     def inputs(self) -> tuple[Node, ...]:
         return self.of_type(Input)
+
+    @property
+    def is_of_one_step(self) -> bool:
+        """Whether the module computes one step: its tensors have no axis of time."""
+        return not any("T" in node.signal.axes for node in self.nodes.values())
 
     @property
     def neurons(self) -> tuple[Node, ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from snncc.ir.elementwise import BOOLEAN, COMPARISONS, function
+from snncc.ir.elementwise import BOOLEAN, STEPPED, function
 from snncc.ir.graph import Graph, Node
 from snncc.ir.ops import (
     AtStep,
@@ -254,8 +254,8 @@ def beginning(graph: Graph, loop: Iterations, folded: Folded, steps: int) -> Beg
 
 def is_step(op: Op) -> bool:
     """Whether its values are 0 and 1, or an answer whatever it reads."""
-    steps = BOOLEAN | COMPARISONS | {"sign", "round", "floor", "ceil", "trunc"}
-    return isinstance(op, Spiking) or (isinstance(op, Elementwise) and op.function in steps)
+    stepped = isinstance(op, Elementwise) and op.function in BOOLEAN | STEPPED
+    return stepped or isinstance(op, Spiking)
 
 
 def first_values(

@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from snncc.diagnostics import Finding
-from snncc.ir.graph import Graph, Node, Rate, Signal
+from snncc.ir.graph import Graph, Node, Rate, Signal, is_zero
 from snncc.ir.ops import (
     AllSteps,
     AtStep,
@@ -125,7 +125,7 @@ def _terms(graph: Graph, name: str) -> list[str]:
     at = name
     while True:
         before, term = graph.nodes[at].inputs
-        zeros = [n for n in (before, term) if _is_zero(graph, n)]
+        zeros = [n for n in (before, term) if is_zero(graph.nodes[n], graph.tensors)]
         if zeros:  # what the sum begins with
             terms.insert(0, before if term in zeros else term)
             break
@@ -147,13 +147,6 @@ def _is_so_far(graph: Graph, name: str, reader: str) -> bool:
     """Whether ``name`` is a sum that nobody reads but ``reader``, which adds to it."""
     adds = _adds(graph, name) and _adds(graph, reader) and graph.nodes[reader].inputs[0] == name
     return adds and graph.readers[name] == (reader,) and name not in graph.heads.values()
-
-
-def _is_zero(graph: Graph, name: str) -> bool:
-    op = graph.nodes[name].op
-    if not isinstance(op, Constant):
-        return False
-    return not graph.tensors[op.value].any() if isinstance(op.value, Ref) else op.value == 0
 
 
 def _is_of_one_step(node: Node) -> bool:

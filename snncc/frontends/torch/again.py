@@ -17,7 +17,7 @@ from snncc.frontends.torch.runs import FORWARD, Noted, Run, left_behind, record_
 from snncc.frontends.torch.states import held
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Node, Signal
-from snncc.ir.ops import Constant, Input, Unread
+from snncc.ir.ops import Constant, Unread
 from snncc.passes.recognise_neurons import RecogniseNeurons
 
 
@@ -34,16 +34,14 @@ def noted(
     """
     (node,) = graph.inputs
     axes = node.signal.axes
-    single = not any("T" in each.signal.axes for each in graph.nodes.values())
-    timed = single and inputs.dim() > len(axes)
+    timed = graph.is_of_one_step and inputs.dim() > len(axes)
     steps = inputs.shape[0] if timed else graph.time_steps
     if "T" in axes:
         steps = inputs.shape[axes.index("T")]
     batch = axes.index("N") + timed
     count = inputs.shape[batch]
     samples = next(n for n in (count, count + 1, count + 2) if n not in (1, steps))
-    kind = node.op.kind if isinstance(node.op, Input) else "analog"
-    run = Run(axes, samples, steps if single else None, kind, tried=False)
+    run = Run.again(graph, samples, steps)
     data = inputs.index_select(batch, torch.arange(samples) % count).to(dtype)
     seen: Noted = {name: {} for name in names}
     record_run(lambda: private_copy(module, dtype), data, run, Notes(), seen)
@@ -66,12 +64,11 @@ def keeps_states(module: nn.Module, graph: Graph, dtype: torch.dtype) -> bool:
     """Whether a module of one step keeps states of its own, and ``graph`` has all of them."""
     (node,) = graph.inputs
     axes, samples = node.signal.axes, 3
-    if any("T" in each.signal.axes for each in graph.nodes.values()):
+    if not graph.is_of_one_step:
         return False
     sizes = iter(node.signal.shape)
     data = torch.zeros([samples if role == "N" else next(sizes) for role in axes], dtype=dtype)
-    kind = node.op.kind if isinstance(node.op, Input) else "analog"
-    run = Run(axes, samples, graph.time_steps, kind, tried=False)
+    run = Run.again(graph, samples, graph.time_steps)
     twin = private_copy(module, dtype)
     before = held(twin)
     try:

@@ -41,8 +41,7 @@ class Builder(Draft):
 
     ``known`` are tensors that existed before the run, by the names they get. What is wrong is in
     ``notes``. Of the nodes in ``noted`` the values are kept, by step; of all spikes while it is
-    ``noting``. ``unrolled``: every step of
-    a loop over time is written down by itself.
+    ``noting``. ``unrolled``: every step of a loop over time is written down by itself.
     """
 
     def __init__(

@@ -16,9 +16,8 @@ import torch
 from snncc.diagnostics import refuse
 from snncc.frontends.torch.axes import Axes
 from snncc.frontends.torch.builder import Builder
-from snncc.frontends.torch.numbering import is_zero
 from snncc.frontends.torch.tracked import Call, Tracked
-from snncc.ir.graph import Node, Signal, backward
+from snncc.ir.graph import Node, Signal, backward, is_zero
 from snncc.ir.ops import Constant, Delay, Elementwise, Membrane
 from snncc.ir.shapes import Shape
 

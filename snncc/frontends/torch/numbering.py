@@ -8,17 +8,15 @@ step before, both are a ``Delay`` of that value. An op that step 0 did not do co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-
-import numpy as np
 
 from snncc.diagnostics import SnnccError
 from snncc.frontends.torch.draft import Draft
 from snncc.frontends.torch.tracked import Tracked
-from snncc.ir.graph import Node, Rate
-from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Norm, Op, Ref, Spiking
+from snncc.ir.graph import Node, Rate, is_zero
+from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Norm, Op, Spiking
 from snncc.passes.unlike import NORM
 
 
@@ -228,10 +226,3 @@ class Apart(Numbering):
 
 def _words(op: Op) -> str:
     return op.function if isinstance(op, Elementwise) else type(op).__name__.lower()
-
-
-def is_zero(node: Node, tensors: Mapping[str, np.ndarray]) -> bool:
-    if not isinstance(node.op, Constant):
-        return False
-    value = node.op.value
-    return not tensors[value].any() if isinstance(value, Ref) else value == 0

@@ -198,7 +198,7 @@ class Witness:
         self.outputs.clear()
         graph, tensor = self.graph, torch.as_tensor(inputs).to(self.dtype)
         (node,) = graph.inputs
-        single = not any("T" in n.signal.axes for n in graph.nodes.values())
+        single = graph.is_of_one_step
         outputs: dict[str, list[torch.Tensor]] = {}
         self.reset()
         with (

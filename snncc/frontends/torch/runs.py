@@ -66,6 +66,14 @@ class Run:
     kind: InputKind
     tried: bool = True
 
+    @classmethod
+    def again(cls, graph: Graph, samples: int, time_steps: int | None) -> Run:
+        """As the module of ``graph`` was run, on other numbers of samples and steps."""
+        (node,) = graph.inputs
+        kind = node.op.kind if isinstance(node.op, Input) else "analog"
+        steps = time_steps if graph.is_of_one_step else None
+        return cls(node.signal.axes, samples, steps, kind, tried=False)
+
     @property
     def single(self) -> bool:
         return self.time_steps is not None
