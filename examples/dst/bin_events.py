@@ -1,6 +1,6 @@
 """Bins a file of event recordings into frames for `snncc simulate`.
 
-    python examples/dst/bin_events.py RECORDINGS.npz FRAMES.npz [--limit N]
+    python -m examples.dst.bin_events RECORDINGS.npz FRAMES.npz [--limit N]
 
 FRAMES.npz holds `inputs` (T, N, 2, 34, 34) uint8, values 0 and 1, and `labels` (N,) int64.
 """
@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from events import TIME_STEPS, frames, load
+
+from examples.events import TIME_STEPS, frames, load
 
 
 def main() -> None:

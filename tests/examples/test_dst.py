@@ -1,34 +1,20 @@
 """What the dual-stream example commits belongs together: recordings, frames, weights, results."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
+from examples.events import Recordings, counts, frames, load
 from snncc.frontends.checkpoints import open_model
 
 DST = Path(__file__).parents[2] / "examples" / "dst"
 
 
-@pytest.fixture(scope="module")
-def events() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dst_events", DST / "events.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its own module up while it is made.
-    sys.modules["dst_events"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_binning_puts_each_event_in_its_window(events: ModuleType) -> None:
-    recordings = events.Recordings(
+def test_binning_puts_each_event_in_its_window() -> None:
+    recordings = Recordings(
         x=np.array([3, 3, 5, 33, 0], np.uint8),
         y=np.array([4, 4, 6, 0, 33], np.uint8),
         polarity=np.array([1, 1, 0, 1, 0], np.uint8),
@@ -36,22 +22,23 @@ def test_binning_puts_each_event_in_its_window(events: ModuleType) -> None:
         offsets=np.array([0, 3, 5], np.int64),
         labels=np.array([7, 1], np.uint8),
     )
-    frames = events.frames(recordings, 10)
-    assert frames.shape == (10, 2, 2, 34, 34)
-    assert {tuple(map(int, place)) for place in np.argwhere(frames)} == {
+    binned = frames(recordings, 10)
+    assert binned.shape == (10, 2, 2, 34, 34)
+    assert {tuple(map(int, place)) for place in np.argwhere(binned)} == {
         (0, 0, 1, 4, 3),
         (9, 0, 0, 6, 5),
         (0, 1, 1, 0, 33),
         (9, 1, 0, 33, 0),
     }
-    assert frames.max() == 1
+    assert binned.max() == 1
+    assert counts(recordings, 10)[0, 0, 1, 4, 3] == 2
 
 
-def test_the_frames_are_those_of_the_recordings(events: ModuleType) -> None:
-    recordings = events.load(DST / "recordings.npz")
+def test_the_frames_are_those_of_the_recordings() -> None:
+    recordings = load(DST / "recordings.npz")
     assert len(recordings) == 100
     with np.load(DST / "test.npz", allow_pickle=False) as committed:
-        np.testing.assert_array_equal(committed["inputs"], events.frames(recordings))
+        np.testing.assert_array_equal(committed["inputs"], frames(recordings))
         np.testing.assert_array_equal(committed["labels"], recordings.labels)
 
 

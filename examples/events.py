@@ -1,4 +1,4 @@
-"""Event-camera recordings and their binning into binary frames."""
+"""Event-camera recordings and their binning into frames."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ def frames(recordings: Recordings, time_steps: int = TIME_STEPS) -> NDArray[np.u
 
     Each recording (about 0.3 s) is cut into T equal windows from 0 to its own last event.
     """
+    return np.minimum(counts(recordings, time_steps), 1)
+
+
+def counts(recordings: Recordings, time_steps: int = TIME_STEPS) -> NDArray[np.uint8]:
+    """How many events a pixel saw, (T, N, 2, 34, 34), at most 255, in the windows of `frames`."""
     binned = np.zeros((time_steps, len(recordings), 2, SIZE, SIZE), dtype=np.uint8)
     for i, (start, stop) in enumerate(
         zip(recordings.offsets[:-1], recordings.offsets[1:], strict=True)
@@ -49,5 +54,16 @@ def frames(recordings: Recordings, time_steps: int = TIME_STEPS) -> NDArray[np.u
         event = slice(start, stop)
         time = recordings.time_us[event].astype(np.int64)
         step = time * time_steps // (time.max() + 1)
-        binned[step, i, recordings.polarity[event], recordings.y[event], recordings.x[event]] = 1
+        place = (step, recordings.polarity[event], recordings.y[event], recordings.x[event])
+        of_one = np.zeros((time_steps, 2, SIZE, SIZE), dtype=np.int64)
+        np.add.at(of_one, place, 1)
+        binned[:, i] = np.minimum(of_one, 255)
     return binned
+
+
+def read(folder: Path, name: str) -> Recordings:
+    """The recordings of one file of the folder given as ``--data``; ends where it is missing."""
+    path = folder / name
+    if not path.is_file():
+        raise SystemExit(f"{path} is missing: --data needs a folder with train.npz and test.npz")
+    return load(path)
