@@ -5,7 +5,10 @@ s = the block's own spikes and i = the (down-sampled) identity, also spikes,
 
     and   o = s·i              or    o = s + i − s·i
     iand  o = i·(1 − s)        xor   o = i·(1 − s) + s·(1 − i)
-    add   o = SN(s + i)
+    add   o = SN(s + i)             sum     o = s + i, a count of spikes
+
+"sum" is the ADD of SEW ResNet (Fang et al. 2021, arXiv 2102.04159): behind n blocks of a stage a
+neuron hears counts up to n + 1. "iand" without the AAP is SEW's IAND.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from snncc.nn.auxiliary import AuxiliaryPathway
 from snncc.nn.neurons import IF, Neuron
 from snncc.nn.over_time import OverTime
 
-GateName = Literal["and", "iand", "or", "xor", "add"]
+GateName = Literal["and", "iand", "or", "xor", "add", "sum"]
 NeuronFactory = Callable[[], Neuron]
 
 _GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -29,6 +32,7 @@ _GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "or": lambda s, i: s + i - s * i,
     "xor": lambda s, i: i * (1 - s) + s * (1 - i),
     "add": lambda s, i: s + i,
+    "sum": lambda s, i: s + i,
 }
 
 

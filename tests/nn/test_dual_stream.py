@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from snncc.nn import PLIF, DSTBlock, DualStreamResNet, dst_loss
 
-GATES = ["and", "iand", "or", "xor", "add"]
+GATES = ["and", "iand", "or", "xor", "add", "sum"]
 
 
 def events(t: int = 4, n: int = 2) -> Tensor:
