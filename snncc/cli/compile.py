@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from snncc.cli.errors import Command, say
-from snncc.cli.model import Options, model_options, open_model
+from snncc.cli.model import Options, model_options, open_model, reads_equations
 from snncc.cli.progress import counted
 
 if TYPE_CHECKING:
@@ -21,11 +21,6 @@ target_option = click.option(
 )
 keep_aap_option = click.option(
     "--keep-aap", is_flag=True, help="Keep the auxiliary path, on the host beside the chip."
-)
-reset_option = click.option(
-    "--reset",
-    type=click.Choice(["hard", "soft"]),
-    help="Reset every neuron this way, whatever it was trained with.",
 )
 
 
@@ -62,7 +57,6 @@ stock_only_option = click.option(
     "to measure the work of each neuron with.",
 )
 @weight_bits_option
-@reset_option
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
 @keep_aap_option
 @stock_only_option
@@ -81,7 +75,6 @@ def command(
     options: Options,
     calibrate: Path | None,
     weight_bits: int | None,
-    reset: Any,
     strict: bool,
     keep_aap: bool,
     stock_only: bool,
@@ -91,8 +84,8 @@ def command(
 ) -> None:
     """Compile MODEL for a target into a folder.
 
-    MODEL is a .pt or .pth file, or package.module:factory. A folder that holds a compiled program
-    is replaced.
+    MODEL is a .pt, .pth or .nir file, or package.module:factory. A folder that holds a compiled
+    program is replaced.
     """
     from snncc.diagnostics import refuse
     from snncc.pipeline import frontend_passes, target_passes
@@ -107,14 +100,14 @@ def command(
         )
     passes = target_passes(target, stock_only=stock_only, weight_bits=weight_bits)
     count = len(frontend_passes()) + len(passes)
-    opened = open_model(model, options, calibrate)
+    opened = open_model(model, options, calibrate, resets=True)
     with counted("compiling", count + 1) as advance:
         program = opened.compile(
             target,
             options,
             calibration=None if calibrate is None else opened.example,
             weight_bits=weight_bits,
-            reset=reset,
+            reset=None if reads_equations(model) else options.reset,
             strict=strict,
             keep_aap=keep_aap,
             stock_only=stock_only,

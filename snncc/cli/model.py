@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from snncc.compiler import Report
+    from snncc.diagnostics import Finding
+    from snncc.frontends.checkpoints import Said
     from snncc.frontends.data import Array, InputKind, Recordings
     from snncc.frontends.layout import Layout
     from snncc.program import Program
@@ -71,6 +73,35 @@ class Options:
     weights: str | None
     allow: tuple[str, ...]
     cut_merge: bool
+    dt: float | None = None
+    discretise: Any = None
+    reset: Any = None
+    reset_when: Any = None
+
+    def said(self, spec: str, resets: bool) -> Said:
+        """Of a file that does not say it itself; raises SNN316 for what has no effect.
+
+        ``resets``: the command takes --reset for every model.
+        """
+        from snncc.frontends.checkpoints import Said
+
+        reading = {
+            "--dt": self.dt,
+            "--discretise": self.discretise,
+            "--reset-when": self.reset_when,
+        }
+        if not resets:
+            reading["--reset"] = self.reset
+        given = [name for name, value in reading.items() if value is not None]
+        if given and not reads_equations(spec):
+            message = f"{given[0]} is for files that give neurons as equations, and {spec} does not"
+            raise refuse("SNN316", message, help="leave it out")
+        return Said(self.input_shape, self.dt, self.discretise, self.reset, self.reset_when)
+
+
+def reads_equations(spec: str) -> bool:
+    """Whether MODEL is of a kind that gives its neurons as differential equations."""
+    return spec.lower().endswith(".nir")
 
 
 @dataclass(frozen=True)
@@ -84,21 +115,24 @@ class Model:
     time_steps: int | None
     source: str
     sha256: str
+    notes: tuple[Finding, ...] = ()
 
     def compile(self, target: str, options: Options, **more: Any) -> Program:
         """The program, compiled with these options and ``more`` of `snncc.compile`."""
         from snncc.compiler import compile
 
         source = {"name": self.source, "sha256": self.sha256}
-        return compile(
+        program = compile(
             self.module, self.example, target, source=source, **self._known(options), **more
         )
+        return replace(program, findings=(*self.notes, *program.findings))
 
     def check(self, target: str, options: Options, **more: Any) -> Report:
         """The findings, with these options and ``more`` of `snncc.check`."""
         from snncc.compiler import check
 
-        return check(self.module, self.example, target, **self._known(options), **more)
+        report = check(self.module, self.example, target, **self._known(options), **more)
+        return replace(report, findings=(*self.notes, *report.findings))
 
     def _known(self, options: Options) -> dict[str, Any]:
         return {
@@ -108,6 +142,34 @@ class Model:
             "time_steps": self.time_steps,
             "cut_merge": options.cut_merge,
         }
+
+
+reading_options = (
+    click.option(
+        "--dt",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Of a .nir: how long a step is.",
+    ),
+    click.option(
+        "--discretise",
+        type=click.Choice(["euler", "exact", "impulse"]),
+        help="Of a .nir: how its equations become steps.",
+    ),
+    click.option(
+        "--reset",
+        type=click.Choice(["hard", "soft"]),
+        help="What a spike resets, where a .nir does not say it; of another model, with `compile`, "
+        "in place of the reset it was trained with.",
+    ),
+    click.option(
+        "--reset-when",
+        type=click.Choice(["now", "next", "both"]),
+        help="Of a .nir: reset in the step of the spike, in the next, or as snnTorch does without "
+        "reset_delay.",
+    ),
+)
+"""What a file that gives neurons as differential equations does not say."""
 
 
 def model_options(*, kind: bool = True) -> Callable[[F], F]:
@@ -135,6 +197,7 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
         click.option(
             "--cut-merge", is_flag=True, help="Keep the spike-only branch of a merged output."
         ),
+        *reading_options,
     ]
     if kind:
         declared = click.option(
@@ -157,7 +220,10 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
 
 def gather_options(function: F) -> F:
     """``function`` of ``options``, called with what the options of `model_options` were given."""
-    names = ("input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge")
+    names = (
+        "input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge",
+        "dt", "discretise", "reset", "reset_when",
+    )  # fmt: skip
 
     @functools.wraps(function)
     def gathered(*args: Any, **given: Any) -> Any:
@@ -169,7 +235,9 @@ def gather_options(function: F) -> F:
     return cast(F, result)
 
 
-def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
+def open_model(
+    spec: str, options: Options, like: Path | None = None, resets: bool = False
+) -> Model:
     """The model a user names, with an example: samples of ``like``, else random ones.
 
     Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, and
@@ -177,7 +245,10 @@ def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
     """
     from snncc.frontends.checkpoints import open_model as open_checkpoint
 
-    found = open_checkpoint(spec, weights=options.weights, allow=options.allow)
+    said = options.said(spec, resets)
+    found = open_checkpoint(spec, weights=options.weights, allow=options.allow, said=said)
+    if found.features is not None:
+        options = replace(options, input_shape=found.features)
     layout, shape, single = _takes(found.shape, found.layout, found.time_steps, options, spec)
     kind = options.input or found.input or "analog"
     if like is not None:
@@ -190,7 +261,9 @@ def open_model(spec: str, options: Options, like: Path | None = None) -> Model:
         example = _random(shape, kind)
     if found.dtype is not None and found.dtype.is_floating_point:
         example = example.to(found.dtype)
-    return Model(found.module, example, kind, layout, single, found.source, found.sha256)
+    return Model(
+        found.module, example, kind, layout, single, found.source, found.sha256, found.notes
+    )
 
 
 def _takes(

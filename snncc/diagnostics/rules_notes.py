@@ -161,4 +161,41 @@ NOTES = (
             """,
         help="make forward run with any number of samples and in float64",
     ),
+    Rule(
+        "SNN509",
+        "read-with",
+        Severity.NOTE,
+        what="""
+            Says with which length of a step, which form of the equations and which reset a file was
+            read that gives its neurons as differential equations.
+            """,
+        why="""
+            NIR does not say these, and each framework has its own. Another choice is another
+            network.
+            """,
+        example="""
+            # snncc compile net.nir --time-steps 100: SNN509, steps of 0.0001 s, euler, hard reset
+            """,
+        help="choose with --dt, --discretise, --reset and --reset-when what the producer meant",
+    ),
+    Rule(
+        "SNN510",
+        "producer-counts",
+        Severity.WARNING,
+        what="""
+            Reports neurons of a file that may fire several times in one step where it was written.
+            """,
+        why="""
+            sinabs lets a membrane that is twice its threshold yield two spikes in one step. Here a
+            neuron fires once, and what is left fires in the next steps.
+            """,
+        example="""
+            # snncc compile scnn.nir --time-steps 10: SNN510, IF with r = 1 as sinabs writes it
+            """,
+        after="""
+            # shorter steps, so that no neuron has two spikes in one: snncc compile scnn.nir
+            #   --time-steps 300, on recordings cut into 300 steps
+            """,
+        help="cut the recordings into shorter steps, so that two spikes in one are rare",
+    ),
 )

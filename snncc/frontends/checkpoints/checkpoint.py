@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
-from snncc.diagnostics import SnnccError, refuse
+from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.checkpoints.allow_list import allow_list
 from snncc.frontends.checkpoints.factory import load_weights, make, state_dicts
 from snncc.frontends.checkpoints.unpickle import read, shown
@@ -23,8 +23,24 @@ from snncc.frontends.layout import USUAL, Layout, is_layout
 from snncc.ir.files import write_whole
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_NOT_YET = (".pt2", ".nir", ".onnx")
-_MODELS = ".pt, .pth or package.module:factory"
+_NOT_YET = (".pt2", ".onnx")
+_MODELS = ".pt, .pth, .nir or package.module:factory"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a user says of a file that does not say it itself (NIR); None where nothing is said.
+
+    ``shape``: of one sample at one step. ``dt`` in seconds, ``discretise``: how equations become
+    steps (`snncc.frontends.nir.timing`), ``reset`` and ``reset_when``: what a spike resets, and in
+    which step.
+    """
+
+    shape: tuple[int, ...] | None = None
+    dt: float | None = None
+    discretise: Literal["euler", "exact", "impulse"] | None = None
+    reset: Literal["hard", "soft"] | None = None
+    reset_when: Literal["now", "next", "both"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +48,9 @@ class Checkpoint:
     """A network in eval mode on the CPU, and what the file says about the input it takes.
 
     ``shape`` and ``dtype`` are the example input's, with all axes; what a file does not say is
-    None. ``sha256`` is the file's, or, for a factory without weights, that of the parameters and
-    buffers it made.
+    None. ``features`` is the shape of one sample at one step, where only that is known. ``sha256``
+    is the file's, or, for a factory without weights, that of the parameters and buffers it made.
+    ``notes``: what the reader has to say.
     """
 
     module: nn.Module
@@ -44,16 +61,22 @@ class Checkpoint:
     input: InputKind | None
     source: str
     sha256: str
+    features: tuple[int, ...] | None = None
+    notes: tuple[Finding, ...] = ()
 
 
 def open_model(
-    spec: str, *, weights: str | Path | None = None, allow: Sequence[str] = ()
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    allow: Sequence[str] = (),
+    said: Said | None = None,
 ) -> Checkpoint:
-    """Open what the user names: a .pt or .pth, or ``package.module:factory``.
+    """Open what the user names: a .pt, .pth or .nir, or ``package.module:factory``.
 
     Nothing in a file is executed; a factory is the user's own code and is called. ``weights`` is
     a state dict for the factory's network. ``allow`` adds dotted class names to those a file may
-    hold.
+    hold. ``said`` is for files that do not say all (NIR).
 
     Raises SNN304 for a file that is unsafe or has no architecture, SNN305 for one that is not
     there, damaged or of a kind not read, SNN307 for weights that are not finite, SNN313 and
@@ -67,7 +90,7 @@ def open_model(
                 f"{spec} brings its own weights",
                 help="pass --weights only with package.module:factory",
             )
-        found: Checkpoint = entry.load()(spec, allow)
+        found: Checkpoint = entry.load()(spec, allow, said)
         return found
     if suffix in _NOT_YET:
         raise refuse(
@@ -81,8 +104,8 @@ def open_model(
     return _open_factory(spec, None if weights is None else Path(weights))
 
 
-def open_checkpoint(spec: str, allow: Sequence[str] = ()) -> Checkpoint:
-    """Open a .pt or .pth; raises as `open_model` does."""
+def open_checkpoint(spec: str, allow: Sequence[str] = (), said: Said | None = None) -> Checkpoint:
+    """Open a .pt or .pth, which says all itself; raises as `open_model` does."""
     return _checkpoint(_bytes(Path(spec)), spec, allow)
 
 
