@@ -430,8 +430,13 @@ class _Loop:
         return read
 
     def _added(self, name: str) -> str | None:
-        """What is added up from step to step, where ``name`` is nothing but the sum so far."""
+        """What is added up from step to step, where ``name`` is nothing but the sum so far.
+
+        A sum that is held does not have what is added in the first step.
+        """
         node, sources = self._graph.nodes[name], self._loop.reads[name]
+        if self._first is not None and name in self._first.held:
+            return None
         if not (isinstance(node.op, Elementwise) and node.op.function == "add"):
             return None
         own = [source for source in sources if source == ("late", name)]

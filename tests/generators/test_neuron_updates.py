@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from neuron_updates import PLACES, QUESTIONS, RESETS
-from neuron_verdicts import OneThread, judge_all
+from neuron_verdicts import OneThread, judge, judge_all
 
 SHARE = 0.95
 """Of the drawn neurons that have a normal form so many are read at least."""
@@ -52,3 +52,9 @@ def test_every_reset_and_every_question_is_drawn():
     assert {level.reset_name for level in drawn} == set(RESETS)
     assert {level.question for level in drawn} == set(QUESTIONS)
     assert 0.1 < sum(level.current != "none" for level in drawn) / len(drawn) < 0.5
+
+
+def test_a_sum_that_starts_a_step_late_has_no_term_of_the_first_step():
+    """Spikes that are 1 before the first step shift the loop by a step, whose sum is held."""
+    with OneThread():
+        assert judge(721, "on an image").what in ("equal", "refused")

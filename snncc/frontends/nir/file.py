@@ -123,7 +123,7 @@ class _Reading:
             return self.graph(group, depth + 1)
         values = {}
         for field_ in group:
-            if field_ in ("type", "metadata") or not _is_dataset(group, field_):
+            if field_ in ("type", "metadata") or not self._is_dataset(group, field_):
                 continue
             values[str(field_)] = self._numbers(group, field_, name)
         return Part(kind, values, self._metadata(group))
@@ -153,15 +153,21 @@ class _Reading:
         return value
 
     def _metadata(self, group: h5py.Group) -> Mapping[str, Any]:
-        if "metadata" not in group or _is_dataset(group, "metadata"):
+        if "metadata" not in list(group) or self._is_dataset(group, "metadata"):
             return {}
         inner, found = _group(group, "metadata", self._source), {}
         for name in inner:
-            if _is_dataset(inner, name):
+            if self._is_dataset(inner, name):
                 value = self._dataset(inner, name)
                 plain = value.item() if value.size == 1 else value
                 found[str(name)] = plain.decode() if isinstance(plain, bytes) else plain
         return found
+
+    def _is_dataset(self, group: h5py.Group, name: str) -> bool:
+        import h5py
+
+        _check_link(group, name, self._source)  # the class of a link would be that of its target
+        return group.get(name, getclass=True) is h5py.Dataset
 
     def _dataset(self, group: h5py.Group, name: str) -> np.ndarray:
         """The values of a dataset, after a look at its size and at how it is stored."""
@@ -187,19 +193,13 @@ class _Reading:
 def _group(group: h5py.Group, name: str, source: str) -> h5py.Group:
     import h5py
 
-    if name not in group:
+    if name not in list(group):  # `in group` would follow a link
         raise refuse("SNN305", f"{source} is no NIR file: it has no `{name}`", help=_FIX)
     _check_link(group, name, source)
     inner = group[name]
     if not isinstance(inner, h5py.Group):
         raise refuse("SNN305", f"{source} is no NIR file: `{name}` is no group", help=_FIX)
     return inner
-
-
-def _is_dataset(group: h5py.Group, name: str) -> bool:
-    import h5py
-
-    return group.get(name, getclass=True) is h5py.Dataset
 
 
 def _check_link(group: h5py.Group, name: str, source: str) -> None:

@@ -1,0 +1,126 @@
+"""NIR files that ask for other files, lie or are damaged: one sentence, and nothing is opened."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snncc.diagnostics import Exit, SnnccError
+from snncc.frontends.checkpoints import open_model
+
+h5py = pytest.importorskip("h5py")
+
+FILES = Path(__file__).parent / "files"
+
+
+def plain(path: Path) -> h5py.File:
+    """A file of one linear layer, still open."""
+    file = h5py.File(path, "w")
+    file["version"] = "1.0"
+    node = file.create_group("node")
+    node["type"] = "NIRGraph"
+    node["edges"] = [["input", "fc"], ["fc", "output"]]
+    for name, kind in (("input", "Input"), ("fc", "Linear"), ("output", "Output")):
+        node[f"nodes/{name}/type"] = kind
+    for name in ("input", "output"):
+        node[f"nodes/{name}/shape"] = np.array([2])
+    node["nodes/fc/weight"] = np.eye(2)
+    return file
+
+
+def refused(path: Path, code: str, match: str) -> None:
+    with pytest.raises(SnnccError, match=match) as caught:
+        open_model(str(path))
+    assert caught.value.findings[0].code == code
+    assert caught.value.exit_code == Exit.BAD_INPUT
+    assert "\n" not in str(caught.value)
+
+
+def test_the_plain_file_opens(tmp_path):
+    plain(tmp_path / "a.nir").close()
+    assert open_model(str(tmp_path / "a.nir")).features == (2,)
+
+
+@pytest.mark.parametrize(
+    "link", [lambda: h5py.ExternalLink("b.nir", "/w"), lambda: h5py.SoftLink("/version")]
+)
+def test_values_elsewhere_are_refused(tmp_path, link):
+    with h5py.File(tmp_path / "b.nir", "w") as other:
+        other["w"] = np.eye(2)
+    with plain(tmp_path / "a.nir") as file:
+        del file["node/nodes/fc/weight"]
+        file["node/nodes/fc/weight"] = link()
+    refused(tmp_path / "a.nir", "SNN304", "`weight` .* lies elsewhere")
+
+
+def test_raw_data_of_another_file_is_refused(tmp_path):
+    (tmp_path / "raw").write_bytes(bytes(32))
+    with plain(tmp_path / "a.nir") as file:
+        del file["node/nodes/fc/weight"]
+        file.create_dataset(
+            "node/nodes/fc/weight", (2, 2), float, external=[(str(tmp_path / "raw"), 0, 32)]
+        )
+    refused(tmp_path / "a.nir", "SNN304", "lies elsewhere")
+
+
+def test_a_size_that_lies_takes_no_memory(tmp_path):
+    with plain(tmp_path / "a.nir") as file:
+        del file["node/nodes/fc/weight"]
+        file.create_dataset("node/nodes/fc/weight", (1 << 20, 1 << 20), float, chunks=(64, 64))
+    refused(tmp_path / "a.nir", "SNN305", "more than 268,435,456 values")
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    with plain(tmp_path / "a.nir") as file:
+        file["node/nodes/fc/weight"][0, 0] = np.nan
+    refused(tmp_path / "a.nir", "SNN307", "`weight` of `fc`")
+
+
+def test_graphs_that_hold_themselves_are_refused(tmp_path):
+    with plain(tmp_path / "a.nir") as file:
+        file["node/nodes/self"] = file["node"]
+    refused(tmp_path / "a.nir", "SNN305", "lie inside one another")
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89HDF\r\n\x1a\n", b"no HDF5 at all" * 100])
+def test_what_is_no_hdf5_is_refused(tmp_path, data):
+    (tmp_path / "a.nir").write_bytes(data)
+    refused(tmp_path / "a.nir", "SNN305", "is no NIR file")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    refused(tmp_path / "a.nir", "SNN305", "does not exist")
+
+
+def mutated(seed: int, data: bytes) -> bytes:
+    source, found = random.Random(seed), bytearray(data)
+    if seed % 5 == 0:
+        return bytes(found[: source.randrange(len(found))])
+    for _ in range(source.choice([1, 3, 10, 50])):
+        near = source.random() < 0.5
+        found[source.randrange(4000 if near else len(found))] = source.randrange(256)
+    return bytes(found)
+
+
+def outcome(path: Path) -> str:
+    try:
+        open_model(str(path))
+    except SnnccError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(4))
+def test_damaged_files_open_or_are_refused_in_one_sentence(tmp_path, block):
+    data, path = (FILES / "braille.nir").read_bytes(), tmp_path / "a.nir"
+    refusals = 0
+    for seed in range(block * 50, block * 50 + 50):
+        path.write_bytes(mutated(seed, data))
+        said = outcome(path)
+        assert "\n" not in said
+        refusals += bool(said)
+    assert refusals > 10
