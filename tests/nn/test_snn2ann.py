@@ -1,4 +1,4 @@
-"""SNN2ANN: neurons against a plain loop, the equations of both branches, and what has a gradient."""
+"""SNN2ANN: neurons against a plain loop, the equations of both branches, the gradients."""
 
 from __future__ import annotations
 
