@@ -91,6 +91,28 @@ def main(
         print(size, json.dumps(result[size], indent=2), flush=True)
     if options.record:
         options.record.write_text(json.dumps(result, indent=2) + "\n")
+    for size in sizes:
+        print(f"\n{size}, widths {result[size]['widths']}\n{table(result[size])}")
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The record of one size as two Markdown tables, the ways and the ratios."""
+    rows = [
+        "| way | CPU s per minibatch | MB for training | forward convolutions per sample |",
+        "|---|---|---|---|",
+    ]
+    for way, each in found["ways"].items():
+        rows.append(
+            f"| {way} | {each['CPU s per minibatch, median']:.3f} "
+            f"| {each['MB for training']:.0f} | {each['forward convolutions per sample']} |"
+        )
+    rows += ["", "| ratio | time | memory for training |", "|---|---|---|"]
+    for pair, each in found["ratios"].items():
+        rows.append(
+            f"| {pair} | {each['time, median of paired ratios']:.2f} "
+            f"| {each['memory for training']:.2f} |"
+        )
+    return "\n".join(rows)
 
 
 def _prepared(

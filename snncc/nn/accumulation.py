@@ -51,11 +51,13 @@ class SAFNet(nn.Module):
     full_scale: pixels are divided by it.
     widths, pools: per conv, its channels and whether a 2×2 average pool follows.
     time_steps: T; every step sees the same image.
-    decay, threshold: λ and V_th of all neurons. scale: of the spikes, 2.74 as in OTTT's VGG.
+    decay, threshold, surrogate: λ, V_th and the gradient of all neurons.
+    scale: of the spikes, 2.74 as in OTTT's VGG.
 
     `forward` is the network that is deployed; training through it is backpropagation through
     time. `saf_e`, `saf_f` and `ottt` are the other ways to train the same weights. Logits are the
-    mean of `fc` over the steps, but in `saf_f`.
+    mean of `fc` over the steps, but in `saf_f`. Raises ValueError on widths and pools of different
+    lengths, on fewer than one step, and on a decay outside of [0, 1).
     """
 
     def __init__(
@@ -114,10 +116,12 @@ class SAFNet(nn.Module):
     def saf_f(self, x: Tensor) -> Tensor:
         """The logits of the last step's accumulation, â[T] / (1 + λ + … + λ^(T−1)) through `fc`.
 
-        The steps before have no gradient and keep nothing for one.
+        The steps before have no gradient and keep nothing for one. The gradient is that of Spike
+        Representation times V_th for each layer of neurons that it passes (theorem 2).
         """
-        *_, (_, accumulated) = self.accumulate(x, gradient_from=self.time_steps)
-        return self._logits(accumulated[-1] / self._steps(self.time_steps))
+        for _, accumulated in self.accumulate(x, gradient_from=self.time_steps):
+            last = accumulated[-1]
+        return self._logits(last / self._steps(self.time_steps))
 
     def ottt(self, x: Tensor) -> Iterator[Tensor]:
         """The logits of each step by online training through time: leaky neurons, and traces.
