@@ -33,7 +33,7 @@ def main() -> int:
     import torch
     from bit_for_bit import Case, Tally, agree
     from drawn import drawn, generated
-    from trained import NAMES, example, measure
+    from trained import NAMES, PER_NEURON, example, measure
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", type=int, default=100)
@@ -60,7 +60,8 @@ def main() -> int:
         netx.write_text(re.sub(r'(thresholds = { value = )"neuron"', r'\1"layer"', text))
         for name in NAMES:
             of = example(name)
-            for target in ("loihi", str(netx)):
+            targets = ["loihi"] if name in PER_NEURON else ["loihi", str(netx)]
+            for target in targets:
                 for calibration in (of.calibration, None):
                     program = of.compile(target, weight_bits=8, calibration=calibration)
                     found = measure(of, program)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from snncc.frontends.neurons import NeuronModule
-from snncc.ir.ops import Spiking
+from snncc.ir.ops import Ref, Spiking
 
 if TYPE_CHECKING:
-    from snncc.nn import IF, LIF, MLF, PLIF
+    from snncc.nn import IF, LIF, MLF, PLIF, AdaptiveIF
 
 
 def _read(module: IF | LIF | PLIF, leak: float, decay_input: bool) -> NeuronModule:
@@ -34,3 +34,13 @@ def parametric_leaky(module: PLIF) -> NeuronModule:
 def multi_level(module: MLF) -> NeuronModule:
     levels = [Spiking(decay=module.tau, threshold=v, strict=True) for v in module.thresholds]
     return NeuronModule(levels, multi_step=True, keeps_state=False, step=module.surrogate)
+
+
+def adaptive(module: AdaptiveIF) -> NeuronModule:
+    return NeuronModule(
+        Spiking(threshold=Ref("threshold"), strict=True),
+        multi_step=True,
+        keeps_state=False,
+        tensors={"threshold": module.threshold.detach().cpu().numpy()},
+        step=module.surrogate,
+    )

@@ -14,7 +14,9 @@ import torch
 import snncc
 from snncc.ir import files
 from snncc.ir.graph import Graph
+from snncc.nn import SAFNet
 from snncc.program import _canonical, _checksum, _digests
+from snncc.verification.probes import SAMPLES
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +63,20 @@ def test_a_program_for_a_chip_of_ones_own(run, model, tmp_path):
     assert run("compile", model, "--target", "mine.toml", "-o", "out").exit_code == 0
     (tmp_path / "mine.toml").unlink()
     result = run("verify", "out", model)
+    assert result.exit_code == 0, result.output
+
+
+def test_analog_samples_beyond_those_that_are_kept_change_nothing(run, tmp_path):
+    """The example is all of the calibration data, the program's folder keeps its first samples."""
+    torch.manual_seed(0)
+    network = SAFNet(size=8, widths=(3, 4), pools=(True, False), full_scale=1.0).eval()
+    images = torch.rand(20, 1, 8, 8)
+    images[SAMPLES:] *= 10
+    np.savez(tmp_path / "images.npz", inputs=images.numpy())
+    snncc.save_model(network, tmp_path / "saf.pt", images, layout="N", input="analog")
+    calibrate = ("--weight-bits", "8", "--calibrate", tmp_path / "images.npz")
+    assert run("compile", tmp_path / "saf.pt", "-o", "out", *calibrate).exit_code == 0
+    result = run("verify", "out", tmp_path / "saf.pt")
     assert result.exit_code == 0, result.output
 
 

@@ -18,7 +18,12 @@ from snncc.ir.interpreter import Run, Value, run_network
 from snncc.program import Program
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("dst", "mnist")
+NAMES = ("dst", "mnist", "snn2ann", "saf")
+CHECKPOINTS = {"dst": "nmnist.pt", "snn2ann": "snn2ann.pt", "saf": "saf-e.pt"}
+ON_DIGITS = ("snn2ann", "saf")
+"""They share the images of examples/digits.py."""
+PER_NEURON = ("snn2ann",)
+"""Thresholds that differ from neuron to neuron: no chip with one per layer takes them."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,14 @@ class Example:
 
 def example(name: str) -> Example:
     folder = EXAMPLES / name
-    if name == "dst":
-        checkpoint = open_model(folder / "nmnist.pt")
+    if name in CHECKPOINTS:
+        checkpoint = open_model(folder / CHECKPOINTS[name])
         module, like = checkpoint.module, torch.zeros(checkpoint.shape)
-        options = {"input": "spike", "layout": "TN"}
+        options = {"input": checkpoint.input, "layout": checkpoint.layout}
     else:
         module, like, options = _digits(folder), torch.zeros(1, 1, 28, 28), {"layout": "N"}
-    with np.load(folder / "test.npz") as test, np.load(folder / "calibration.npz") as calibration:
+    data = f"{EXAMPLES / 'digits'}-" if name in ON_DIGITS else f"{folder}/"
+    with np.load(f"{data}test.npz") as test, np.load(f"{data}calibration.npz") as calibration:
         return Example(module, like, options, test["inputs"], test["labels"], calibration["inputs"])
 
 

@@ -12,9 +12,10 @@ from torch import nn
 import snncc
 from snncc.diagnostics import SnnccError
 from snncc.frontends import neurons
+from snncc.frontends.blocks import adaptive
 from snncc.frontends.torch import arrange, observe, trace
 from snncc.ir.interpreter import run_graph, run_network
-from snncc.nn import MLF, DSBlock, OverTime, TDBatchNorm
+from snncc.nn import MLF, AdaptiveIF, DSBlock, OverTime, TDBatchNorm
 from snncc.passes.fold_bn import FoldBn
 from snncc.passes.lower import Lower
 
@@ -127,6 +128,18 @@ def test_counts_may_be_pooled_and_gated():
             return self.fc(rare.flatten(2))
 
     networks(Net(), torch.poisson(torch.rand(4, 3, 2, 6, 6)))
+
+
+def test_adaptive_if_has_a_threshold_per_neuron():
+    neurons.register_neuron(AdaptiveIF, adaptive)
+    net = nn.Sequential(
+        OverTime(nn.Conv2d(2, 6, 3)), AdaptiveIF((6, 6, 6)), OverTime(nn.AvgPool2d(2)),
+        AdaptiveIF((6, 3, 3)), OverTime(nn.Sequential(nn.Flatten(), nn.Linear(54, 4))),
+    )  # fmt: skip
+    net[3].threshold.copy_((4 * net[3].threshold).round() / 4)  # what averages land on
+    graph, *_ = networks(net, torch.poisson(torch.rand(5, 3, 2, 8, 8)))
+    assert [node.name for node in graph.neurons] == ["1", "3"]
+    assert graph.tensors[graph.neurons[0].op.threshold].shape == (6, 6, 6)
 
 
 class OneStep(nn.Module):
