@@ -104,7 +104,7 @@ class AdditiveStage(nn.Module):
     def forward(self, earlier: Sequence[Tensor]) -> Tensor:
         """Counts (T, N, …) of each source to counts (T, N, channels, H', W')."""
         projected = [p(o) for p, o in zip(self.projections, earlier, strict=True)]
-        total = sum(projected[1:], start=projected[0])
+        total: Tensor = sum(projected[1:], start=projected[0])
         for number, block in enumerate(self.blocks):
             total = total + block(earlier[-1] if number == 0 else total)
         return total
