@@ -28,9 +28,14 @@ from examples.training import Plan, accuracy, cross_entropy, interval, outputs, 
 from snncc import save_model
 from snncc.nn import DANet
 
-PLAN = Plan(epochs=15, batch=25, learning_rate=5e-3)
-NETWORK: dict[str, Any] = {"widths": (8, 16, 16, 32), "blocks": (2, 2, 2, 2)}
-TIME_STEPS = 6
+PLAN = Plan(epochs=20, batch=25, learning_rate=5e-3)
+NETWORK: dict[str, Any] = {
+    "widths": (8, 16, 16, 32),
+    "blocks": (2, 2, 2, 2),
+    "stem_kernel": 5,
+    "stem_stride": 4,
+}
+TIME_STEPS = 5
 CONNECTIONS = ("dense", "sew", "plain")
 CALIBRATION = 32
 

@@ -30,7 +30,7 @@ PLAN = Plan(epochs=20, batch=25, learning_rate=5e-3)
 TIME_STEPS = 4
 INPUT_LEVELS = 6
 WIDTHS = (8, 16)
-BLOCKS = (8, 16, 32)
+BLOCKS = (4, 8, 16, 32)
 """Half of them in each of the two stages."""
 RESIDUALS = ("ds", "plain")
 CALIBRATION = 32
