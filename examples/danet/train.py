@@ -84,6 +84,23 @@ def compared(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def table(results: Mapping[str, Any]) -> str:
+    """The comparison as two Markdown tables."""
+    found, networks = results["compared"], results["networks"]
+    rows = ["| network | parameters | mean ± std, % | per seed, % |", "|---|---|---|---|"]
+    for kind in CONNECTIONS:
+        row, parameters = found[kind], networks[f"{kind}-seed{found['seeds'][0]}"]["parameters"]
+        spread = "" if row["std"] is None else f" ± {row['std']:.1f}"
+        each = ", ".join(f"{value:.0f}" for value in row["per_seed"])
+        rows.append(f"| {kind} | {parameters:,} | {row['mean']:.1f}{spread} | {each} |")
+    rows += ["", "| difference, points | mean | 95 % interval |", "|---|---|---|"]
+    for first, second in itertools.combinations(CONNECTIONS, 2):
+        row = found[f"{first} - {second}"]
+        low, high = row["interval"]
+        rows.append(f"| {first} − {second} | {row['mean']:+.1f} | {low:+.1f} to {high:+.1f} |")
+    return "\n".join(rows)
+
+
 def write(path: Path, inputs: Tensor, labels: Tensor) -> None:
     np.savez_compressed(path, inputs=inputs.numpy(), labels=labels.numpy())
 
@@ -133,7 +150,7 @@ def main() -> None:
             save_model(trained, path, test_inputs[:, :2].float(), layout="TN", input="spike")
             results["compared"] = compared(networks)
             record.write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results["compared"], indent=2))
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Trains multi-level firing networks of several depths, with DS blocks and with plain ones.
+"""Trains multi-level firing networks of several depths, with DS blocks, plain ones and LIF alone.
 
     python -m examples.mlf.train --data FOLDER --out FOLDER
 
 FOLDER of --data holds train.npz and test.npz, event recordings as examples/dst/DATA.md says. Into
-the folder of --out go ds-8-seed0.pt and its like (residual, blocks, seed), as `snncc compile` reads
+the folder of --out go ds-8-seed0.pt and its like (kind, blocks, seed), as `snncc compile` reads
 them, results.json, test.npz and calibration.npz. Training goes on where it was cut.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,12 @@ INPUT_LEVELS = 6
 WIDTHS = (8, 16)
 BLOCKS = (4, 8, 16, 32)
 """Half of them in each of the two stages."""
-RESIDUALS = ("ds", "plain")
+KINDS: dict[str, dict[str, Any]] = {
+    "ds": {"residual": "ds"},
+    "plain": {"residual": "plain"},
+    "lif": {"residual": "plain", "thresholds": (0.6,)},
+}
+"""DS blocks and plain blocks with neurons of three levels, and plain blocks with LIF neurons."""
 CALIBRATION = 32
 
 
@@ -43,12 +49,10 @@ def samples(folder: Path, name: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(binned), torch.from_numpy(recordings.labels.astype(np.int64))
 
 
-def network(residual: Any, blocks: int) -> MLFResNet:
+def network(kind: str, blocks: int) -> MLFResNet:
     """The network of so many blocks."""
-    each = blocks // len(WIDTHS)
-    return MLFResNet(
-        input_levels=INPUT_LEVELS, widths=WIDTHS, blocks=[each] * len(WIDTHS), residual=residual
-    )
+    each = [blocks // len(WIDTHS)] * len(WIDTHS)
+    return MLFResNet(input_levels=INPUT_LEVELS, widths=WIDTHS, blocks=each, **KINDS[kind])
 
 
 def measured(trained: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -63,6 +67,25 @@ def measured(trained: nn.Module, inputs: Tensor, labels: Tensor) -> dict[str, An
     }
 
 
+def table(networks: Mapping[str, Mapping[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    rows = [
+        "| network | parameters | accuracy, % | 95 % interval | silent | never | at a step |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, found in sorted(networks.items(), key=lambda each: _order(each[0])):
+        low, high = found["interval"]
+        shares = " | ".join(f"{100 * share:.1f} %" for share in found["dormant"].values())
+        accuracy = f"{found['accuracy']:.0f} | {low} to {high}"
+        rows.append(f"| {name} | {found['parameters']:,} | {accuracy} | {shares} |")
+    return "\n".join(rows)
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    kind, blocks, seed = name.split("-")
+    return int(blocks), list(KINDS).index(kind), seed
+
+
 def write(path: Path, inputs: Tensor, labels: Tensor) -> None:
     np.savez_compressed(path, inputs=inputs.numpy(), labels=labels.numpy())
 
@@ -74,6 +97,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--blocks", type=int, nargs="+", default=BLOCKS)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--epochs", type=int, default=PLAN.epochs)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -91,13 +115,13 @@ def main() -> None:
     networks = results.setdefault("networks", {})
     for seed in options.seeds:
         for blocks in options.blocks:
-            for residual in RESIDUALS:
-                name = f"{residual}-{blocks}-seed{seed}"
+            for kind in options.kinds:
+                name = f"{kind}-{blocks}-seed{seed}"
                 if name in networks:
                     continue
                 print(name, flush=True)
                 torch.manual_seed(seed)
-                made, begin = network(residual, blocks), time.process_time()
+                made, begin = network(kind, blocks), time.process_time()
                 state = options.out / "state" / f"{name}.state"
                 trained = train(made, inputs, labels, plan, seed, cross_entropy, state=state)
                 networks[name] = {
@@ -109,6 +133,7 @@ def main() -> None:
                 path = options.out / f"{name}.pt"
                 save_model(trained, path, test_inputs[:, :2].float(), layout="TN", input="spike")
                 record.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(networks))
 
 
 if __name__ == "__main__":
