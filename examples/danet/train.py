@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of train.npz, test.npz")
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--kinds", nargs="+", choices=CONNECTIONS, default=CONNECTIONS)
     parser.add_argument("--epochs", type=int, default=PLAN.epochs)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -127,7 +128,7 @@ def main() -> None:
     results |= {"network": NETWORK, "time_steps": TIME_STEPS, "plan": asdict(plan)}
     networks = results.setdefault("networks", {})
     for seed in options.seeds:
-        for kind in CONNECTIONS:
+        for kind in options.kinds:
             name = f"{kind}-seed{seed}"
             if name in networks:
                 continue
@@ -150,7 +151,8 @@ def main() -> None:
             save_model(trained, path, test_inputs[:, :2].float(), layout="TN", input="spike")
             results["compared"] = compared(networks)
             record.write_text(json.dumps(results, indent=2) + "\n")
-    print(table(results))
+    if results["compared"]:
+        print(table(results))
 
 
 if __name__ == "__main__":
