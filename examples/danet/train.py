@@ -29,12 +29,9 @@ from snncc import save_model
 from snncc.nn import DANet
 
 PLAN = Plan(epochs=20, batch=25, learning_rate=5e-3)
-NETWORK: dict[str, Any] = {
-    "widths": (8, 16, 16, 32),
-    "blocks": (2, 2, 2, 2),
-    "stem_kernel": 5,
-    "stem_stride": 4,
-}
+STAGES: dict[str, Any] = {"widths": (8, 16, 16, 32), "blocks": (2, 2, 2, 2)}
+STEMS = {9: {"stem_kernel": 5, "stem_stride": 4}, 17: {"stem_kernel": 3, "stem_stride": 2}}
+"""By the height and width of what the stem hands on; the input has 34."""
 TIME_STEPS = 5
 CONNECTIONS = ("dense", "sew", "plain")
 CALIBRATION = 32
@@ -112,6 +109,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and results")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--kinds", nargs="+", choices=CONNECTIONS, default=CONNECTIONS)
+    parser.add_argument("--size", type=int, choices=STEMS, default=9, help="of the first stage")
     parser.add_argument("--epochs", type=int, default=PLAN.epochs)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -125,7 +123,8 @@ def main() -> None:
     plan = replace(PLAN, epochs=options.epochs)
     record = options.out / "results.json"
     results: dict[str, Any] = json.loads(record.read_text()) if record.exists() else {}
-    results |= {"network": NETWORK, "time_steps": TIME_STEPS, "plan": asdict(plan)}
+    sizes = STAGES | STEMS[options.size]
+    results |= {"network": sizes, "time_steps": TIME_STEPS, "plan": asdict(plan)}
     networks = results.setdefault("networks", {})
     for seed in options.seeds:
         for kind in options.kinds:
@@ -134,7 +133,7 @@ def main() -> None:
                 continue
             print(name, flush=True)
             torch.manual_seed(seed)
-            made, begin = DANet(**NETWORK, connections=kind), time.process_time()
+            made, begin = DANet(**sizes, connections=kind), time.process_time()
             state = options.out / "state" / f"{name}.state"
             trained = train(made, inputs, labels, plan, seed, cross_entropy, state=state)
             (logits,) = outputs(trained, test_inputs)
