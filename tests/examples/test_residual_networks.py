@@ -74,10 +74,16 @@ def test_no_spike_differs_and_the_network_fits(network: tuple[str, str]) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", OWN, ids="-".join)
-def test_eight_bits_keep_the_accuracy(network: tuple[str, str]) -> None:
+def test_eight_bits_lose_at_most_a_point(network: tuple[str, str]) -> None:
+    """One-sided: DANet gains two recordings of 100, which its page says."""
     of = example(*network)
+    known = {sample.tobytes() for sample in np.moveaxis(of.inputs, of.axis, 0)}
+    assert not known & {sample.tobytes() for sample in np.moveaxis(of.calibration, of.axis, 0)}
     program = of.compile("loihi1", weight_bits=8, calibration=of.calibration, verify=False)
-    assert abs(measure(of, program).points) <= 1
+    found = measure(of, program)
+    assert found.points <= 1
+    assert found.kept >= 0.995
+    assert found.wraps == 0
 
 
 @pytest.mark.parametrize("network", OWN, ids="-".join)

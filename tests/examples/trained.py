@@ -18,7 +18,7 @@ from snncc.ir.interpreter import Run, Value, run_network
 from snncc.program import Program
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("dst", "mnist", "mlf", "danet")
+NAMES = ("dst", "mnist", "mlf")
 CHECKPOINTS = {"dst": "nmnist.pt", "mlf": "ds.pt", "danet": "danet.pt"}
 """The example's network where it is a whole module in one file."""
 
