@@ -61,6 +61,15 @@ def counts(recordings: Recordings, time_steps: int = TIME_STEPS) -> NDArray[np.u
     return binned
 
 
+def levels(binned: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """Counts (T, N, C, H, W) as spikes of `most` levels, (T, N, most·C, H, W).
+
+    Level k, 1 to `most`, is 1 where the count is at least k; the levels add up to the count, or to
+    `most` where there were more events.
+    """
+    return np.concatenate([(binned >= k).astype(np.uint8) for k in range(1, most + 1)], axis=2)
+
+
 def read(folder: Path, name: str) -> Recordings:
     """The recordings of one file of the folder given as ``--data``; ends where it is missing."""
     path = folder / name

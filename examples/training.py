@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -114,6 +115,19 @@ def outputs(
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Right answers in per cent."""
     return 100 * (logits.argmax(1) == labels).double().mean().item()
+
+
+def interval(right: int, samples: int) -> list[float]:
+    """The 95 % interval of an accuracy, in per cent: Clopper-Pearson, which is exact."""
+    found = binomtest(right, samples).proportion_ci(method="exact")
+    return [round(100 * found.low, 1), round(100 * found.high, 1)]
+
+
+def cross_entropy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """`Gradients` of the mean cross-entropy."""
+    loss = F.cross_entropy(network(inputs), labels)
+    loss.backward()
+    return loss.item()
 
 
 # -- a training that was cut ---------------------------------------------------------------------

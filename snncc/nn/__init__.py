@@ -5,9 +5,16 @@ Tensors are multi-step, (T, N, …): time first, then the batch.
 
 from snncc.nn.accumulation import SAFNet, SpikeScale
 from snncc.nn.auxiliary import AuxiliaryPathway
+from snncc.nn.densely_additive import (
+    AdditiveStage,
+    DANet,
+    PlainSpikingBlock,
+    SpikingBranch,
+)
+from snncc.nn.ds_resnet import LevelConv2d, MLFResNet
 from snncc.nn.dual_stream import DualStreamResNet
 from snncc.nn.loss import dst_loss
-from snncc.nn.multi_level import MLF, DSBlock, TDBatchNorm
+from snncc.nn.multi_level import MLF, DSBlock, PlainBlock, TDBatchNorm
 from snncc.nn.neurons import IF, LIF, PLIF, Neuron
 from snncc.nn.over_time import OverTime
 from snncc.nn.residual import DSTBlock, DSTBottleneck, Gate
@@ -22,15 +29,21 @@ __all__ = [
     "PLIF",
     "ATan",
     "AdaptiveIF",
+    "AdditiveStage",
     "AuxiliaryPathway",
+    "DANet",
     "DSBlock",
     "DSTBlock",
     "DSTBottleneck",
     "DualStreamResNet",
     "Gate",
+    "LevelConv2d",
+    "MLFResNet",
     "MappingUnit",
     "Neuron",
     "OverTime",
+    "PlainBlock",
+    "PlainSpikingBlock",
     "Rectangular",
     "SAFNet",
     "SNN2ANNNet",
@@ -40,6 +53,7 @@ __all__ = [
     "SharedPool",
     "Sigmoid",
     "SpikeScale",
+    "SpikingBranch",
     "Surrogate",
     "TDBatchNorm",
     "dst_loss",

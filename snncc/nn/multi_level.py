@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from snncc.nn.over_time import OverTime
 from snncc.nn.surrogate import Rectangular, Surrogate
 
+THRESHOLDS = (0.6, 1.6, 2.6)
+"""V_k of the paper's three levels."""
+
 
 class MLF(nn.Module):
     """K neurons on one input, each with a threshold and a membrane of its own, added up.
@@ -23,7 +26,7 @@ class MLF(nn.Module):
     def __init__(
         self,
         tau: float = 0.25,
-        thresholds: Sequence[float] = (0.6, 1.6, 2.6),
+        thresholds: Sequence[float] = THRESHOLDS,
         surrogate: Surrogate = Rectangular(),  # noqa: B008 - frozen, so safe to share
     ) -> None:
         super().__init__()
@@ -37,16 +40,20 @@ class MLF(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents (T, N, …) to counts {0, …, K} of the same shape."""
-        return torch.stack([self._level(x, threshold) for threshold in self.thresholds]).sum(0)
+        return self.levels(x)[1].sum(1)
 
-    def _level(self, x: Tensor, threshold: float) -> Tensor:
-        u = s = torch.zeros_like(x[0])
-        spikes = []
+    def levels(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Currents (T, N, …) to the membranes u before their reset and the spikes s of each level,
+        (T, K, N, …) both."""
+        threshold = x.new_tensor(self.thresholds).reshape(-1, *(1,) * (x.dim() - 1))
+        u = s = torch.zeros_like(x[0]).expand(len(self.thresholds), *x.shape[1:])
+        membranes, spikes = [], []
         for current in x.unbind(0):
             u = self.tau * u * (1 - s.detach()) + current
             s = 1 - self.surrogate(threshold - u)  # the surrogate fires at 0, this does not
+            membranes.append(u)
             spikes.append(s)
-        return torch.stack(spikes)
+        return torch.stack(membranes), torch.stack(spikes)
 
     def extra_repr(self) -> str:
         return f"tau={self.tau}, thresholds={self.thresholds}, surrogate={self.surrogate}"
@@ -102,25 +109,63 @@ class DSBlock(nn.Module):
     identity or, where the shape changes, MLF(tdBN(conv1×1)).
     """
 
-    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        thresholds: Sequence[float] = THRESHOLDS,
+    ) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            OverTime(nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)),
-            TDBatchNorm(channels),
-            MLF(),
-            OverTime(nn.Conv2d(channels, channels, 3, 1, 1, bias=False)),
-            TDBatchNorm(channels),
-            MLF(),
+            *_conv_norm(in_channels, channels, 3, stride),
+            MLF(thresholds=thresholds),
+            *_conv_norm(channels, channels, 3, 1),
+            MLF(thresholds=thresholds),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != channels:
             self.shortcut = nn.Sequential(
-                OverTime(nn.Conv2d(in_channels, channels, 1, stride, bias=False)),
-                TDBatchNorm(channels),
-                MLF(),
+                *_conv_norm(in_channels, channels, 1, stride), MLF(thresholds=thresholds)
             )
 
     def forward(self, x: Tensor) -> Tensor:
         """Counts (T, N, in_channels, H, W) to counts (T, N, channels, H', W')."""
         out: Tensor = self.residual(x) + self.shortcut(x)
         return out
+
+
+class PlainBlock(nn.Module):
+    """The residual block of a plain spiking ResNet, to compare with: the sum comes before firing.
+
+    out = MLF(tdBN(conv2(MLF(tdBN(conv1 x)))) + shortcut(x)), with 3×3 convs; the shortcut is the
+    identity or, where the shape changes, tdBN(conv1×1). Input and output as for `DSBlock`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        thresholds: Sequence[float] = THRESHOLDS,
+    ) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            *_conv_norm(in_channels, channels, 3, stride),
+            MLF(thresholds=thresholds),
+            *_conv_norm(channels, channels, 3, 1),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != channels:
+            self.shortcut = nn.Sequential(*_conv_norm(in_channels, channels, 1, stride))
+        self.mlf = MLF(thresholds=thresholds)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Counts (T, N, in_channels, H, W) to counts (T, N, channels, H', W')."""
+        out: Tensor = self.mlf(self.residual(x) + self.shortcut(x))
+        return out
+
+
+def _conv_norm(in_channels: int, channels: int, kernel: int, stride: int) -> list[nn.Module]:
+    conv = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
+    return [OverTime(conv), TDBatchNorm(channels)]

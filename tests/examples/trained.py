@@ -18,8 +18,15 @@ from snncc.ir.interpreter import Run, Value, run_network
 from snncc.program import Program
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = ("dst", "mnist", "snn2ann", "saf")
-CHECKPOINTS = {"dst": "nmnist.pt", "snn2ann": "snn2ann.pt", "saf": "saf-e.pt"}
+NAMES = ("dst", "mnist", "snn2ann", "saf", "mlf")
+CHECKPOINTS = {
+    "dst": "nmnist.pt",
+    "mlf": "ds.pt",
+    "danet": "danet.pt",
+    "snn2ann": "snn2ann.pt",
+    "saf": "saf-e.pt",
+}
+"""The example's network where it is a whole module in one file."""
 ON_DIGITS = ("snn2ann", "saf")
 """They share the images of examples/digits.py."""
 PER_NEURON = ("snn2ann",)
@@ -43,20 +50,27 @@ class Example:
         known = self.compile(verify=False)
         return run_network(known.network, known.arrange(self.inputs))
 
+    @property
+    def axis(self) -> int:
+        """Where the samples are."""
+        return str(self.options["layout"]).index("N")
+
     def first(self, samples: int) -> Example:
-        """The same with so many test samples, images first."""
-        return replace(self, inputs=self.inputs[:samples], labels=self.labels[:samples])
+        """The same with so many test samples."""
+        chosen = self.inputs.take(range(samples), self.axis)
+        return replace(self, inputs=chosen, labels=self.labels[:samples])
 
     def compile(self, target: str = "loihi", **options: Any) -> Program:
         return snncc.compile(self.module, self.like, target, **self.options, **options)
 
 
-def example(name: str) -> Example:
+def example(name: str, checkpoint: str | None = None) -> Example:
+    """An example's own network, or another that lies in its folder."""
     folder = EXAMPLES / name
-    if name in CHECKPOINTS:
-        checkpoint = open_model(folder / CHECKPOINTS[name])
-        module, like = checkpoint.module, torch.zeros(checkpoint.shape)
-        options = {"input": checkpoint.input, "layout": checkpoint.layout}
+    if found := checkpoint or CHECKPOINTS.get(name):
+        opened = open_model(folder / found)
+        module, like = opened.module, torch.zeros(opened.shape)
+        options = {"input": opened.input, "layout": opened.layout}
     else:
         module, like, options = _digits(folder), torch.zeros(1, 1, 28, 28), {"layout": "N"}
     data = f"{EXAMPLES / 'digits'}-" if name in ON_DIGITS else f"{folder}/"
