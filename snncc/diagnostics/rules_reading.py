@@ -549,4 +549,24 @@ READING = (
             """,
         help="write the line with other functions of torch, and report it: this is a gap of snncc",
     ),
+    Rule(
+        "SNN324",
+        "no-form-in-format",
+        Severity.ERROR,
+        what="""
+            Reports a part of a network that the format of the file has no form for.
+            """,
+        why="""
+            A file must compute what the network computes. Where the format cannot say an op, no
+            file is written, and nothing is left out.
+            """,
+        example="""
+            # a sparse map of 100,000 × 100,000, which ONNX has to write out in full
+            snncc export big.pt --format onnx -o big.onnx  # SNN324
+            """,
+        after="""
+            snncc export big.pt --format onnx --form graph -o big.onnx  # the network as it was traced
+            """,
+        help="write the network as it was traced (--form graph), or in another format",
+    ),
 )
