@@ -52,7 +52,7 @@ from snncc.ir.ops import (
     Upsample,
 )  # fmt: skip
 from snncc.ir.registers import ONE, FixedNeuron, Whole
-from snncc.ir.shapes import adaptive_spans, pool_windows, window_count
+from snncc.ir.shapes import adaptive_spans, has_empty_window, pool_windows, window_count
 
 if TYPE_CHECKING:
     import onnx
@@ -216,7 +216,7 @@ class _Writer:
         from onnx import numpy_helper
 
         if name not in self._initializers:
-            self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self._initializers[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return name
 
     def ints(self, values: Iterable[int]) -> str:
@@ -562,6 +562,7 @@ def _pool(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, ...]]
     assert isinstance(op, Pool)
     rank, shape = len(op.kernel), shapes[0]
     lead, sizes = shape[: len(shape) - rank], shape[len(shape) - rank :]
+    channels = math.prod(lead)
     windows = list(zip(sizes, op.kernel, op.stride, op.padding, op.dilation, strict=True))
     counts = [window_count(n, k, s, p, p, d, op.ceil) for n, k, s, p, d in windows]
     after = []
@@ -570,23 +571,27 @@ def _pool(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, ...]]
     if len(lead) == 1:
         x = args[0]
     else:
-        x = w("Reshape", [args[0], w.ints([-1, 1, *sizes])])
+        x = w("Reshape", [args[0], w.ints([-1, channels, *sizes])])
     before = list(op.padding)
     # onnxruntime has no padding as wide as a window
     wide = any(max(p, m) >= k for p, m, k in zip(before, after, op.kernel, strict=True))
     uneven = any(m > p for m, p in zip(after, before, strict=True))
     if op.kind == "max":
+        if has_empty_window(op, shape):
+            raise _no_form(node, "a window of it holds nothing but padding")
         if wide:
-            lowest = w._real(np.array(-np.inf), "number:-inf")
-            x = w("Pad", [x, w.ints([0, 0, *before, 0, 0, *after]), lowest])
+            lowest = float(np.finfo(w._dtype).min)
+            number = w._real(np.array(lowest), f"number:{lowest!r}")
+            x = w("Pad", [x, w.ints([0, 0, *before, 0, 0, *after]), number])
             before, after = [0] * rank, [0] * rank
+        elif not op.ceil:
+            after = before
         y = w("MaxPool", [x], kernel_shape=list(op.kernel), strides=list(op.stride),
               pads=[*before, *after], dilations=list(op.dilation))  # fmt: skip
     elif op.kind == "average" and not uneven and not wide:
         y = w("AveragePool", [x], kernel_shape=list(op.kernel), strides=list(op.stride),
               pads=[*before, *before], count_include_pad=int(op.count_padding))  # fmt: skip
     else:
-        channels = lead[0] if len(lead) == 1 else 1
         ones = np.ones((channels, 1, *op.kernel))
         y = w("Conv", [x, w._real(ones, f"ones:{channels},{op.kernel}")], group=channels,
               strides=list(op.stride), pads=[*before, *after],
@@ -611,16 +616,11 @@ def _adaptive(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, .
         zeros, ones = (0,) * rank, (1,) * rank
         plain = Pool(op.kind, kernel, kernel, zeros, ones)
         return _pool(w, Node(node.name, plain, node.inputs, node.signal), args, shapes)
+    if op.kind == "max":
+        return _largest_in_spans(w, node, args[0], shapes[0])
     x, total = args[0], len(shapes[0]) + 1
     for axis, count in enumerate(op.size, total - rank):
         n = shapes[0][axis - 1]
-        if op.kind == "max":
-            cuts = [
-                w("Slice", [x, w.ints([first]), w.ints([last]), w.ints([axis])])
-                for first, last in adaptive_spans(n, count)
-            ]
-            x = w("Concat", [w("ReduceMax", [cut, w.ints([axis])]) for cut in cuts], axis=axis)
-            continue
         table = np.zeros((n, count))
         for i, (first, last) in enumerate(adaptive_spans(n, count)):
             table[first:last, i] = 1 / (last - first) if op.kind == "average" else 1
@@ -630,6 +630,24 @@ def _adaptive(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, .
         x = w("MatMul", [x, w._real(table, f"{op.kind}:{n},{count}")])
         x = w("Transpose", [x], perm=back)
     return x
+
+
+def _largest_in_spans(w: _Writer, node: Node, x: str, shape: tuple[int, ...]) -> str:
+    """An adaptive max pool whose windows overlap: axis by axis, window by window."""
+    op = node.op
+    assert isinstance(op, AdaptivePool)
+    rank = len(op.size)
+    sizes = list(shape[-rank:])
+    x = w("Reshape", [x, w.ints([-1, math.prod(shape[:-rank]), *sizes])])
+    for axis, count in enumerate(op.size):
+        cuts = []
+        for first, last in adaptive_spans(sizes[axis], count):
+            cut = w("Slice", [x, *(w.ints([n]) for n in (first, last, axis + 2))])
+            kernel = [last - first if each == axis else 1 for each in range(rank)]
+            cuts.append(w("MaxPool", [cut], kernel_shape=kernel, strides=kernel))
+        x = w("Concat", cuts, axis=axis + 2)
+        sizes[axis] = count
+    return w("Reshape", [x, w.ints([-1, *node.signal.shape])])
 
 
 def _norm(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, ...]]) -> str:

@@ -311,7 +311,7 @@ class _Run:
         return results
 
     def _apply(self, call: Call, args: Sequence[Value]) -> Sequence[Value]:
-        if self._dry:
+        if self._dry and call.operation.kind not in _READS_NUMBERS:
             args = _alike(args)
         with stated(call.operation.place):
             try:
@@ -406,6 +406,10 @@ def _stacked(steps: Sequence[Value], axis: int) -> Value:
         return np.stack([np.asarray(each) for each in steps], axis)
     tensors = [each for each in steps if isinstance(each, torch.Tensor)]
     return torch.stack(tensors, axis)
+
+
+_READS_NUMBERS = ("Pad", "Clip", "Resize", "Upsample", "Dropout")
+"""Operators that read some arguments as numbers."""
 
 
 def _alike(args: Sequence[Value]) -> list[Value]:

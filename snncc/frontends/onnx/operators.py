@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.onnx.reading import Operation
 from snncc.frontends.onnx.samples import Samples
+from snncc.ir.shapes import window_count
 
 Host = np.ndarray
 Value = torch.Tensor | np.ndarray | None
@@ -254,6 +255,16 @@ def _constant_of_shape(call: Call, shape: Host) -> Value:
         return np.full(whole, value[0])
     dtype = torch.bool if value.dtype.kind == "b" else call.real
     return torch.full([1] * len(whole), value[0].item(), dtype=dtype).expand(whole)
+
+
+@on_host("Expand", "Tile")
+def _host_repeat(call: Call, x: Host, how: Host) -> Host:
+    times = call.whole(how)
+    if math.prod(max(n, 1) for n in times) * x.size > WHOLE_LARGEST:
+        raise Unsupported("a list of whole numbers is too long")
+    if call.operation.kind == "Tile":
+        return np.tile(x, times)
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(times)))
 
 
 @on_host("Range")
@@ -647,9 +658,14 @@ def _max_pool(call: Call, x: torch.Tensor) -> torch.Tensor:
     kernel, stride, dilation, before, after = _pool_settings(call, x)
     rank = len(kernel)
     run: Callable[..., torch.Tensor] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[rank - 1]
-    if before != after or any(2 * p > k for p, k in zip(before, kernel, strict=True)):
-        raise Unsupported("it pads by different widths, or by more than half of a window")
-    return run(x, kernel, stride, before, dilation)
+    if any(2 * p > k for p, k in zip(before, kernel, strict=True)):
+        raise Unsupported("it pads by more than half of a window")
+    axes = list(zip(x.shape[2:], kernel, stride, before, after, dilation, strict=True))
+    counts = [window_count(n, k, s, p, q, d) for n, k, s, p, q, d in axes]
+    for ceil in (False, True):
+        if counts == [window_count(n, k, s, p, p, d, ceil) for n, k, s, p, _, d in axes]:
+            return run(x, kernel, stride, before, dilation, ceil)
+    raise Unsupported("it pads by different widths before and after")
 
 
 @on("AveragePool")
