@@ -87,13 +87,19 @@ class FixedSpiking(Op):
 
 
 def as_model(
-    graph: Graph, *, dtype: type[np.floating[Any]] = np.float32, about: Mapping[str, str] = {}
-) -> onnx.ModelProto:
+    graph: Graph, *, dtype: type[np.floating[Any]] = np.float32, about: Mapping[str, str] = {},
+    rounded: set[str] | None = None,
+) -> onnx.ModelProto:  # fmt: skip
     """``graph`` as an ONNX model in ``dtype``; ``about`` becomes its metadata.
 
-    Raises SnnccError (SNN324) for an op that has no form in ONNX.
+    ``rounded`` gets the names of the tensors that ``dtype`` cannot hold as they are. Raises
+    SnnccError (SNN324) for an op that has no form in ONNX.
     """
-    return _Writer(graph, dtype).model(about)
+    writer = _Writer(graph, dtype)
+    model = writer.model(about)
+    if rounded is not None:
+        rounded |= writer.rounded
+    return model
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from snncc.diagnostics import SnnccError, refuse
+from snncc.diagnostics import Location, SnnccError, refuse
 from snncc.frontends.checkpoints.checkpoint import Checkpoint
 from snncc.frontends.onnx.neurons import FileNeuron, reading_of
 from snncc.frontends.onnx.operators import (
@@ -43,8 +43,8 @@ class Scope(nn.Module):
 class FileModule(Scope):
     """Runs an ONNX file on its first input, (T, N, …) or as it was exported.
 
-    Other inputs are states: they begin as zeros, and the outputs behind the first are what they
-    are at the next call. Outputs come by name.
+    Other inputs are states: they begin as zeros, and each has an output that says what it is at the
+    next call (`states_of`). All other outputs come by name.
 
     ``forward`` raises SnnccError: SNN301 for operators without a meaning here, SNN306 for an input
     of another shape than the file's.
@@ -68,6 +68,7 @@ class FileModule(Scope):
         self._neurons: dict[str, str] = {}
         for operation in file.body.operations:
             self._leaf(operation)
+        self._left = states_of(file)
         self._sizes: Sizes | None = None
         digest = torch.tensor(list(_digest(file.data)), dtype=torch.uint8)
         self.register_buffer("sha256", digest)
@@ -129,6 +130,15 @@ class FileModule(Scope):
         scope.add_module(last, FileNeuron(operation.kind, numbers, run))
         self._neurons[operation.outputs[0]] = ".".join(filter(None, [*path, last]))
 
+    def elsewhere(self, x: torch.Tensor, steps: int | None) -> Mapping[str, torch.Tensor] | None:
+        """The outputs that onnxruntime computes; None where it is missing or has no such kernels.
+
+        A file of one step is run ``steps`` times, and its outputs are stacked.
+        """
+        from snncc.frontends.onnx.runtime import outputs_of
+
+        return outputs_of(self.file, self._left, x, steps)
+
     # -- running -------------------------------------------------------------------------------
 
     def reset(self) -> None:
@@ -139,22 +149,18 @@ class FileModule(Scope):
         if self._sizes is None:
             self._sizes = self._dry_run(_real(x))
         samples = self._samples(x)
-        env: dict[str, Value] = {self.file.body.inputs[0]: x}
-        states = self.file.body.inputs[1:]
+        body = self.file.body
         begin = self.kept or [
             torch.zeros(
-                [samples.now if n == samples.own or isinstance(n, str) else n
+                [samples.now if n == samples.own else x.shape[0] if isinstance(n, str) else n
                  for n in self.file.shapes[name]], dtype=x.dtype)
-            for name in states
+            for name in body.inputs[1:]
         ]  # fmt: skip
-        env |= dict(zip(states, begin, strict=True))
+        env: dict[str, Value] = dict(zip(body.inputs, [x, *begin], strict=True))
         run = _Run(self, self.file, samples, _real(x), self._sizes)
-        outputs = run.body(self.file.body, env)
-        self.kept = outputs[1 : len(states) + 1]
-        kept = outputs[:1] + outputs[len(states) + 1 :]
-        names = self.file.body.outputs
-        own = names[:1] + names[len(states) + 1 :]
-        return dict(zip(own, kept, strict=True))
+        outputs = dict(zip(body.outputs, run.body(body, env), strict=True))
+        self.kept = [outputs.pop(after) for after in self._left.values()]
+        return outputs
 
     def _samples(self, x: torch.Tensor) -> Samples:
         """How many samples the input has, and the file. Raises SnnccError (SNN306)."""
@@ -488,6 +494,26 @@ def _digest(data: bytes) -> bytes:
 
 def _shown(shape: Sequence[int | str]) -> str:
     return f"({', '.join(map(str, shape))})"
+
+
+def states_of(file: File) -> Mapping[str, str]:
+    """Of each input behind the first the output that it is at the next call.
+
+    It has the input's name in its own, or outputs follow inputs in their order, the first of both
+    left out. Raises SnnccError (SNN301) where there is none of the same shape.
+    """
+    states, outputs = file.body.inputs[1:], list(file.body.outputs)
+    found: dict[str, str] = {}
+    for place, name in enumerate(states, 1):
+        named = [each for each in outputs if name in each]
+        behind = outputs[place : place + 1]
+        after = named if len(named) == 1 else behind
+        if len(outputs) <= len(states) or not after or after[0] in found.values():
+            said = f"`{name}`, an input of {file.source}, has no output that is its next value"
+            help = "a file has one input; what else it takes are states, and it yields their next"
+            raise refuse("SNN301", said, Location(name), help=help)
+        found[name] = after[0]
+    return found
 
 
 def open_onnx(spec: str, allow: Sequence[str] = ()) -> Checkpoint:

@@ -81,10 +81,10 @@ class Call:
 
     def sized(self, shape: Sequence[int]) -> list[int]:
         """``shape``, if no value of it is too large."""
-        whole = [n if isinstance(n, int) else int(n) for n in shape]
-        if math.prod(max(n, 0) for n in whole) > LARGEST:
-            raise Unsupported(f"a value of shape {tuple(whole)} is too large")
-        return whole
+        plain = [int(n) for n in shape]
+        if math.prod(max(n, 0) for n in plain) > LARGEST:
+            raise Unsupported(f"a value of shape {tuple(plain)} is too large")
+        return [n if isinstance(n, int) else int(n) for n in shape]
 
     def fitted(self, *values: Value) -> list[torch.Tensor]:
         """Arguments that broadcast, constants with the file's number of samples made to fit."""
