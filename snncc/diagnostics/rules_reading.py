@@ -561,11 +561,12 @@ READING = (
             file is written, and nothing is left out.
             """,
         example="""
-            # a sparse map of 100,000 × 100,000, which ONNX has to write out in full
-            snncc export big.pt --format onnx -o big.onnx  # SNN324
+            net = nn.Sequential(snncc.nn.IF(), nn.MaxPool2d(2, dilation=9), snncc.nn.IF())
+            program = snncc.compile(net, example)
+            export(program.network, "net.onnx")  # SNN324: a matrix too large to be written out
             """,
         after="""
-            snncc export big.pt --format onnx --form graph -o big.onnx  # the network as it was traced
+            export(program.graph, "net.onnx")  # the network as it was traced
             """,
         help="write the network as it was traced (--form graph), or in another format",
     ),

@@ -237,15 +237,17 @@ class FixedKind:
     @property
     def about(self) -> str:
         into = "u" if self.bias_into == "current" else "v"
-        return "\n".join([
-            "Whole numbers, int64, as Loihi's registers hold them (Lava 0.10, lava.proc.lif).",
-            f"With dec(x, k) = sign(x)·⌊|x|·(4096 − k) / 4096⌋, bias added to {into}:",
-            "u = dec(u, du + 1) + 64·x, and where that leaves ±2^23, 2^24 nearer to 0, once",
-            "v = dec(v, dv) + u, held within ±(2^23 − 1)",
-            "s = v > threshold, which is 64·vth",
-            _RESETS[self.reset, self.when].replace("≥", ">").replace("v_reset", "0"),
-            "Yields the spikes s.",
-        ])
+        return "\n".join(
+            [
+                "Whole numbers, int64, as Loihi's registers hold them (Lava 0.10, lava.proc.lif).",
+                f"With dec(x, k) = sign(x)·⌊|x|·(4096 − k) / 4096⌋, bias added to {into}:",
+                "u = dec(u, du + 1) + 64·x, and where that leaves ±2^23, 2^24 nearer to 0, once",
+                "v = dec(v, dv) + u, held within ±(2^23 − 1)",
+                "s = v > threshold, which is 64·vth",
+                _RESETS[self.reset, self.when].replace("≥", ">").replace("v_reset", "0"),
+                "Yields the spikes s.",
+            ]
+        )
 
     @cached_property
     def functions(self) -> tuple[onnx.FunctionProto, ...]:

@@ -37,9 +37,7 @@ MOST = 8
 class RunsElsewhere(Protocol):
     """What a module has that another program can run."""
 
-    def elsewhere(
-        self, x: torch.Tensor, steps: int | None
-    ) -> Mapping[str, torch.Tensor] | None:
+    def elsewhere(self, x: torch.Tensor, steps: int | None) -> Mapping[str, torch.Tensor] | None:
         """Its outputs there by name; None where it does not run."""
         ...
 
@@ -105,9 +103,7 @@ def _outputs(
     return {name: torch.stack([call[name] for call in calls]) for name in calls[0]}
 
 
-def _difference(
-    mine: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]
-) -> str | None:
+def _difference(mine: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> str | None:
     """The name of the first output that differs."""
     for name, value in mine.items():
         other = theirs.get(name)

@@ -48,9 +48,7 @@ def export(
     graph = as_graph(form) if isinstance(form, Network) else form
     real: type[np.floating[Any]] = np.float64 if dtype == "float64" else np.float32
     rounded: set[str] = set()
-    model = as_model(
-        graph, dtype=real, about={**facts(form, graph), **about}, rounded=rounded
-    )
+    model = as_model(graph, dtype=real, about={**facts(form, graph), **about}, rounded=rounded)
     data = model.SerializeToString(deterministic=True)
     try:
         write_whole(path, data)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from snncc.backends.onnx.writer import FixedSpiking, Real, WholeSum
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Node, Rate, Signal
-from snncc.ir.network import Encoder, Network, Neuron, Population, Projection, Readout, Source
+from snncc.ir.network import Encoder, Network, Neuron, Population, Projection, Readout
 from snncc.ir.ops import (
     Constant,
     Conv,
@@ -88,8 +88,10 @@ class _Writing:
     def _encoder(self, encoder: Encoder) -> None:
         """Its nodes, under names that begin with its own."""
         graph = encoder.graph
-        named = {n.name: n.name if isinstance(n.op, Input) else self._new(f"{encoder.name}.{n.name}")
-                 for n in graph.nodes.values()}  # fmt: skip
+        named = {
+            n.name: n.name if isinstance(n.op, Input) else self._new(f"{encoder.name}.{n.name}")
+            for n in graph.nodes.values()
+        }
         named[graph.heads["current"]] = encoder.name
         refs = {name: f"{encoder.name}.{name}" for name in graph.tensors}
         self._tensors |= {refs[name]: array for name, array in graph.tensors.items()}
@@ -168,7 +170,8 @@ class _Writing:
                 self._new(f"{place.name}.unit"), Scale(place.unit), [total], place.shape
             )
         name = self._biased(total, place.bias, place)
-        shape, rate = place.shape, cast(Rate, "step")
+        shape: Shape = place.shape
+        rate: Rate = "step"
         if place.over_time != "none":
             name = self._add(
                 self._new(f"{place.name}.{place.over_time}"), OverTime(place.over_time), [name],

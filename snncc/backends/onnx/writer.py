@@ -148,7 +148,7 @@ class _Writer:
                 self._loop(group)
             else:
                 self._node(graph.nodes[group[0]])
-        outputs = []
+        outputs: list[Any] = []
         for head, name in graph.heads.items():
             node = graph.nodes[name]
             info = self._info(node, name)
@@ -277,8 +277,11 @@ class _Writer:
         shape = self._graph.nodes[name].signal.shape if shape is None else shape
         if lead == 1:
             value = self("Unsqueeze", [value, self.ints([0])])
-        whole = self("Concat", [self._lead, self.ints(shape)], axis=0) if shape else self._lead
-        return self("Expand", [value, whole])
+        return self("Expand", [value, self._whole_shape(shape)])
+
+    def _whole_shape(self, shape: Sequence[int]) -> str:
+        """T, N and the features."""
+        return self("Concat", [self._lead, self.ints(shape)], axis=0) if shape else self._lead
 
     # -- nodes ---------------------------------------------------------------------------------
 
@@ -300,7 +303,9 @@ class _Writer:
                 self._add("Identity", [self._delayed(node, op)], node.name)
                 return
             case Repeat():
-                self._add("Identity", [self._stepwise(node.inputs[0], node.signal.shape)], node.name)
+                self._add(
+                    "Identity", [self._stepwise(node.inputs[0], node.signal.shape)], node.name
+                )
                 return
             case OverTime(kind):
                 (source,) = node.inputs
@@ -349,9 +354,7 @@ class _Writer:
             raise _no_form(node)
         result = write(self, node, flat, shapes)
         if lead == 2:
-            shape = self.ints(node.signal.shape) if node.signal.shape else ""
-            whole = self("Concat", [self._lead, shape], axis=0) if shape else self._lead
-            self._add("Reshape", [result, whole], node.name)
+            self._add("Reshape", [result, self._whole_shape(node.signal.shape)], node.name)
         else:
             self._add("Identity", [result], node.name)
 
@@ -383,9 +386,7 @@ class _Writer:
             tensors[n].astype(np.int64) if isinstance(n, Ref) else np.array(n, np.int64)
             for n in (neuron.bias_mant, neuron.bias_exp)
         ]
-        return self._constant(
-            np.left_shift(*parts), f"bias:{neuron.bias_mant}<<{neuron.bias_exp}"
-        )
+        return self._constant(np.left_shift(*parts), f"bias:{neuron.bias_mant}<<{neuron.bias_exp}")
 
     def _kind(self, op: Op) -> Kind | FixedKind:
         if isinstance(op, FixedSpiking):
@@ -574,10 +575,8 @@ def _pool(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, ...]]
     after = []
     for (n, k, s, p, d), count in zip(windows, counts, strict=True):
         after.append(max((count - 1) * s + d * (k - 1) + 1 - n - p, 0))
-    if len(lead) == 1:
-        x = args[0]
-    else:
-        x = w("Reshape", [args[0], w.ints([-1, channels, *sizes])])
+    wanted = w.ints([-1, channels, *sizes])
+    x = args[0] if len(lead) == 1 else w("Reshape", [args[0], wanted])
     before = list(op.padding)
     # onnxruntime has no padding as wide as a window
     wide = any(max(p, m) >= k for p, m, k in zip(before, after, op.kernel, strict=True))
@@ -733,11 +732,10 @@ def _upsample(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, .
     assert isinstance(op, Upsample)
     shape = shapes[0]
     lead, sizes = shape[: len(shape) - len(op.factors)], shape[len(shape) - len(op.factors) :]
-    apart = [-1, *lead, *(n for size in sizes for n in (size, 1))]
-    times = [1] * (1 + len(lead)) + [n for factor in op.factors for n in (1, factor)]
-    x = w("Expand", [w("Reshape", [args[0], w.ints(apart)]), w.ints(
-        [1, *lead, *(n for pair in zip(sizes, op.factors, strict=True) for n in pair)])])  # fmt: skip
-    assert len(times) == len(apart)
+    apart = [n for size in sizes for n in (size, 1)]
+    wide = [n for pair in zip(sizes, op.factors, strict=True) for n in pair]
+    x = w("Reshape", [args[0], w.ints([-1, *lead, *apart])])
+    x = w("Expand", [x, w.ints([1, *lead, *wide])])
     return w("Reshape", [x, w.ints([-1, *node.signal.shape])])
 
 
@@ -775,7 +773,9 @@ _OPS: dict[type[Op], Write] = {
     Pad: _pad,
     Upsample: _upsample,
     Identity: lambda w, node, args, shapes: args[0],
-    Reshape: lambda w, node, args, shapes: w("Reshape", [args[0], w.ints([-1, *node.signal.shape])]),
+    Reshape: lambda w, node, args, shapes: w(
+        "Reshape", [args[0], w.ints([-1, *node.signal.shape])]
+    ),
     Permute: lambda w, node, args, shapes: w(
         "Transpose", [args[0]], perm=[0, *(a + 1 for a in node.op.axes)]  # type: ignore[attr-defined]
     ),

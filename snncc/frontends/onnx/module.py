@@ -243,6 +243,7 @@ class _Alone:
     def __call__(self, args: Sequence[Value], real: torch.dtype) -> torch.Tensor:
         run = _Run(None, self._file, Samples(), real, [], dry=True)
         (result,) = run.body(self._body, dict(zip(self._body.inputs, args, strict=True)))
+        assert isinstance(result, torch.Tensor)
         return result
 
 
@@ -287,7 +288,7 @@ class _Run:
         place = self._count
         self._count += 1
         if self._count > OPERATIONS:
-            raise refuse("SNN305", f"{self._file.source} runs more than {OPERATIONS:,} operations")
+            raise self._too_many()
         if self._dry:
             self._sizes.append(((), None))
         module = self._module
@@ -334,6 +335,14 @@ class _Run:
                 why = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise unsupported(call.operation, why) from None
 
+    def _check_turns(self, body: Body, turns: int) -> None:
+        """Raise SnnccError (SNN305) for a loop that has too much to do."""
+        if self._count + turns * max(1, len(body.operations)) > OPERATIONS:
+            raise self._too_many()
+
+    def _too_many(self) -> SnnccError:
+        return refuse("SNN305", f"{self._file.source} runs more than {OPERATIONS:,} operations")
+
     # -- loops ---------------------------------------------------------------------------------
 
     def _scan(
@@ -342,27 +351,24 @@ class _Run:
         """States go through the steps of the inputs that are scanned, whose results are stacked."""
         body, count = operation.attributes["body"], int(operation.attributes["num_scan_inputs"])
         get = operation.attributes.get
-        if any(get(name) and any(get(name)) for name in (
-            "scan_input_directions", "scan_output_directions")):  # fmt: skip
+        backwards = [*(get("scan_input_directions") or ()), *(get("scan_output_directions") or ())]
+        if any(backwards):
             raise unsupported(operation, "it runs backwards")
         if not 1 <= count <= len(args) or len(body.inputs) != len(args):
             raise unsupported(operation, "it scans no input")
-        states, scanned = list(args[: len(args) - count]), args[len(args) - count :]
+        states = list(args[: len(args) - count])
+        scanned = [x for x in args[len(args) - count :] if isinstance(x, torch.Tensor) and x.dim()]
         into = list(get("scan_input_axes") or [0] * count)
-        if not all(isinstance(each, torch.Tensor) and each.dim() for each in scanned):
+        if len(scanned) != count or len(into) != count:
             raise unsupported(operation, "it scans whole numbers")
-        lengths = {
-            int(x.shape[axis]) for x, axis in zip(scanned, into, strict=True)  # type: ignore[union-attr]
-        }
+        lengths = {int(x.shape[axis]) for x, axis in zip(scanned, into, strict=True)}
         if len(lengths) != 1:
             raise unsupported(operation, "it scans inputs of different lengths")
         (steps,) = lengths
+        self._check_turns(body, steps)
         shown: list[list[Value]] = [[] for _ in range(len(body.outputs) - len(states))]
         for t in range(steps):
-            now = [
-                x[(*[slice(None)] * (axis % x.dim()), t)]  # type: ignore[index,union-attr]
-                for x, axis in zip(scanned, into, strict=True)
-            ]
+            now = [_at(x, axis, t) for x, axis in zip(scanned, into, strict=True)]
             env = dict(zip(body.inputs, [*states, *now], strict=True))
             left = self.body(body, env, values)
             states = left[: len(states)]
@@ -385,8 +391,9 @@ class _Run:
         if condition is not None and not _is_true(condition):
             raise unsupported(operation, "its condition is not always true")
         count = int(turns.reshape(-1)[0])
-        if not 1 <= count <= OPERATIONS:
+        if count < 1:
             raise unsupported(operation, f"it has {count} turns")
+        self._check_turns(body, count)
         shown: list[list[Value]] = [[] for _ in range(len(body.outputs) - len(states) - 1)]
         true: Value = torch.tensor(True)
         for t in range(count):
@@ -405,6 +412,11 @@ def _is_true(value: Value) -> bool:
     if not isinstance(value, torch.Tensor) or value.numel() != 1 or value.is_meta:
         return False
     return bool(value.reshape(-1)[0])
+
+
+def _at(x: torch.Tensor, axis: int, step: int) -> torch.Tensor:
+    index: list[Any] = [slice(None)] * (axis % x.dim())
+    return x[(*index, step)]
 
 
 def _stacked(steps: Sequence[Value], axis: int) -> Value:
@@ -522,12 +534,12 @@ def open_onnx(spec: str, allow: Sequence[str] = ()) -> Checkpoint:
 
     file = read_file(Path(spec), spec)
     return Checkpoint(
-        module=FileModule(file).eval(), **_example(file), dtype=torch.float32, source=spec,
+        module=FileModule(file).eval(), **example_of(file), dtype=torch.float32, source=spec,
         sha256=hashlib.sha256(file.data).hexdigest(),
     )  # fmt: skip
 
 
-def _example(file: File) -> dict[str, Any]:
+def example_of(file: File) -> dict[str, Any]:
     """What the file says of its input: shape, layout, T and kind, None where it does not."""
     shape = list(file.shapes[file.body.inputs[0]])
     about = {key.removeprefix("org.snncc."): value for key, value in file.about.items()

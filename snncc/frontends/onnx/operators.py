@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,7 @@ def _divided(x: Host, y: Host) -> Host:
     return np.asarray(x // y)
 
 
-for _name, _run in {
+_WHOLE: Mapping[str, Callable[..., Any]] = {
     "Add": lambda x, y: x + y,
     "Sub": lambda x, y: x - y,
     "Mul": lambda x, y: x * y,
@@ -179,20 +180,22 @@ for _name, _run in {
     "Neg": lambda x: -x,
     "Min": lambda *xs: np.minimum.reduce(np.broadcast_arrays(*xs)),
     "Max": lambda *xs: np.maximum.reduce(np.broadcast_arrays(*xs)),
-    "Abs": abs,
-}.items():
+    "Abs": np.abs,
+}
+for _name, _run in _WHOLE.items():
     _plain(_name, _run)
 
 
 @on_host("Identity")
-def _identity(call: Call, x: Host) -> Host:
+def _identity(call: Call, x: Host) -> Value:
     return x
 
 
 @on_host("Cast")
 def _host_cast(call: Call, x: Host) -> Value:
     if call.get("to") in (1, 11, 10, 16):
-        return _cast(call, call.tensor(x))
+        cast: Value = _cast(call, call.tensor(x))
+        return cast
     return x
 
 
@@ -412,9 +415,7 @@ def _slice(call: Call, x: torch.Tensor, *how: Value) -> torch.Tensor:
         if step < 1:
             raise Unsupported("it runs backwards")
         if call.samples.differs(x.shape, axis):
-            start, stop = (
-                None if n is None else call.samples.scaled(n) for n in (start, stop)
-            )
+            start, stop = (None if n is None else call.samples.scaled(n) for n in (start, stop))
         taken = range(x.shape[axis])[start:stop:step]
         if len(taken) == 1 and x.shape[axis] > 1:
             index[axis] = taken[0]
@@ -437,14 +438,14 @@ def _gather(call: Call, x: torch.Tensor, index: Value) -> torch.Tensor:
     places, size = call.whole(index), x.shape[axis]
     if any(not -size <= place < size for place in places):
         raise Unsupported("its indices lie outside")
+    before: list[Any] = [slice(None)] * axis
     if not index.ndim:
-        return x[(*[slice(None)] * axis, places[0])]
+        return x[(*before, places[0])]
     if index.ndim == 1 and len(places) == 1 and size > 1:
-        return x[(*[slice(None)] * axis, places[0])].unsqueeze(axis)
-    steps = {b - a for a, b in zip(places, places[1:], strict=False)}
+        return x[(*before, places[0])].unsqueeze(axis)
+    steps = {b - a for a, b in pairwise(places)}
     if index.ndim == 1 and len(steps) == 1 and (step := steps.pop()) > 0 and places[0] >= 0:
-        cut = slice(places[0], places[-1] + 1, step)
-        return x[(*[slice(None)] * axis, cut)]
+        return x[(*before, slice(places[0], places[-1] + 1, step))]
     raise Unsupported("its indices are no range")
 
 
@@ -480,9 +481,7 @@ def _resize(call: Call, x: torch.Tensor, *how: Value) -> torch.Tensor:
     else:
         given = how[0] if call.operation.kind == "Upsample" and how else how[1] if len(
             how) > 1 else None  # fmt: skip
-        scales = call.get("scales") or (
-            given.tolist() if isinstance(given, torch.Tensor) else None
-        )
+        scales = call.get("scales") or (given.tolist() if isinstance(given, torch.Tensor) else None)
         if scales is None:
             raise Unsupported("its size is not given")
         after = [int(n * s) for n, s in zip(x.shape, scales, strict=True)]
@@ -633,8 +632,10 @@ def _batch_norm(call: Call, x: torch.Tensor, scale: Value, shift: Value, mean: V
                 variance: Value) -> torch.Tensor:  # fmt: skip
     if call.get("training_mode", 0):
         raise Unsupported("it takes its statistics from the batch")
-    parts = [call.tensor(each) for each in (mean, variance, scale, shift)]
-    return F.batch_norm(x, *parts, training=False, eps=call.get("epsilon", 1e-5))
+    return F.batch_norm(
+        x, call.tensor(mean), call.tensor(variance), call.tensor(scale), call.tensor(shift),
+        training=False, eps=call.get("epsilon", 1e-5),
+    )  # fmt: skip
 
 
 def _pool_settings(call: Call, x: torch.Tensor) -> tuple[list[int], list[int], list[int],

@@ -20,10 +20,13 @@ LARGEST = 1 << 31
 OPSETS = range(9, 29)
 """The versions of the operators that are read."""
 
+LARGEST_INPUT = 1 << 28
+"""So many numbers an input may hold."""
+
 DEPTH = 8
 """So deep bodies of loops may lie inside one another."""
 
-OPERATIONS = 200_000
+OPERATIONS = 100_000
 """So many operations a file may hold, its functions written out wherever they are called."""
 
 _FLOATS = frozenset({1, 11})  # FLOAT, DOUBLE
@@ -119,7 +122,7 @@ def read_bytes(data: bytes, source: str) -> File:
         return reading.file(data)
     except SnnccError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError, OverflowError, UnicodeError) as error:
+    except Exception as error:  # texts that are no UTF-8, sizes beyond all bounds, …
         raise refuse("SNN305", f"{source} is damaged: {_short(error)}", help=_FIX) from None
 
 
@@ -264,6 +267,11 @@ class _Reading:
         }
         if not body.inputs:
             raise self._damaged("it has no input")
+        for name in body.inputs:
+            known = [size for size in shapes[name] if isinstance(size, int)]
+            if any(size < 1 for size in known) or math.prod(known) > LARGEST_INPUT:
+                shown = tuple(shapes[name])
+                raise self._damaged(f"its input `{_plain(name)}` has the shape {shown}")
         opset = {each.domain: each.version for each in model.opset_import}
         about = {each.key: each.value for each in model.metadata_props}
         own = frozenset(f.name for f in model.functions if _is_ours(f))
@@ -276,13 +284,9 @@ class _Reading:
         operations, constants = self._operations(graph.node)
         known = {tensor.name: self._array(tensor) for tensor in graph.initializer}
         inputs = tuple(each.name for each in graph.input if each.name not in known)
-        return Body(
-            inputs, tuple(o.name for o in graph.output), operations, {**known, **constants}
-        )
+        return Body(inputs, tuple(o.name for o in graph.output), operations, {**known, **constants})
 
-    def _operations(
-        self, nodes: Iterable[Any]
-    ) -> tuple[tuple[Operation, ...], dict[str, Value]]:
+    def _operations(self, nodes: Iterable[Any]) -> tuple[tuple[Operation, ...], dict[str, Value]]:
         operations: list[Operation] = []
         constants: dict[str, Value] = {}
         for node in nodes:
@@ -328,10 +332,12 @@ class _Reading:
         if tensor.data_type == 8:
             raise refuse("SNN301", f"tensor `{name}` of {self._source} holds text", help=_FIX)
         array: Value = numpy_helper.to_array(tensor)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            # ends of an interval may be infinite; whether a weight is, the recording says
-            if array.size > 1 or np.isnan(array).any():
-                raise refuse("SNN307", f"`{name}` in {self._source} holds NaN or infinity")
+        # an end of an interval may be infinite, and is one number
+        if (
+            array.dtype.kind == "f"
+            and (np.isnan(array) | (np.isinf(array) & (array.size > 1))).any()
+        ):
+            raise refuse("SNN307", f"`{name}` in {self._source} holds NaN or infinity")
         return array if array.dtype.kind in "fb" else array.astype(np.int64)
 
 

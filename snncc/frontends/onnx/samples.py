@@ -43,7 +43,7 @@ class Samples:
         before = self.before[number] if number < len(self.before) else None
         if self.same or before is None or len(before) != len(shape):
             return False
-        return before[axis] != shape[axis]
+        return before[axis] != int(shape[axis])  # asked of no guard
 
     def _moved(self, shape: Sequence[int]) -> list[int]:
         return [axis for axis in range(len(shape)) if self.differs(shape, axis)]
