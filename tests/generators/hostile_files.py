@@ -24,7 +24,7 @@ from snncc.frontends.torch import trace
 SECONDS = 60.0
 """No file may take longer."""
 
-MEGABYTES = 1024
+MEGABYTES = 4096
 """What all of them together may add to the memory of the process."""
 
 Change = Callable[[onnx.ModelProto, random.Random], None]

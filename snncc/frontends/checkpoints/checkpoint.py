@@ -23,8 +23,8 @@ from snncc.frontends.layout import USUAL, Layout, is_layout
 from snncc.ir.files import write_whole
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_NOT_YET = (".pt2", ".nir")
-_MODELS = ".pt, .pth, .onnx or package.module:factory"
+_NOT_YET = (".nir",)
+_MODELS = ".pt, .pth, .pt2, .onnx or package.module:factory"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Checkpoint:
 def open_model(
     spec: str, *, weights: str | Path | None = None, allow: Sequence[str] = ()
 ) -> Checkpoint:
-    """Open what the user names: a .pt, .pth or .onnx, or ``package.module:factory``.
+    """Open what the user names: a .pt, .pth, .pt2 or .onnx, or ``package.module:factory``.
 
     Nothing in a file is executed; a factory is the user's own code and is called. ``weights`` is
     a state dict for the factory's network. ``allow`` adds dotted class names to those a file may

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ class FileModule(Scope):
             return Samples()
         own = wanted[moved[0]]
         assert isinstance(own, int)
-        return Samples(own, x.shape[moved[0]])
+        return Samples(own, x.shape[moved[0]], first=not moved[0])
 
     def _dry_run(self, real: torch.dtype) -> Sizes:
         """The shapes of a run as the file was exported, without values.
@@ -292,7 +293,8 @@ class _Run:
         if self._dry:
             self._sizes.append(((), None))
         module = self._module
-        neuron = module._neurons.get(operation.outputs[0]) if module is not None else None
+        first = operation.outputs[0] if operation.outputs else ""
+        neuron = module._neurons.get(first) if module is not None else None
         key = (operation.domain, operation.kind)
         if neuron is not None and module is not None and not self._dry:
             leaf = module.get_submodule(neuron)
@@ -310,7 +312,8 @@ class _Run:
             return self._loop(operation, args, values)
         samples = self._samples
         if not samples.same and place < len(self._sizes):
-            samples = Samples(samples.own, samples.now, *self._sizes[place])
+            before, after = self._sizes[place]
+            samples = replace(samples, before=before, after=after)
         call = Call(operation, self._file.opset, self._real, samples)
         results = self._apply(call, args)
         if self._dry:

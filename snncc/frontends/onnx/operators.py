@@ -27,7 +27,7 @@ from snncc.ir.shapes import window_count
 Host = np.ndarray
 Value = torch.Tensor | np.ndarray | None
 
-LARGEST = 1 << 28
+LARGEST = 1 << 27
 """So many numbers a value may hold."""
 
 WHOLE_LARGEST = 1 << 16
@@ -100,6 +100,9 @@ Handler = Callable[..., Any]
 OPERATORS: dict[str, Handler] = {}
 """What runs on data."""
 
+TABLES: dict[str, dict[str, Handler]] = {"": OPERATORS}
+"""The same by domain: other formats enter their own."""
+
 ON_HOST: dict[str, Handler] = {}
 """What runs on whole numbers that are no data."""
 
@@ -123,7 +126,8 @@ def on_host(*kinds: str) -> Callable[[Handler], Handler]:
 
 
 def is_known(operation: Operation) -> bool:
-    return not operation.domain and operation.kind in OPERATORS.keys() | ON_HOST.keys()
+    hosted = not operation.domain and operation.kind in ON_HOST
+    return hosted or operation.kind in TABLES.get(operation.domain, {})
 
 
 def apply(call: Call, args: Sequence[Value]) -> tuple[Any, ...]:
@@ -132,11 +136,11 @@ def apply(call: Call, args: Sequence[Value]) -> tuple[Any, ...]:
     Raises SnnccError (SNN301) that names the operation where it has no meaning here.
     """
     operation = call.operation
-    hosted = all(a is None or isinstance(a, np.ndarray) for a in args)
+    hosted = not operation.domain and all(a is None or isinstance(a, np.ndarray) for a in args)
     handler = ON_HOST.get(operation.kind) if hosted else None
-    handler = handler or OPERATORS.get(operation.kind)
+    handler = handler or TABLES.get(operation.domain, {}).get(operation.kind)
     try:
-        if handler is None or operation.domain:
+        if handler is None:
             raise Unsupported("it has no meaning here")
         result = handler(call, *args)
     except Unsupported as error:

@@ -20,8 +20,8 @@ LARGEST = 1 << 31
 OPSETS = range(9, 29)
 """The versions of the operators that are read."""
 
-LARGEST_INPUT = 1 << 28
-"""So many numbers an input may hold."""
+LARGEST_INPUT = 1 << 25
+"""So many numbers an input may hold, all steps and samples of the file together."""
 
 DEPTH = 8
 """So deep bodies of loops may lie inside one another."""
@@ -109,7 +109,7 @@ def read_bytes(data: bytes, source: str) -> File:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:
-        raise refuse("SNN305", f"{source} is no ONNX file: {_short(error)}", help=_FIX) from None
+        raise refuse("SNN305", f"{source} is no ONNX file: {short(error)}", help=_FIX) from None
     reading = _Reading(model, source)
     try:
         reading.check()
@@ -117,16 +117,16 @@ def read_bytes(data: bytes, source: str) -> File:
     except SnnccError:
         raise
     except Exception as error:
-        raise refuse("SNN305", f"{source} is damaged: {_short(error)}", help=_FIX) from None
+        raise refuse("SNN305", f"{source} is damaged: {short(error)}", help=_FIX) from None
     try:
         return reading.file(data)
     except SnnccError:
         raise
     except Exception as error:  # texts that are no UTF-8, sizes beyond all bounds, …
-        raise refuse("SNN305", f"{source} is damaged: {_short(error)}", help=_FIX) from None
+        raise refuse("SNN305", f"{source} is damaged: {short(error)}", help=_FIX) from None
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
     """The first line of an error, without what a terminal would not show."""
     text = " ".join(str(error).split()) or type(error).__name__
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)
@@ -187,7 +187,7 @@ class _Reading:
 
     def _check_tensor(self, tensor: Any) -> None:
         """Raise SnnccError for data in another file, a type not known, a size that lies."""
-        name = _plain(tensor.name)
+        name = plain(tensor.name)
         if tensor.data_location == 1 or tensor.external_data:
             said = f"tensor `{name}` of {self._source} lies in another file"
             raise refuse("SNN304", said, help="save the weights inside the model's file")
@@ -231,7 +231,7 @@ class _Reading:
 
         def size(key: tuple[str, str]) -> int:
             if key in open_:
-                raise self._damaged(f"function `{_plain(key[1])}` calls itself")
+                raise self._damaged(f"function `{plain(key[1])}` calls itself")
             if key not in sizes:
                 if len(open_) > 64:
                     raise self._damaged("functions call one another more than 64 deep")
@@ -251,7 +251,7 @@ class _Reading:
         functions: dict[tuple[str, str], Body] = {}
         for function in model.functions:
             if function.attribute or function.attribute_proto:
-                named = f"function `{_plain(function.name)}`"
+                named = f"function `{plain(function.name)}`"
                 raise refuse("SNN301", f"{named} of {self._source} has attributes", help=_FIX)
             operations, constants = self._operations(function.node)
             functions[function.domain, function.name] = Body(
@@ -271,7 +271,7 @@ class _Reading:
             known = [size for size in shapes[name] if isinstance(size, int)]
             if any(size < 1 for size in known) or math.prod(known) > LARGEST_INPUT:
                 shown = tuple(shapes[name])
-                raise self._damaged(f"its input `{_plain(name)}` has the shape {shown}")
+                raise self._damaged(f"its input `{plain(name)}` has the shape {shown}")
         opset = {each.domain: each.version for each in model.opset_import}
         about = {each.key: each.value for each in model.metadata_props}
         own = frozenset(f.name for f in model.functions if _is_ours(f))
@@ -291,7 +291,7 @@ class _Reading:
         constants: dict[str, Value] = {}
         for node in nodes:
             attributes = {a.name: self._attribute(a) for a in node.attribute}
-            name = _plain(node.name or (node.output[0] if node.output else node.op_type))
+            name = plain(node.name or (node.output[0] if node.output else node.op_type))
             domain = "" if node.domain == "ai.onnx" else node.domain
             if node.op_type == "Constant" and not domain:
                 constants[node.output[0]] = _constant(attributes, name)
@@ -328,7 +328,7 @@ class _Reading:
     def _array(self, tensor: Any) -> Value:
         from onnx import numpy_helper
 
-        name = _plain(tensor.name)
+        name = plain(tensor.name)
         if tensor.data_type == 8:
             raise refuse("SNN301", f"tensor `{name}` of {self._source} holds text", help=_FIX)
         array: Value = numpy_helper.to_array(tensor)
@@ -378,6 +378,12 @@ _LIBRARY = re.compile(r"(^|/)(torch|site-packages)/|^(linear|conv|batchnorm|pool
                       r"container|activation|flatten|dropout)\.py$")  # fmt: skip
 
 
+def frames_of(trace: str) -> list[tuple[str, int]]:
+    """File and line of each call in a stack trace that torch left, without those of libraries."""
+    found = _FRAME.findall(trace)
+    return [(file, int(line)) for file, line in found if not _LIBRARY.search(file)]
+
+
 def _origin(node: Any, name: str) -> tuple[str, Location]:
     """The path of the module that a node comes from, and where it is written down.
 
@@ -392,15 +398,15 @@ def _origin(node: Any, name: str) -> tuple[str, Location]:
         path = ".".join(name.strip("/").split("/")[:-1])
     else:
         path = ""
-    frames = [(file, int(line)) for file, line in _FRAME.findall(
-        about.get("pkg.torch.onnx.stack_trace", "")) if not _LIBRARY.search(file)]  # fmt: skip
+    frames = frames_of(about.get("pkg.torch.onnx.stack_trace", ""))
     if frames:
         return path, Location(path, *frames[-1])
     numbered = re.sub(r"_\d+$", "", name) if name.startswith("/") else name
     return path, Location(numbered.strip("/").replace("/", "."))
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name as a terminal may show it."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)
     return shown if len(shown) <= 80 else f"{shown[:77]}..."
 

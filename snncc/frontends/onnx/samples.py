@@ -22,13 +22,15 @@ class Samples:
     """``own`` samples in the file and ``now`` in the run; None where the file leaves them free.
 
     ``before`` and ``after``: the shapes of the arguments and of the first result of the operation
-    at hand with the file's own number.
+    at hand with the file's own number. ``first``: samples are the first axis of the input, and
+    come before time where both are one axis.
     """
 
     own: int | None = None
     now: int = 0
     before: tuple[Shape | None, ...] = ()
     after: Shape | None = None
+    first: bool = False
 
     @property
     def same(self) -> bool:
@@ -57,20 +59,24 @@ class Samples:
         lead = math.prod(before[:axis])
         inside = lead * before[axis]
         found: list[tuple[int, int]] = []
+        beside: list[tuple[int, int]] = []
         so_far = 1
         for place, size in enumerate(self.after):
             begins, so_far = so_far, so_far * size
             if (so_far > lead and begins < inside) or (size == 1 and lead <= begins <= inside):
                 found.append((place, size))
+            if begins == inside if self.first else so_far == lead:
+                beside.append((place, size))
+        found = found or beside[-1:]  # an axis of one sample is gone into the one beside it
         own = self.own or 1
         exact = [place for place, size in found if size == own]
         whole = [place for place, size in found if size % own == 0 and size > 1]
-        chosen = exact or whole
-        if not chosen:
+        if not (exact or whole):
             return None
-        rest = math.prod(n for place, n in enumerate(self.after) if place != chosen[0])
+        chosen = (exact or whole)[0 if self.first else -1]
+        rest = math.prod(n for place, n in enumerate(self.after) if place != chosen)
         result = list(self.after)
-        result[chosen[0]] = math.prod(shape) // max(rest, 1)
+        result[chosen] = math.prod(shape) // max(rest, 1)
         return result
 
     def expanded(self, shape: Sequence[int]) -> list[int] | None:

@@ -105,8 +105,7 @@ def test_weights_that_are_no_numbers():
 def outcomes(seeds) -> list[hostile_files.Outcome]:
     data = [path.read_bytes() for path in FILES]
     return [
-        hostile_files.outcome(hostile_files.mutated(data[seed % len(data)], seed))
-        for seed in seeds
+        hostile_files.outcome(hostile_files.mutated(data[seed % len(data)], seed)) for seed in seeds
     ]
 
 

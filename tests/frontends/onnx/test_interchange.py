@@ -27,7 +27,7 @@ def test_every_block_of_the_document_runs(tmp_path, monkeypatch):
             names.pop("program", None) if "program =" in block else None
             exec(compile(block, str(DOCUMENT), "exec"), names)
             programs += [names["program"]] if "program =" in block else []
-    assert len(programs) == 3
+    assert len(programs) == 4
     for program in programs:
         assert isinstance(program, snncc.Program)
         assert program.network.populations
