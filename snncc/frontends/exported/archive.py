@@ -121,6 +121,9 @@ class _Reading:
         operations = tuple(
             self._operation(node) for node in graph["nodes"] if not _only_asserts(node)
         )
+        for each in operations:
+            if each.kind.partition(".")[0].endswith("_") and each.inputs[0] in constants:
+                raise self._keeps(each.inputs[0])
         self._check_order(operations, {*inputs, *constants}, outputs)
         shapes = {name: self._shape(graph["tensor_values"][name]) for name in inputs}
         for name, shape in shapes.items():
@@ -180,14 +183,17 @@ class _Reading:
             raise refuse("SNN301", said, help="export a module whose forward takes one tensor")
         return constants, tuple(inputs)
 
+    def _keeps(self, what: str) -> SnnccError:
+        said = f"{self._source} leaves something behind for its next call, `{plain(what)}`"
+        help = "export a module that keeps nothing: states in local variables of forward"
+        return refuse("SNN301", said, help=help)
+
     def _outputs(self, specs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         names = []
         for spec in specs:
             ((kind, entry),) = spec.items()
             if kind != "user_output" or "as_tensor" not in entry["arg"]:
-                said = f"{self._source} leaves something behind (`{plain(kind)}`) for its next call"
-                help = "export a module that keeps nothing: states in local variables of forward"
-                raise refuse("SNN301", said, help=help)
+                raise self._keeps(plain(kind))
             names.append(entry["arg"]["as_tensor"]["name"])
         return tuple(names)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from snncc.diagnostics import Location, SnnccError, refuse
 from snncc.frontends.checkpoints.checkpoint import Checkpoint
 from snncc.frontends.onnx.neurons import FileNeuron, reading_of
 from snncc.frontends.onnx.operators import (
-    OPERATORS,
     Call,
     Value,
     apply,
@@ -272,14 +271,13 @@ class _Run:
                 }
             )  # fmt: skip
         values: dict[str, Value] = {**outer, **self._known[id(body)], **env}
-        last = _last_uses(body)
         for place, operation in enumerate(body.operations):
             args = [values[name] if name else None for name in operation.inputs]
             results = self._operation(operation, args, values)
             for name, value in zip(operation.outputs, results, strict=False):
                 if name:
                     values[name] = value
-            for name in last.get(place, ()):
+            for name in body.last_uses.get(place, ()):
                 values.pop(name, None)
         return [values[name] for name in body.outputs]
 
@@ -333,10 +331,11 @@ class _Run:
             except SnnccError:
                 raise
             except (RuntimeError, ValueError, TypeError, IndexError) as error:
-                if not self._dry or isinstance(error, NotImplementedError):
-                    raise
                 why = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise unsupported(call.operation, why) from None
+                if self._dry:
+                    raise unsupported(call.operation, why) from None
+                said = f"{type(error).__name__} in forward, in `{call.operation.name}`: {why}"
+                raise refuse("SNN314", said, call.operation.place) from None
 
     def _check_turns(self, body: Body, turns: int) -> None:
         """Raise SnnccError (SNN305) for a loop that has too much to do."""
@@ -448,38 +447,6 @@ def _real(x: torch.Tensor) -> torch.dtype:
     return x.dtype if x.is_floating_point() else torch.get_default_dtype()
 
 
-def _last_uses(body: Body) -> Mapping[int, Sequence[str]]:
-    """What no operation behind a place reads."""
-    cached = _USES.get(id(body))
-    if cached is not None and cached[0] is body:
-        return cached[1]
-    last: dict[str, int] = {}
-    for place, operation in enumerate(body.operations):
-        for name in (*operation.inputs, *operation.outputs, *_inside(operation)):
-            last[name] = place
-    uses: dict[int, list[str]] = {}
-    for name, place in last.items():
-        if name not in body.outputs:
-            uses.setdefault(place, []).append(name)
-    if len(_USES) > 64:
-        _USES.clear()
-    _USES[id(body)] = (body, uses)
-    return uses
-
-
-_USES: dict[int, tuple[Body, Mapping[int, Sequence[str]]]] = {}
-
-
-def _inside(operation: Operation) -> Iterator[str]:
-    """What the body of a loop reads from around it."""
-    for value in operation.attributes.values():
-        if isinstance(value, Body):
-            for inner in value.operations:
-                yield from inner.inputs
-                yield from _inside(inner)
-            yield from value.outputs
-
-
 def _bodies(file: File) -> list[Body]:
     """The graph of a file, those of its loops and of its functions, in order."""
     found: list[Body] = []
@@ -564,6 +531,3 @@ def example_of(file: File) -> dict[str, Any]:
         "time_steps": None,
         "input": kind if kind in ("spike", "count", "analog") else None,
     }
-
-
-assert OPERATORS

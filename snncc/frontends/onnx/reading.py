@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,29 @@ class Body:
     outputs: tuple[str, ...]
     operations: tuple[Operation, ...]
     constants: Mapping[str, Value]
+
+    @cached_property
+    def last_uses(self) -> Mapping[int, Sequence[str]]:
+        """Of each operation by its place the values that none behind it reads."""
+        last: dict[str, int] = {}
+        for place, operation in enumerate(self.operations):
+            for name in (*operation.inputs, *operation.outputs, *_inside(operation)):
+                last[name] = place
+        uses: dict[int, list[str]] = {}
+        for name, place in last.items():
+            if name not in self.outputs:
+                uses.setdefault(place, []).append(name)
+        return uses
+
+
+def _inside(operation: Operation) -> Iterator[str]:
+    """What the body of a loop reads from around it."""
+    for value in operation.attributes.values():
+        if isinstance(value, Body):
+            for inner in value.operations:
+                yield from inner.inputs
+                yield from _inside(inner)
+            yield from value.outputs
 
 
 @dataclass(frozen=True)

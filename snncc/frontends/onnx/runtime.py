@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,19 @@ def outputs_of(
     """
     if importlib.util.find_spec("onnxruntime") is None:
         return None
+    try:
+        return _run(_session(file.data), file, states, x, steps)
+    except Exception:  # whatever it raises for a kernel that it does not have
+        return None
+
+
+@lru_cache(1)
+def _session(data: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, 1
-    try:
-        session = onnxruntime.InferenceSession(file.data, options)
-        return _run(session, file, states, x, steps)
-    except Exception:  # whatever it raises for a kernel that it does not have
-        return None
+    return onnxruntime.InferenceSession(data, options)
 
 
 def _run(
