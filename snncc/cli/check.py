@@ -54,7 +54,8 @@ def command(
 ) -> None:
     """Say everything that stands between MODEL and a target.
 
-    MODEL is a .pt or .pth file, or package.module:factory. Exits with 1 when there are errors, and
+    MODEL is a .pt, .pth, .pt2 or .onnx file, or package.module:factory. Exits with 1 when there
+    are errors, and
     with 2 when MODEL cannot be read, which is said on stderr too; every format but text is then
     still a whole document, so that a CI job has a report to upload.
     """

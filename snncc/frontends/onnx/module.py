@@ -25,6 +25,8 @@ from snncc.frontends.onnx.operators import (
 from snncc.frontends.onnx.reading import OPERATIONS, Body, File, Operation, read_file
 from snncc.frontends.onnx.samples import Samples, Shape
 from snncc.frontends.torch.source import stated
+from snncc.ir.neuron_functions import DOMAIN as OWN
+from snncc.ir.neuron_functions import fixed_kinds
 
 FREE = 3
 """What a free size is where nothing is known of it."""
@@ -185,8 +187,8 @@ class FileModule(Scope):
 
         Raises SnnccError with all operators that have no meaning here.
         """
-        errors = [unsupported(o, "it has no meaning here") for body in _bodies(self.file)
-                  for o in body.operations if not self._has_meaning(o)]  # fmt: skip
+        errors = [unsupported(o, why) for body in _bodies(self.file)
+                  for o in body.operations if (why := self._obstacle(o))]  # fmt: skip
         if errors:
             raise SnnccError(dict.fromkeys(f for error in errors for f in error.findings))
         sizes: Sizes = []
@@ -201,10 +203,13 @@ class FileModule(Scope):
             run.body(self.file.body, env)
         return sizes
 
-    def _has_meaning(self, operation: Operation) -> bool:
+    def _obstacle(self, operation: Operation) -> str:
+        """Why an operation has no meaning here; empty where it has one."""
+        if operation.domain == OWN and operation.kind.removesuffix("Step") in fixed_kinds():
+            return "a network in whole numbers is written, and not read; read the trained one"
         called = (operation.domain, operation.kind) in self.file.functions
         looped = not operation.domain and operation.kind in ("Scan", "Loop")
-        return called or looped or is_known(operation)
+        return "" if called or looped or is_known(operation) else "it has no meaning here"
 
     def constants(self, body: Body, dry: bool) -> dict[str, Value]:
         """The constants of a body, as they are in this module."""
@@ -424,7 +429,7 @@ def _at(x: torch.Tensor, axis: int, step: int) -> torch.Tensor:
 def _stacked(steps: Sequence[Value], axis: int) -> Value:
     if all(isinstance(each, np.ndarray) for each in steps):
         return np.stack([np.asarray(each) for each in steps], axis)
-    tensors = [each for each in steps if isinstance(each, torch.Tensor)]
+    tensors = [each for each in _alike(steps) if isinstance(each, torch.Tensor)]
     return torch.stack(tensors, axis)
 
 

@@ -15,6 +15,8 @@ from snncc.backends.onnx.networks import as_graph
 from snncc.backends.onnx.writer import as_model
 from snncc.diagnostics import SnnccError
 from snncc.frontends.checkpoints import open_model
+from snncc.frontends.onnx.module import FileModule
+from snncc.frontends.onnx.reading import read_bytes
 from snncc.ir.interpreter import run_graph
 from snncc.ir.text import parse_graph
 
@@ -145,6 +147,19 @@ def test_a_file_says_what_it_is(tmp_path):
     assert len(known["org.snncc.sha256"]) == 64
     names = {place.name for place in program.network.populations}
     assert names <= {out for node in model.graph.node for out in node.output}
+
+
+def test_whole_numbers_are_written_and_not_read():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 6), snncc.nn.LIF(), torch.nn.Linear(6, 3)).eval()
+    x = (torch.rand(5, 8, 4) < 0.5).float()
+    program = snncc.compile(net, x, input="spike", weight_bits=8, verify=False)
+    wrong, compared = differing(program, x)
+    assert (wrong, compared) == (0, 5 * 8 * 6)
+    model = as_model(as_graph(program.network))
+    module = FileModule(read_bytes(model.SerializeToString(), "net.onnx"))
+    with pytest.raises(SnnccError, match="SNN301.*whole numbers"):
+        module(x)
 
 
 def test_what_float32_cannot_hold_is_named():
