@@ -48,6 +48,7 @@ class _Writing:
         self._nodes: dict[str, Node] = {}
         self._tensors: dict[str, np.ndarray] = dict(network.tensors)
         self._names = set(network.places)
+        self._inputs_by_encoder: dict[str, str] = {}
 
     def graph(self) -> Graph:
         network = self._network
@@ -61,8 +62,9 @@ class _Writing:
                     self._population(place)
                 case Readout():
                     heads[place.name] = self._readout(place)
-        nodes = _in_order(self._nodes)
-        return Graph.build(nodes, self._tensors, heads, network.name, network.time_steps)
+        return Graph.build(
+            self._nodes.values(), self._tensors, heads, network.name, network.time_steps
+        )
 
     def _add(self, name: str, op: Op, inputs: Iterable[str], shape: Shape,
              rate: Rate = "step", origin: Location = Location()) -> str:  # fmt: skip
@@ -88,6 +90,10 @@ class _Writing:
     def _encoder(self, encoder: Encoder) -> None:
         """Its nodes, under names that begin with its own."""
         graph = encoder.graph
+        head = graph.nodes[graph.heads["current"]]
+        if isinstance(head.op, Input):
+            self._inputs_by_encoder[encoder.name] = head.name
+            return
         named = {
             n.name: n.name if isinstance(n.op, Input) else self._new(f"{encoder.name}.{n.name}")
             for n in graph.nodes.values()
@@ -101,33 +107,30 @@ class _Writing:
                     node, name=named[node.name], op=_renamed(node.op, refs),
                     inputs=tuple(named[source] for source in node.inputs),
                 )  # fmt: skip
-        head = graph.nodes[graph.heads["current"]]
-        if isinstance(head.op, Input):
-            self._add(encoder.name, Scale(1.0), [head.name], encoder.shape, head.signal.rate)
 
     def _number(self, number: Number, base: str) -> str:
         shape = tuple(self._tensors[number].shape) if isinstance(number, Ref) else ()
         return self._add(self._new(base), Constant(number), (), shape, "static")
 
     def _delayed(self, projection: Projection) -> str:
-        """What a projection brings: its map, some steps late."""
+        """What a projection brings: the spikes of some steps before, and its map of them."""
         source = self._network.places[projection.source]
-        name, shape = source.name, source.shape
+        name, shape = self._inputs_by_encoder.get(source.name, source.name), source.shape
         rate = self._nodes[name].signal.rate if name in self._nodes else "step"
         base = f"{projection.source}->{projection.target}"
+        for _ in range(projection.delay):
+            name = self._add(self._new(f"{base}.delay"), Delay(), [name], shape)
+            rate = "step"
         for op in projection.map:
             shape = output_shape(op, (shape,), self._tensors)
             name = self._add(
                 self._new(f"{base}.{type(op).__name__.lower()}"), op, [name], shape, rate
             )
-        for _ in range(projection.delay):
-            name = self._add(self._new(f"{base}.delay"), Delay(), [name], shape)
         if self._network.is_fixed:
             wrapped = any(isinstance(op, Conv) for op in projection.map)
             rounded = isinstance(source, Encoder)
-            own: Rate = "step" if projection.delay else rate
             wrapped = wrapped and not rounded
-            name = self._whole(name, shape, own, rounded=rounded, wrapped=wrapped)
+            name = self._whole(name, shape, rate, rounded=rounded, wrapped=wrapped)
         return name
 
     def _whole(self, name: str, shape: Shape, rate: Rate = "step", **how: bool) -> str:
@@ -200,28 +203,3 @@ def _written(neuron: Neuron) -> Spiking:
 def _renamed(op: Op, refs: dict[str, str]) -> Op:
     values: dict[str, Any] = {f.name: getattr(op, f.name) for f in fields(op)}
     return replace(op, **{k: Ref(refs[v]) for k, v in values.items() if isinstance(v, Ref)})
-
-
-def _in_order(nodes: dict[str, Node]) -> list[Node]:
-    """Arguments first, but for that of a Delay."""
-    done: dict[str, Node] = {}
-
-    def take(name: str) -> None:
-        pending = [(name, iter(_before(nodes[name])))]
-        while pending:
-            at, rest = pending[-1]
-            source = next((s for s in rest if s not in done), None)
-            if source is None:
-                done.setdefault(at, nodes[at])
-                pending.pop()
-            else:
-                pending.append((source, iter(_before(nodes[source]))))
-
-    for name in nodes:
-        if name not in done:
-            take(name)
-    return list(done.values())
-
-
-def _before(node: Node) -> tuple[str, ...]:
-    return () if isinstance(node.op, Delay) else node.inputs

@@ -17,8 +17,8 @@ from snncc.diagnostics import SnnccError
 from snncc.frontends.checkpoints import open_model
 from snncc.frontends.onnx.module import FileModule
 from snncc.frontends.onnx.reading import read_bytes
-from snncc.ir.interpreter import run_graph
-from snncc.ir.text import parse_graph
+from snncc.ir.interpreter import run_graph, run_network
+from snncc.ir.text import parse_graph, parse_network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -187,3 +187,39 @@ graph big steps=3 {
     graph = parse_graph(text, {"p": np.minimum(np.arange(9001), 1)})
     with pytest.raises(SnnccError, match="SNN324"):
         as_model(graph)
+
+
+NETWORK = """
+network looped steps=6 {
+  source %input [3] spike
+  neuron %one [3] {decay=0.5}
+    %input -> %one
+    %two -> %one > dense{weight=@w} after 2
+  neuron %two [3] {threshold=0.75, reset='soft'}
+    %one -> %two > dense{weight=@v}
+  readout %out [3]
+    %two -> %out
+  tensor @w float64 [3,3] = [[0.0, 0.5, 0.25], [0.75, 0.0, -0.5], [0.5, 0.5, 0.0]]
+  tensor @v float64 [3,3] = [[1.0, 0.5, 0.0], [0.0, 1.0, -0.5], [0.25, 0.0, 1.0]]
+}
+"""
+
+
+def test_a_network_with_a_late_loop_has_the_same_spikes():
+    network = parse_network(NETWORK)
+    x = {"input": torch.from_numpy(np.random.default_rng(0).integers(0, 2, (6, 5, 3)) * 1.0)}
+    here = run_network(network, x, dtype=torch.float32)
+    there = run(as_model(as_graph(network)), x, ["one", "two"])
+    for name in ("one", "two"):
+        assert np.array_equal(there[name], here.spikes[name].numpy())
+        assert there[name].any()
+
+
+def test_an_input_that_is_a_current_as_it_is():
+    """The encoder of such an input has no op of its own, and the name of the input."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(snncc.nn.LIF(), torch.nn.Linear(4, 3), snncc.nn.IF()).eval()
+    x = torch.randn(5, 6, 4)
+    program = snncc.compile(net, x, verify=False)
+    wrong, compared = differing(program, x)
+    assert (wrong, compared) == (0, 5 * 6 * 7)
