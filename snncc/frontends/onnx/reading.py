@@ -381,7 +381,7 @@ def _content(function: Any) -> bytes:
     """What a function computes, without what documents it."""
     copy = type(function)()
     copy.CopyFrom(function)
-    for name in ("doc_string", "metadata_props", "value_info", "opset_import"):
+    for name in ("doc_string", "metadata_props", "value_info"):
         copy.ClearField(name)
     content: bytes = copy.SerializeToString(deterministic=True)
     return content

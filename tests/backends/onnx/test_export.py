@@ -197,7 +197,7 @@ network looped steps=6 {
     %two -> %one > dense{weight=@w} after 2
   neuron %two [3] {threshold=0.75, reset='soft'}
     %one -> %two > dense{weight=@v}
-  readout %out [3]
+  readout %out [3] {over_time='sum'}
     %two -> %out
   tensor @w float64 [3,3] = [[0.0, 0.5, 0.25], [0.75, 0.0, -0.5], [0.5, 0.5, 0.0]]
   tensor @v float64 [3,3] = [[1.0, 0.5, 0.0], [0.0, 1.0, -0.5], [0.25, 0.0, 1.0]]
