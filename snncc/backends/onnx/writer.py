@@ -536,9 +536,18 @@ def _conv(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, ...]]
 def _conv_transpose(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, ...]]) -> str:
     op = node.op
     assert isinstance(op, ConvTranspose)
-    return w("ConvTranspose", [args[0], w.tensor(op.weight), *_optional(w, op.bias)],
-             strides=list(op.stride), pads=_pads(op.padding), dilations=list(op.dilation),
-             output_padding=list(op.output_padding), group=op.groups)  # fmt: skip
+    # onnxruntime takes no output padding as wide as a stride: less is cut off at the end instead
+    after = [max(p - more, 0) for p, more in zip(op.padding, op.output_padding, strict=True)]
+    rest = [max(more - p, 0) for p, more in zip(op.padding, op.output_padding, strict=True)]
+    bias = [] if any(rest) else _optional(w, op.bias)
+    y = w("ConvTranspose", [args[0], w.tensor(op.weight), *bias], strides=list(op.stride),
+          pads=[*op.padding, *after], dilations=list(op.dilation), group=op.groups)  # fmt: skip
+    if any(rest):
+        y = w("Pad", [y, w.ints([0] * (len(rest) + 4) + rest)])
+        if op.bias is not None:
+            wide = np.reshape(w._graph.tensors[op.bias], (-1, *(1,) * len(rest)))
+            y = w("Add", [y, w._real(wide, f"{op.bias}.wide")])
+    return y
 
 
 def _dense(w: _Writer, node: Node, args: list[str], shapes: list[tuple[int, ...]]) -> str:

@@ -599,8 +599,10 @@ def _conv_transpose(call: Call, x: torch.Tensor, weight: Value,
         raise Unsupported("it pads by a rule")
     pads = call.get("pads") or [0] * (2 * rank)
     more = call.get("output_padding") or [0] * rank
-    if pads[:rank] != pads[rank:]:
-        raise Unsupported("it pads by different widths before and after")
+    # what is cut off less at the end is more of it
+    more = [m + p - q for m, p, q in zip(more, pads[:rank], pads[rank:], strict=True)]
+    if any(not 0 <= m < max(s, d) for m, s, d in zip(more, stride, dilation, strict=True)):
+        raise Unsupported("it pads by widths of which torch has no form")
     call.sized([x.shape[0], w.shape[1], *(n * s + k * d for n, s, k, d in zip(
         x.shape[2:], stride, w.shape[2:], dilation, strict=True))])  # fmt: skip
     runs = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
