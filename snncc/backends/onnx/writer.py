@@ -125,7 +125,7 @@ class _Writer:
         self._in_loop = False
         self._initializers: dict[str, Any] = {}
         self._functions: dict[str, Any] = {}
-        self._names = set(graph.nodes)
+        self._names = {*graph.nodes, *graph.tensors}
         self._of: Node | None = None
         self.rounded: set[str] = set()
         self._whole: set[str] = set()

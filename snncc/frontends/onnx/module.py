@@ -58,7 +58,12 @@ class FileModule(Scope):
         self.kept: list[torch.Tensor] = []
         self._places: dict[tuple[int, str], tuple[str, str]] = {}
         self._scopes: dict[str, str] = {}
-        self._names: set[str] = set()
+        self._neurons: dict[str, str] = {}
+        self._numbers = {id(body): number for number, body in enumerate(_bodies(file))}
+        self._left = states_of(file)
+        self._sizes: Sizes | None = None
+        digest = torch.tensor(list(_digest(file.data)), dtype=torch.uint8)
+        self.register_buffer("sha256", digest)
         for body in _bodies(file):
             for operation in body.operations:
                 self._scope_of(operation.path)
@@ -66,14 +71,8 @@ class FileModule(Scope):
             for name, array in body.constants.items():
                 if array.dtype.kind in "fb":
                     self._hold(number, name, array)
-        self._numbers = {id(body): number for number, body in enumerate(_bodies(file))}
-        self._neurons: dict[str, str] = {}
         for operation in file.body.operations:
             self._leaf(operation)
-        self._left = states_of(file)
-        self._sizes: Sizes | None = None
-        digest = torch.tensor(list(_digest(file.data)), dtype=torch.uint8)
-        self.register_buffer("sha256", digest)
 
     # -- what the file holds -------------------------------------------------------------------
 
@@ -84,9 +83,9 @@ class FileModule(Scope):
         at: nn.Module = self
         place: list[str] = []
         for step in filter(None, path.split(".")):
-            name = step if step.isidentifier() or step.isdigit() else _identifier(step)
-            name = f"{name}_" if not name or hasattr(nn.Module, name) or name in (
-                "file", "kept", "sha256") else name  # fmt: skip
+            name = _identifier(step) or "_"
+            while name not in at._modules and hasattr(at, name):
+                name += "_"
             if name not in at._modules:
                 at.add_module(name, Scope())
             at = at._modules[name]  # type: ignore[assignment]

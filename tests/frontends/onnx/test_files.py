@@ -99,3 +99,27 @@ def test_a_node_without_a_meaning_is_named():
     assert finding.code == "SNN301"
     assert "`/l1/Look`, a NonZero" in finding.message
     assert finding.location.module == "l1.Look"
+
+
+def test_names_that_stand_in_the_way():
+    """Constants named as attributes of a module, or as the parts that hold others."""
+    onnx = pytest.importorskip("onnx")
+    from snncc.frontends.onnx.module import FileModule
+    from snncc.frontends.onnx.reading import read_bytes
+
+    helper, numbers = onnx.helper, onnx.numpy_helper
+    names = ["a", "a.b", "a.b.c", "sha256", "_left", "kept", "forward", "file", "training", "1/2"]
+    nodes, last = [], "x"
+    for place, name in enumerate(names):
+        nodes.append(helper.make_node("Add", [last, name], [f"y{place}"], name=f"/{name}/Add"))
+        last = f"y{place}"
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes, "net", [info("x", 1, [3, 2])], [info(last, 1, [3, 2])],
+        [numbers.from_array(np.full(2, 2.0**k, np.float32), n) for k, n in enumerate(names)],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 18)]
+    data = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    module = FileModule(read_bytes(data, "net.onnx"))
+    (y,) = module(torch.zeros(3, 2)).values()
+    assert torch.equal(y, torch.full((3, 2), 2.0 ** len(names) - 1))
