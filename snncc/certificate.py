@@ -45,6 +45,7 @@ from snncc.pipeline import PassError, Result, run, with_reset
 from snncc.program import INPUTS, MANIFEST, MAPPING, PAGE, Program, load
 from snncc.targets import target as find_target
 from snncc.verification import Agreement, Probe, Verification, agreement, probes
+from snncc.verification.elsewhere import second_opinion
 from snncc.verification.module import TRAINED
 from snncc.verification.passes import Check
 from snncc.verification.probes import arranged, for_passes
@@ -161,6 +162,7 @@ def _module(
     try:
         recording = recorded_again(module, as_example(program.inputs["example"]), **known)
         agreed = agreement(module, recording.graph, given)
+        opinion = second_opinion(module, recording.graph, given)
     except SnnccError as error:
         yield Line("module → network", False, str(error))
         return None
@@ -169,6 +171,8 @@ def _module(
         graph = with_reset(graph, reset)
     yield _form("module → network", program.graph, graph)
     yield from _counts(record, agreed)
+    if opinion is not None:
+        yield Line("module → onnxruntime", True, opinion.said)
     if recording.samples != record.samples:
         yield Line("samples", False, "forward asks about other numbers of samples than recorded")
     return (*unasked(recording, agreed), *agreed.findings)

@@ -35,6 +35,7 @@ from snncc.pipeline import (
 )
 from snncc.program import Program
 from snncc.verification import Agreement, Probe, Verification, agreement, probes, record_of
+from snncc.verification.elsewhere import second_opinion
 from snncc.verification.probes import affordable, arranged, for_passes, recordings
 
 if TYPE_CHECKING:
@@ -159,10 +160,11 @@ def compile(
     graph = recording.graph
     seconds = {"trace": time.perf_counter() - begin}
     data = None if calibration is None else as_example(calibration)
-    agreed = verification = None
+    agreed = verification = opinion = None
     if verify:
         begin = time.perf_counter()
         agreed = agreement(module, graph, probes(recording, example, data))
+        opinion = second_opinion(module, graph, agreed.probes)
         restore(before, held(module))
         seconds["verify the module"] = time.perf_counter() - begin
         verification = Verification(arranged(graph, for_passes(agreed.probes)))
@@ -197,7 +199,9 @@ def compile(
             "passes": [str(stage.applied) for stage in result.stages],
             "reports": as_json(result.reports),
             "stripped": what_went(graph, stripped, gone),
-            "verification": record_of(module, agreed, verification.checks, recording.samples)
+            "verification": record_of(
+                module, agreed, verification.checks, recording.samples, opinion
+            )
             if agreed is not None and verification is not None
             else None,
         },

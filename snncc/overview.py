@@ -122,6 +122,7 @@ def _verified(record: Mapping[str, Any] | None) -> list[Fact]:
     if record is None:
         return [("verified", "no: neither the module nor the passes were compared")]
     calls, passes = record["module"]["calls"], record["passes"]
+    elsewhere = record.get("elsewhere")
     samples = sum(call["samples"] for call in calls)
     module, between = (sum(row["neuron-steps"] for row in rows) for rows in (calls, passes))
     ties = [sum(row["ties"] for row in calls), max((row["ties"] for row in passes), default=0)]
@@ -131,7 +132,12 @@ def _verified(record: Mapping[str, Any] | None) -> list[Fact]:
         f"network → program: 0 of {between:,} neuron-steps differ over {len(passes)} passes"
         f"{_and_ties(ties[1])}",
     )
-    return [("verified", said[0]), ("", said[1])]
+    lines = [("verified", said[0]), ("", said[1])]
+    if elsewhere is not None:
+        samples, others = elsewhere["samples"], elsewhere["ties"]
+        said_there = f"module → onnxruntime: the outputs of {others} of {samples} samples differ"
+        lines.append(("", said_there + (" (by rounding)" if others else "")))
+    return lines
 
 
 def _and_ties(ties: int) -> str:

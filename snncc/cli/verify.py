@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Run the proof of the program in DIR again and compare it with its record.
 
-    With MODEL, a .pt file or package.module:factory, the proof begins at the module; without, at
+    With MODEL, a file or package.module:factory, the proof begins at the module; without, at
     the recorded network. Exit code 1 where anything is not as recorded.
     """
     from snncc.certificate import verify

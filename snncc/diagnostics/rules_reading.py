@@ -549,4 +549,25 @@ READING = (
             """,
         help="write the line with other functions of torch, and report it: this is a gap of snncc",
     ),
+    Rule(
+        "SNN324",
+        "no-form-in-format",
+        Severity.ERROR,
+        what="""
+            Reports a part of a network that the format of the file has no form for.
+            """,
+        why="""
+            A file must compute what the network computes. Where the format cannot say an op, no
+            file is written, and nothing is left out.
+            """,
+        example="""
+            net = nn.Sequential(snncc.nn.IF(), nn.MaxPool2d(2, dilation=9), snncc.nn.IF())
+            program = snncc.compile(net, example)
+            export(program.network, "net.onnx")  # SNN324: a matrix too large to be written out
+            """,
+        after="""
+            export(program.graph, "net.onnx")  # the network as it was traced
+            """,
+        help="write the network as it was traced (--form graph), or in another format",
+    ),
 )

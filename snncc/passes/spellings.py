@@ -2,6 +2,7 @@
 
 1. what is 1 where a comparison does not hold is the opposite comparison
 2. the sign of a value, compared with 0 or cut off below it, is a comparison of the value
+3. a comparison with 0 that gets a value of its own at 0 is one (how ONNX writes heaviside)
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ def in_one_spelling(graph: Graph, names: Collection[str]) -> Graph:
     nodes: dict[str, Node] = {}
     for node in graph.nodes.values():
         if node.name in names and isinstance(node.op, Elementwise):
-            node = _opposite(graph, nodes, node) or _of_sign(graph, nodes, node) or node
+            node = (
+                _opposite(graph, nodes, node) or _of_sign(graph, nodes, node)
+                or _apart_at_zero(graph, nodes, node) or node
+            )  # fmt: skip
         nodes[node.name] = node
     whole = Graph.build(nodes.values(), graph.tensors, graph.heads, graph.name, graph.time_steps)
     unread = [name for name in graph.nodes if not graph.readers[name]]
@@ -62,6 +66,25 @@ def _of_sign(graph: Graph, nodes: dict[str, Node], node: Node) -> Node | None:
     zero = f"{node.name}.zero"
     nodes[zero] = Node(zero, Constant(0.0), (), Signal((), "static"), node.origin)
     return replace(node, op=Elementwise(function), inputs=(*sign.inputs, zero))
+
+
+def _apart_at_zero(graph: Graph, nodes: dict[str, Node], node: Node) -> Node | None:
+    """Rule 3."""
+    if _function(node) != "where":
+        return None
+    test, at_zero, otherwise = (_behind_copies(nodes, name) for name in node.inputs)
+    if _function(test) != "eq" or _function(otherwise) not in ("ge", "gt"):
+        return None
+    (x, zero), (y, end) = test.inputs, otherwise.inputs
+    compared = _behind_copies(nodes, x).name == _behind_copies(nodes, y).name
+    if not compared or not (_is(graph, zero, 0) and _is(graph, end, 0)):
+        return None
+    if otherwise.signal.shape != node.signal.shape:
+        return None
+    for value, function in ((0, "gt"), (1, "ge")):
+        if _is(graph, at_zero.name, value):
+            return replace(node, op=Elementwise(function), inputs=otherwise.inputs)
+    return None
 
 
 def _is_spike(graph: Graph, name: str) -> bool:

@@ -20,10 +20,11 @@ import torch
 from torch import nn
 
 from snncc.frontends.torch.states import digest
+from snncc.verification.elsewhere import Opinion
 from snncc.verification.module import Agreement, Call
 from snncc.verification.passes import Check
 
-LIBRARIES = ("snncc", "torch", "numpy", "spikingjelly", "snntorch")
+LIBRARIES = ("snncc", "torch", "numpy", "spikingjelly", "snntorch", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,15 @@ def whole(plain: Any, name: str, least: int = 0) -> int:
 
 
 def record_of(
-    module: nn.Module, agreed: Agreement, checks: Iterable[Check], samples: Iterable[int]
-) -> dict[str, Any]:
-    """Plain values for the manifest; ``samples`` are those of the recording."""
+    module: nn.Module, agreed: Agreement, checks: Iterable[Check], samples: Iterable[int],
+    opinion: Opinion | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Plain values for the manifest; ``samples`` are those of the recording.
+
+    ``opinion``: of a program that ran the network too.
+    """
     return {
+        **({} if opinion is None else {"elsewhere": vars(opinion)}),
         "module": {
             **fingerprint(module),
             "calls": [

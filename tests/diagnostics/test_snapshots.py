@@ -24,13 +24,14 @@ from torch import nn
 from wrong_models import WRONG
 
 import snncc
+from snncc.backends.onnx import export
 from snncc.cli import main
 from snncc.diagnostics import RULES, Finding, SnnccError
 from snncc.diagnostics.render import text
 from snncc.frontends.checkpoints import open_model
 from snncc.frontends.data import open_recordings
 from snncc.frontends.torch.calls import HANDLERS
-from snncc.ir.text import parse_network
+from snncc.ir.text import parse_graph, parse_network
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.check_stock import CheckStock
 from snncc.passes.partition import Partition
@@ -196,6 +197,22 @@ def compiled(module: type[nn.Module]) -> Callable[[Path], None]:
     return compile
 
 
+def no_form_in_format(folder: Path) -> None:
+    graph = parse_graph(
+        """graph big steps=3 {
+          %input = input{kind='spike'} : step [9000] {0,1}
+          %map = sparse{data=@d, indices=@i, indptr=@p, shape=(9000,)} %input : step [9000] real
+          %out = spiking %map : step [9000] {0,1}
+          head 0 = %out
+          tensor @d float64 [1] = [1.0]
+          tensor @i int64 [1] = [0]
+          tensor @p int64 [9001]
+        }""",
+        {"p": np.minimum(np.arange(9001), 1)},
+    )
+    export(graph, folder / "net.onnx")
+
+
 def misread(folder: Path) -> None:
     """A handler that takes one function for another."""
     with mock.patch.dict(HANDLERS, {"abs": HANDLERS["relu"]}):
@@ -233,6 +250,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN321": compiled(BranchOnSamples),
     "SNN322": compiled(CountsCalls),
     "SNN323": misread,
+    "SNN324": no_form_in_format,
     "SNN506": quantized("threshold=1.0"),
     "SNN508": compiled(Loud),
 }

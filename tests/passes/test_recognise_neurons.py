@@ -51,9 +51,21 @@ def chosen(u):
     return torch.where(u >= 0, torch.ones_like(u), torch.zeros_like(u))
 
 
+def apart_at_zero(u):
+    """How ONNX writes heaviside; the value at 0 is a choice of its own."""
+    zero, one = torch.zeros_like(u), torch.ones_like(u)
+    return torch.where(u == 0, one, torch.where(u < 0, zero, one))
+
+
+def apart_below_zero(u):
+    zero, one = torch.zeros_like(u), torch.ones_like(u)
+    return torch.where(u == 0, zero, torch.where(u < 0, zero, one))
+
+
 FIRES = {
     "autograd": Fire.apply, "ge": at_or_above, "gt": above, "mask": masked, "where": chosen,
     "lt": lambda u: (u > 0).to(u.dtype),
+    "apart at zero": apart_at_zero, "apart below zero": apart_below_zero,
     "heaviside": lambda u: torch.heaviside(u, torch.zeros((), dtype=u.dtype)),
 }  # fmt: skip
 

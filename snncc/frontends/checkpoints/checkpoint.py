@@ -23,8 +23,7 @@ from snncc.frontends.layout import USUAL, Layout, is_layout
 from snncc.ir.files import write_whole
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_NOT_YET = (".pt2", ".onnx")
-_MODELS = ".pt, .pth, .nir or package.module:factory"
+_MODELS = ".pt, .pth, .pt2, .onnx, .nir or package.module:factory"
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def open_model(
     allow: Sequence[str] = (),
     said: Said | None = None,
 ) -> Checkpoint:
-    """Open what the user names: a .pt, .pth or .nir, or ``package.module:factory``.
+    """Open what the user names: a .pt, .pth, .pt2, .onnx or .nir, or ``package.module:factory``.
 
     Nothing in a file is executed; a factory is the user's own code and is called. ``weights`` is
     a state dict for the factory's network. ``allow`` adds dotted class names to those a file may
@@ -92,12 +91,6 @@ def open_model(
             )
         found: Checkpoint = entry.load()(spec, allow, said)
         return found
-    if suffix in _NOT_YET:
-        raise refuse(
-            "SNN305",
-            f"{spec} is a {suffix} file, which snncc does not read yet",
-            help=f"give {_MODELS}",
-        )
     if not _FACTORY.fullmatch(spec):
         reason = "is not a kind of model snncc reads" if Path(spec).exists() else "does not exist"
         raise refuse("SNN305", f"{spec} {reason}", help=f"give {_MODELS}")

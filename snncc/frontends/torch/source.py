@@ -6,6 +6,9 @@ import contextlib
 import os
 import sys
 import sysconfig
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -59,6 +62,19 @@ def _is_of_function(frame: FrameType) -> bool:
     return isinstance(frame.f_locals.get(code.co_varnames[0]), torch.autograd.function.FunctionCtx)
 
 
+_stated: ContextVar[Location | None] = ContextVar("stated", default=None)
+
+
+@contextlib.contextmanager
+def stated(place: Location) -> Iterator[None]:
+    """What runs in here was written at ``place``: a node of a file, say, and no line of Python."""
+    token = _stated.set(place)
+    try:
+        yield
+    finally:
+        _stated.reset(token)
+
+
 def here(module: str, applied: bool = False) -> Location:
     """The innermost frame that is the user's own, and the module path that runs it.
 
@@ -66,6 +82,9 @@ def here(module: str, applied: bool = False) -> Location:
     recording is not to blame. ``applied``: of an `autograd.Function` the line that applies it,
     which tells one neuron from another.
     """
+    place = _stated.get()
+    if place is not None:
+        return replace(place, module=place.module or module)
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename != _OUTSIDE:
         inside = applied and _is_of_function(frame)
