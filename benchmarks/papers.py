@@ -47,8 +47,23 @@ EVENTS = {
     "dst": Trained("FSNN, gate OR, trained with DST", "dst/comparison", "dst.pt"),
     "sew_add": Trained("SEW-ADD", "dst/comparison", "sew_add.pt"),
     "sew_iand": Trained("SEW-IAND", "dst/comparison", "sew_iand.pt"),
+    "dst_large": Trained("the same as DST, wider, 10 steps", "dst", "nmnist.pt"),
+    "mlf": Trained("MLF, DS-ResNet", "mlf", "ds.pt"),
+    "mlf_plain": Trained("MLF, plain residuals", "mlf", "plain.pt"),
+    "danet": Trained("DANet", "danet", "danet.pt"),
+    "danet_sew": Trained("DANet's layers, SEW-ADD residuals", "danet", "sew.pt"),
+    "danet_plain": Trained("DANet's layers, plain residuals", "danet", "plain.pt"),
 }
-IMAGES: dict[str, Trained] = {}
+DIGITS = ("../digits-test.npz", "../digits-calibration.npz")
+IMAGES = {
+    "snn2ann": Trained("SNN2ANN, STSU", "snn2ann", "snn2ann.pt", *DIGITS),
+    "resu": Trained("SNN2ANN, ReSU", "snn2ann", "resu.pt", *DIGITS),
+    "snn2ann_bptt": Trained("the same network by BPTT", "snn2ann", "bptt.pt", *DIGITS),
+    "saf_e": Trained("SAF-E", "saf", "saf-e.pt", *DIGITS),
+    "saf_f": Trained("SAF-F", "saf", "saf-f.pt", *DIGITS),
+    "ottt": Trained("the same network by OTTT", "saf", "ottt.pt", *DIGITS),
+    "saf_bptt": Trained("the same network by BPTT", "saf", "bptt.pt", *DIGITS),
+}
 NETWORKS = EVENTS | IMAGES
 
 

@@ -183,7 +183,7 @@ NOTES = (
         "producer-counts",
         Severity.WARNING,
         what="""
-            Reports neurons of a file that may fire several times in one step where it was written.
+            Warns of neurons of a file that may fire several times in one step where it was written.
             """,
         why="""
             sinabs lets a membrane that is twice its threshold yield two spikes in one step. Here a

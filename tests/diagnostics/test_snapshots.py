@@ -10,6 +10,7 @@ import json
 import linecache
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -226,6 +227,24 @@ class Absolute(nn.Module):
         return torch.abs(x)
 
 
+def read_equations(name: str) -> Callable[[Path], None]:
+    """A NIR file, which does not say how its equations become steps."""
+
+    def read(folder: Path) -> None:
+        from snncc.frontends.nir import open_nir
+
+        files = Path(__file__).parents[1] / "frontends" / "nir" / "files"
+        shutil.copy(files / f"{name}.nir", folder / "net.nir")
+        here = os.getcwd()
+        os.chdir(folder)
+        try:
+            raise SnnccError(open_nir("net.nir").notes)
+        finally:
+            os.chdir(here)
+
+    return read
+
+
 BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN201": mapped_to({"thresholds": "layer"}, NORMALISED, 1, 4, 4),
     "SNN202": delay_not_stock,
@@ -253,6 +272,8 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN324": no_form_in_format,
     "SNN506": quantized("threshold=1.0"),
     "SNN508": compiled(Loud),
+    "SNN509": read_equations("export_lif_r_tau"),
+    "SNN510": read_equations("sinabs_iaf"),
 }
 """Those that no network is to blame for."""
 

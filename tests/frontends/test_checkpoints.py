@@ -731,7 +731,7 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     refused("SNN305", "No such file", tmp_path / "absent.pt")
     (tmp_path / "folder.pt").mkdir()
     refused("SNN305", "Is a directory", tmp_path / "folder.pt")
-    refused("SNN305", "does not read yet", tmp_path / "net.nir")
+    refused("SNN305", "does not exist", tmp_path / "net.nir")
     for suffix in (".pt2", ".onnx"):
         refused("SNN305", "No such file", tmp_path / f"net{suffix}")
     (tmp_path / "net.bin").write_bytes(b"")
