@@ -79,24 +79,27 @@ class Options:
     reset_when: Any = None
 
     def said(self, spec: str, resets: bool) -> Said:
-        """Of a file that does not say it itself; raises SNN316 for what has no effect.
+        """`said_of` the model; ``resets``: the command takes --reset for every model."""
+        reset = None if resets and not reads_equations(spec) else self.reset
+        return said_of(spec, self.input_shape, self.dt, self.discretise, reset, self.reset_when)
 
-        ``resets``: the command takes --reset for every model.
-        """
-        from snncc.frontends.checkpoints import Said
 
-        reading = {
-            "--dt": self.dt,
-            "--discretise": self.discretise,
-            "--reset-when": self.reset_when,
-        }
-        if not resets:
-            reading["--reset"] = self.reset
-        given = [name for name, value in reading.items() if value is not None]
-        if given and not reads_equations(spec):
-            message = f"{given[0]} is for files that give neurons as equations, and {spec} does not"
-            raise refuse("SNN316", message, help="leave it out")
-        return Said(self.input_shape, self.dt, self.discretise, self.reset, self.reset_when)
+def said_of(
+    spec: str, shape: tuple[int, ...] | None, dt: float | None, discretise: Any, reset: Any,
+    reset_when: Any,
+) -> Said:  # fmt: skip
+    """What the user says of a file that does not say it itself.
+
+    Raises SnnccError (SNN316) for a model that says it itself.
+    """
+    from snncc.frontends.checkpoints import Said
+
+    given = {"--dt": dt, "--discretise": discretise, "--reset": reset, "--reset-when": reset_when}
+    named = [name for name, value in given.items() if value is not None]
+    if named and not reads_equations(spec):
+        message = f"{named[0]} is for files that give neurons as equations, and {spec} does not"
+        raise refuse("SNN316", message, help="leave it out")
+    return Said(shape, dt, discretise, reset, reset_when)
 
 
 def reads_equations(spec: str) -> bool:
@@ -144,32 +147,37 @@ class Model:
         }
 
 
-reading_options = (
-    click.option(
-        "--dt",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Of a .nir: how long a step is.",
-    ),
-    click.option(
-        "--discretise",
-        type=click.Choice(["euler", "exact", "impulse"]),
-        help="Of a .nir: how its equations become steps.",
-    ),
-    click.option(
-        "--reset",
-        type=click.Choice(["hard", "soft"]),
-        help="What a spike resets, where a .nir does not say it; of another model, with `compile`, "
-        "in place of the reset it was trained with.",
-    ),
-    click.option(
-        "--reset-when",
-        type=click.Choice(["now", "next", "both"]),
-        help="Of a .nir: reset in the step of the spike, in the next, or as snnTorch does without "
-        "reset_delay.",
-    ),
-)
-"""What a file that gives neurons as differential equations does not say."""
+def reading_options(function: F) -> F:
+    """What a file that gives neurons as differential equations does not say."""
+    wrapped: Any = function
+    for each in (
+        click.option(
+            "--reset-when",
+            type=click.Choice(["now", "next", "both"]),
+            help="Of a .nir: reset in the step of the spike, in the next, or as snnTorch does "
+            "without reset_delay.",
+        ),
+        click.option(
+            "--reset",
+            type=click.Choice(["hard", "soft"]),
+            help="Of a .nir: what a spike resets. Of another model, with `compile`: in place of "
+            "the reset it was trained with.",
+        ),
+        click.option(
+            "--discretise",
+            type=click.Choice(["euler", "exact", "impulse"]),
+            help="Of a .nir: how its equations become steps.",
+        ),
+        click.option(
+            "--dt",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Of a .nir: how long a step is.",
+        ),
+    ):
+        wrapped = each(wrapped)
+    result: F = wrapped
+    return result
 
 
 def model_options(*, kind: bool = True) -> Callable[[F], F]:
@@ -197,7 +205,7 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
         click.option(
             "--cut-merge", is_flag=True, help="Keep the spike-only branch of a merged output."
         ),
-        *reading_options,
+        reading_options,
     ]
     if kind:
         declared = click.option(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from snncc.cli.errors import Command
+from snncc.cli.model import Shape, reading_options, said_of
 from snncc.diagnostics import Exit
 
 
@@ -15,9 +17,20 @@ from snncc.diagnostics import Exit
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option("--weights", type=click.Path(), help="State dict for a package.module:factory.")
 @click.option("--allow", multiple=True, help="A class that the .pt may hold; repeatable.")
+@click.option("--input-shape", type=Shape(), help="Of a .nir: features of its input.")
+@reading_options
 @click.pass_context
 def command(
-    ctx: click.Context, folder: Path, model: str | None, weights: str | None, allow: tuple[str, ...]
+    ctx: click.Context,
+    folder: Path,
+    model: str | None,
+    weights: str | None,
+    allow: tuple[str, ...],
+    input_shape: tuple[int, ...] | None,
+    dt: float | None,
+    discretise: Any,
+    reset: Any,
+    reset_when: Any,
 ) -> None:
     """Run the proof of the program in DIR again and compare it with its record.
 
@@ -27,7 +40,10 @@ def command(
     from snncc.certificate import verify
     from snncc.frontends.checkpoints import open_model
 
-    module = None if model is None else open_model(model, weights=weights, allow=allow).module
+    module = None
+    if model is not None:
+        said = said_of(model, input_shape, dt, discretise, reset, reset_when)
+        module = open_model(model, weights=weights, allow=allow, said=said).module
     same = True
     for line in verify(folder, module):
         mark = {True: "same", False: "DIFFERS", None: "-"}[line.same]
