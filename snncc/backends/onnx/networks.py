@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc.backends.onnx.writer import FixedSpiking, Real, WholeSum
+from snncc.backends.onnx.operators import FixedSpiking, Real, WholeSum
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Node, Rate, Signal
 from snncc.ir.network import Encoder, Network, Neuron, Population, Projection, Readout

@@ -49,7 +49,7 @@ class Convolutions(nn.Module):
     def forward(self, x):  # (T, N, 2, 6, 6)
         y = self.norm(self.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2])
         y = self.pool(self.fire(3 * y).flatten(0, 1)).flatten(1)
-        return self.out(self.fc(y).unflatten(0, x.shape[:2])).mean(0)
+        return self.out(6 * self.fc(y).unflatten(0, x.shape[:2])).mean(0)
 
 
 def archive(module: nn.Module, x: torch.Tensor) -> bytes:
