@@ -135,7 +135,8 @@ def compared(labels: Digits, said: Mapping[str, Digits]) -> dict[str, Any]:
     for way in said:
         if way != BASE:
             difference = mean[way] - mean[BASE]
-            interval = bootstrap((difference,), np.mean, rng=0).confidence_interval
+            found = bootstrap((difference,), np.mean, method="percentile", rng=0)
+            interval = found.confidence_interval
             low, high = float(interval.low), float(interval.high)
             differences[title(way)] = {
                 "points": float(difference.mean()),
