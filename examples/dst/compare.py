@@ -13,8 +13,8 @@ test.npz and calibration.npz the frames to run and to calibrate them. A comparis
 on behind the last training that was done.
 
 Without --data it reads answers.npz alone and prints the table: accuracies, and differences to plain
-training, of each recording the mean over the seeds, with an interval of 95 % by the bootstrap over
-recordings. comparison.json holds the same.
+training and to SEW-ADD, of each recording the mean over the seeds, with an interval of 95 % by the
+bootstrap over recordings. comparison.json holds the same.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ FOLDS, SEEDS, TIME_STEPS, WIDTHS = 3, (0, 1, 2), 5, (12, 24, 48)
 PLAN = Plan(epochs=12, batch=10, learning_rate=2e-2, shift=1)
 TRAINING, CALIBRATION = 1000, 32
 """Recordings of train.npz, and of these the ones to calibrate with."""
-BASE = "plain"
-"""The way that the others are compared with."""
+BASES = ("plain", "sew_add")
+"""The ways that the others are compared with."""
 
 
 def folds(labels: Digits, seed: int) -> Digits:
@@ -128,40 +128,45 @@ def gathered(out: Path, labels: Digits) -> dict[str, Digits]:
 
 
 def compared(labels: Digits, said: Mapping[str, Digits]) -> dict[str, Any]:
-    """Accuracies in per cent, and differences to the base in per cent points."""
+    """Accuracies in per cent, and differences to each of the bases in per cent points."""
     right = {way: (digits == labels) * 100.0 for way, digits in said.items()}
     mean = {way: each.mean(0) for way, each in right.items()}
-    differences = {}
-    for way in said:
-        if way != BASE:
-            difference = mean[way] - mean[BASE]
-            found = bootstrap((difference,), np.mean, method="percentile", rng=0)
-            interval = found.confidence_interval
-            low, high = float(interval.low), float(interval.high)
-            differences[title(way)] = {
-                "points": float(difference.mean()),
-                "from": low,
-                "to": high,
-                "told apart": not low <= 0 <= high,
-            }
-    accuracies = {title(way): summary(each.mean(1).tolist()) for way, each in right.items()}
-    return {"accuracy %": accuracies, f"against {title(BASE)}": differences}
+    result: dict[str, Any] = {
+        "accuracy %": {title(way): summary(each.mean(1).tolist()) for way, each in right.items()}
+    }
+    for base in BASES:
+        result[f"against {title(base)}"] = {
+            title(way): difference(mean[way] - mean[base]) for way in said if way != base
+        }
+    return result
+
+
+def difference(points: NDArray[np.float64]) -> dict[str, Any]:
+    """The mean of differences (N,) by recording, with its interval of 95 %."""
+    found = bootstrap((points,), np.mean, method="percentile", rng=0).confidence_interval
+    low, high = float(found.low), float(found.high)
+    apart = not low <= 0 <= high
+    return {"points": float(points.mean()), "from": low, "to": high, "told apart": apart}
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The result as Markdown."""
-    accuracies, differences = result["accuracy %"], result[f"against {title(BASE)}"]
-    rows = ["| way | accuracy, % | against plain training, points | |", "|---|---|---|---|"]
-    for way, each in accuracies.items():
-        difference, verdict = "", ""
-        if way in differences:
-            found = differences[way]
-            difference = f"{found['points']:+.2f} ({found['from']:+.2f} to {found['to']:+.2f})"
-            verdict = "told apart" if found["told apart"] else "not told apart"
-        rows.append(
-            f"| {way} | {each['mean']:.2f} ± {each['std']:.2f} | {difference} | {verdict} |"
-        )
+    """The result as Markdown; a difference in bold is told apart from 0."""
+    bases = [title(base) for base in BASES]
+    rows = ["| way | accuracy, % |" + "".join(f" against {base}, points |" for base in bases)]
+    rows.append("|---|---|" + "---|" * len(bases))
+    for way, each in result["accuracy %"].items():
+        cells = [way, f"{each['mean']:.2f} ± {each['std']:.2f}"]
+        for base in bases:
+            found = result[f"against {base}"].get(way)
+            cells.append("" if found is None else _shown(found))
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _shown(found: Mapping[str, Any]) -> str:
+    points = f"{found['points']:+.2f}"
+    bold = f"**{points}**" if found["told apart"] else points
+    return f"{bold} ({found['from']:+.2f} to {found['to']:+.2f})"
 
 
 def main() -> None:

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from examples.dst.compare import compared, table
+from examples.dst.train import WAYS
 from examples.events import Recordings, counts, frames, load
+import snncc
 from snncc.frontends.checkpoints import open_model
 
 DST = Path(__file__).parents[2] / "examples" / "dst"
@@ -58,3 +61,28 @@ def test_the_checkpoint_keeps_the_pathway_and_reaches_its_recorded_accuracy() ->
         accuracy = 100 * (logits.argmax(1) == labels).double().mean().item()
         # Float32 sums may come in another order elsewhere: one recording either way.
         assert accuracy == pytest.approx(results[name]["per_seed"][0], abs=1.0)
+
+
+def test_the_comparison_is_that_of_the_committed_answers():
+    folder = DST / "comparison"
+    with np.load(folder / "answers.npz") as arrays:
+        said = {way: digits.astype(np.int64) for way, digits in arrays.items()}
+    result = compared(said.pop("labels"), said)
+    assert json.loads((folder / "comparison.json").read_text()) == result
+    assert table(result) in (DST / "README.md").read_text()
+    assert {digits.shape for digits in said.values()} == {(3, 1100)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_the_networks_of_the_comparison_compile_to_their_spikes(way):
+    """On the whole test set, in float64; spikes alone pass between the neurons."""
+    opened = open_model(DST / "comparison" / f"{way}.pt")
+    with np.load(DST / "comparison" / "test.npz") as data:
+        inputs = data["inputs"]
+    like = torch.from_numpy(inputs[:, :2]).float()
+    program = snncc.compile(opened.module, like, input="spike", layout="TN", strict=True)
+    comparison = snncc.compare(opened.module, program, inputs)
+    assert comparison.equal
+    assert comparison.compared > 5_000_000
+    assert comparison.ties == 0

@@ -1,0 +1,28 @@
+"""docs/papers.md is what the measured numbers say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "benchmarks"))
+
+import papers  # noqa: E402
+
+
+def test_the_page_is_made_from_the_numbers():
+    results = json.loads(papers.RESULTS.read_text(encoding="utf-8"))
+    assert results.keys() == papers.NETWORKS.keys()
+    assert papers.PAGE.read_text(encoding="utf-8") == papers.rendered(results)
+
+
+def test_what_is_claimed_of_every_network_is_in_the_numbers():
+    for name, row in json.loads(papers.RESULTS.read_text(encoding="utf-8")).items():
+        assert row["differ"] == 0, name
+        assert row["compared"] > 1_000_000, name
+        assert row["loihi1"]["cores"] <= 128, name
+        assert papers.NETWORKS[name].path("README.md").exists() or name in (
+            "plain", "dst", "sew_add", "sew_iand",
+        )  # fmt: skip
