@@ -231,7 +231,7 @@ def read_equations(name: str) -> Callable[[Path], None]:
     """A NIR file, which does not say how its equations become steps."""
 
     def read(folder: Path) -> None:
-        from snncc.frontends.nir import open_nir
+        from snncc.frontends.nir.opening import open_nir
 
         files = Path(__file__).parents[1] / "frontends" / "nir" / "files"
         shutil.copy(files / f"{name}.nir", folder / "net.nir")

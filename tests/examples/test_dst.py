@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+import snncc
 from examples.dst.compare import compared, table
 from examples.dst.train import WAYS
 from examples.events import Recordings, counts, frames, load
-import snncc
 from snncc.frontends.checkpoints import open_model
 
 DST = Path(__file__).parents[2] / "examples" / "dst"
