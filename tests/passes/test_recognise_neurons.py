@@ -259,7 +259,8 @@ def test_a_step_is_one_however_it_is_written(fire):
     module = Loop(soft, fire)
     program = compiled(module)
     (neuron,) = program.graph.neurons
-    assert neuron.op.strict == (fire in ("gt", "mask", "lt", "heaviside"))
+    above = ("gt", "mask", "lt", "heaviside", "apart below zero")
+    assert neuron.op.strict == (fire in above)
     agrees(module, program)
 
 

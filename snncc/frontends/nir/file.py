@@ -161,9 +161,8 @@ def _add(
                 known = ", ".join(f"`{each}`" for each in graph.parts)
                 message = f"an edge of {source} names `{prefix}{name}`, which is not there"
                 raise refuse("SNN305", message, help=f"the parts there are {known}")
-            ends.append(
-                prefix + name if isinstance(part, Part) else prefix + _end(part, name, kind, source)
-            )
+            end = graph.parts[name]
+            ends.append(prefix + (name if isinstance(end, Part) else _end(end, name, kind, source)))
         edges.append((ends[0], ends[1]))
 
 
