@@ -58,3 +58,9 @@ def test_a_sum_that_starts_a_step_late_has_no_term_of_the_first_step():
     """Spikes that are 1 before the first step shift the loop by a step, whose sum is held."""
     with OneThread():
         assert judge(721, "on an image").what in ("equal", "refused")
+
+
+def test_other_inputs_at_each_step_of_a_module_of_one_step_are_compared():
+    """A membrane of this one is on its threshold but for rounding."""
+    with OneThread():
+        assert judge(1127, "one step").what == "tie"

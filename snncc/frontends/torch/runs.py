@@ -234,7 +234,12 @@ def _recorded(
     recorder.noting = unrolled and noted is not None
     rate: Rate = "step" if "T" in axes or (run.single and run.kind != "analog") else "static"
     name = recorder.emit(
-        Input(run.kind), (), features(axes, data.shape), axes, rate=rate, what=INPUT
+        Input(run.kind),
+        (),
+        features(axes, data.shape[data.dim() - len(axes) :]),
+        axes,
+        rate=rate,
+        what=INPUT,
     )
     try:
         if calls:
