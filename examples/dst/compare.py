@@ -13,8 +13,8 @@ test.npz and calibration.npz the frames to run and to calibrate them. A comparis
 on behind the last training that was done.
 
 Without --data it reads answers.npz alone and prints the table: accuracies, and differences to plain
-training and to SEW-ADD, of each recording the mean over the seeds, with an interval of 95 % by the
-bootstrap over recordings. comparison.json holds the same.
+training, to SEW-ADD and to DST, of each recording the mean over the seeds, with an interval of 95 %
+by the bootstrap over recordings. comparison.json holds the same.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FOLDS, SEEDS, TIME_STEPS, WIDTHS = 3, (0, 1, 2), 5, (12, 24, 48)
 PLAN = Plan(epochs=12, batch=10, learning_rate=2e-2, shift=1)
 TRAINING, CALIBRATION = 1000, 32
 """Recordings of train.npz, and of these the ones to calibrate with."""
-BASES = ("plain", "sew_add")
+BASES = ("plain", "sew_add", "dst")
 """The ways that the others are compared with."""
 
 
