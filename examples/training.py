@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.stats import binomtest
 from torch import Tensor, nn
@@ -128,6 +129,11 @@ def cross_entropy(network: nn.Module, inputs: Tensor, labels: Tensor) -> float:
     loss = F.cross_entropy(network(inputs), labels)
     loss.backward()
     return loss.item()
+
+
+def write(path: Path, inputs: Tensor, labels: Tensor) -> None:
+    """An .npz of samples and their labels, as `snncc` reads it."""
+    np.savez_compressed(path, inputs=inputs.numpy(), labels=labels.numpy())
 
 
 # -- a training that was cut ---------------------------------------------------------------------

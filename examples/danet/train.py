@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import bootstrap
-from torch import Tensor
 
-from examples.events import frames, read
-from examples.training import Plan, accuracy, cross_entropy, interval, outputs, train
+from examples.dst.train import samples
+from examples.training import Plan, accuracy, cross_entropy, interval, outputs, train, write
 from snncc import save_model
 from snncc.nn import DANet
 
@@ -35,13 +34,6 @@ STEMS = {9: {"stem_kernel": 5, "stem_stride": 4}, 17: {"stem_kernel": 3, "stem_s
 TIME_STEPS = 5
 CONNECTIONS = ("dense", "sew", "plain")
 CALIBRATION = 32
-
-
-def samples(folder: Path, name: str) -> tuple[Tensor, Tensor]:
-    """Binary frames (T, N, 2, 34, 34) uint8 and labels (N,)."""
-    recordings = read(folder, name)
-    binned = frames(recordings, TIME_STEPS)
-    return torch.from_numpy(binned), torch.from_numpy(recordings.labels.astype(np.int64))
 
 
 def compared(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -98,10 +90,6 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def write(path: Path, inputs: Tensor, labels: Tensor) -> None:
-    np.savez_compressed(path, inputs=inputs.numpy(), labels=labels.numpy())
-
-
 def main() -> None:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -113,8 +101,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=PLAN.epochs)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    inputs, labels = samples(options.data, "train.npz")
-    test_inputs, test_labels = samples(options.data, "test.npz")
+    inputs, labels = samples(options.data, "train.npz", TIME_STEPS)
+    test_inputs, test_labels = samples(options.data, "test.npz", TIME_STEPS)
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = torch.from_numpy(np.random.default_rng(0).permutation(len(labels))[:CALIBRATION])
     write(options.out / "calibration.npz", inputs[:, chosen], labels[chosen])

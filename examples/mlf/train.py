@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from examples.events import counts, levels, read
 from examples.mlf.dormant import dormant
-from examples.training import Plan, accuracy, cross_entropy, interval, outputs, train
+from examples.training import Plan, accuracy, cross_entropy, interval, outputs, train, write
 from snncc import save_model
 from snncc.nn import MLFResNet
 
@@ -84,10 +84,6 @@ def table(networks: Mapping[str, Mapping[str, Any]]) -> str:
 def _order(name: str) -> tuple[int, int, str]:
     kind, blocks, seed = name.split("-")
     return int(blocks), list(KINDS).index(kind), seed
-
-
-def write(path: Path, inputs: Tensor, labels: Tensor) -> None:
-    np.savez_compressed(path, inputs=inputs.numpy(), labels=labels.numpy())
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from examples.digits import digits
 from examples.mnist.network import DigitNet
-from examples.training import Plan, accuracy, outputs, train
+from examples.training import Plan, accuracy, outputs, train, write
 
 PLAN = Plan(epochs=15, batch=50, learning_rate=5e-3)
 TEST_IMAGES = 50
@@ -33,10 +33,6 @@ def gradients(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     loss = F.cross_entropy(network(images), labels)
     loss.backward()
     return loss.item()
-
-
-def write(path: Path, images: Tensor, labels: Tensor) -> None:
-    np.savez_compressed(path, inputs=images.numpy(), labels=labels.numpy())
 
 
 def main() -> None:

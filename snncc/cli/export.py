@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
@@ -149,11 +149,11 @@ def command(
     from dataclasses import replace
 
     from snncc.diagnostics import refuse
+    from snncc.frontends.data import InputKind
     from snncc.program import load
 
-    kinds = ("spike", "count", "analog")
-    if said_input in kinds:
-        options = replace(options, input=_kind(said_input))
+    if said_input in get_args(InputKind):
+        options = replace(options, input=cast("InputKind", said_input))
     elif said_input is not None and data_path is None:
         data_path = Path(said_input)
     if Path(what).is_dir():
@@ -165,7 +165,3 @@ def command(
         opened = open_model(what, options)
         program = opened.compile(target, options, weight_bits=weight_bits)
     click.echo(WRITERS[form_of_file](Order(program, what, output, form, dtype, data_path)))
-
-
-def _kind(said: str) -> Any:
-    return said

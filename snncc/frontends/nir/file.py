@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 
 from snncc.diagnostics import Location, refuse
+from snncc.frontends.nir.hdf5 import FIX
 
 SECONDS = 60.0
 """So long the reading of a file may take, the start of its process included."""
 
 MEMORY = 16 << 30
 """So many bytes of memory the process may have."""
-
-_FIX = "write the file again, with nir.write"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +104,7 @@ def _read(path: Path, source: str) -> bytes:
         why = "HDF5 ends where it is read"
     else:
         return done.stdout
-    raise refuse("SNN305", f"{source} is damaged: {why}", help=_FIX)
+    raise refuse("SNN305", f"{source} is damaged: {why}", help=FIX)
 
 
 def _limited() -> None:
@@ -171,5 +170,5 @@ def _end(graph: _Nested, name: str, kind: str, source: str) -> str:
             if isinstance(part, Part) and part.kind == kind]  # fmt: skip
     if len(ends) != 1:
         message = f"the graph `{name}` inside {source} has {len(ends)} {kind} parts and not one"
-        raise refuse("SNN305", message, help=_FIX)
+        raise refuse("SNN305", message, help=FIX)
     return f"{name}.{ends[0]}"

@@ -31,7 +31,7 @@ PARTS = 100_000
 DEPTH = 16
 """So deep graphs lie inside one another at most."""
 
-_FIX = "write the file again, with nir.write"
+FIX = "write the file again, with nir.write"
 _PLAIN = (None, "gzip", "lzf")
 
 
@@ -130,18 +130,18 @@ class _Reading:
         return np.asarray(dataset[()])
 
     def _damaged(self, said: str) -> SnnccError:
-        return refuse("SNN305", f"{self._source} is damaged: {said}", help=_FIX)
+        return refuse("SNN305", f"{self._source} is damaged: {said}", help=FIX)
 
 
 def _group(group: h5py.Group, name: str, source: str) -> h5py.Group:
     import h5py
 
     if name not in list(group):  # `in group` would follow a link
-        raise refuse("SNN305", f"{source} is no NIR file: it has no `{name}`", help=_FIX)
+        raise refuse("SNN305", f"{source} is no NIR file: it has no `{name}`", help=FIX)
     _check_link(group, name, source)
     inner = group[name]
     if not isinstance(inner, h5py.Group):
-        raise refuse("SNN305", f"{source} is no NIR file: `{name}` is no group", help=_FIX)
+        raise refuse("SNN305", f"{source} is no NIR file: `{name}` is no group", help=FIX)
     return inner
 
 
@@ -174,7 +174,7 @@ def contents(path: str, source: str) -> dict[str, np.ndarray]:
         return {"finding": _finding(error)}
     except Exception as error:  # what HDF5 raises on damaged files is of many types
         said = " ".join(str(error).split())[:160] or type(error).__name__
-        damaged = refuse("SNN305", f"{source} is no NIR file: {said}", help=_FIX)
+        damaged = refuse("SNN305", f"{source} is no NIR file: {said}", help=FIX)
         return {"finding": _finding(damaged)}
     return {"tree": np.array(text), **{str(n): each for n, each in enumerate(reading.tensors)}}
 
