@@ -3,8 +3,10 @@
     python benchmarks/onnx_files.py round-trip 500 [--jobs 2] [--record FILE.json]
     python benchmarks/onnx_files.py onnxruntime 100
     python benchmarks/onnx_files.py damaged 2000
+    python benchmarks/onnx_files.py zoo 28 --jobs 1
 
-``round-trip``: Graph → ONNX → Graph, every spike. ``onnxruntime``: the program's file, in floats
+``round-trip``: Graph → ONNX → Graph, every spike. ``zoo``: the same of all models of SpikingJelly's
+zoo, as ./run-tests installs it. ``onnxruntime``: the program's file, in floats
 and in whole numbers, in onnxruntime against ``program.run``. ``damaged``: mutated files are opened
 and read as far as they can be. Prints a tally as JSON; exit code 1 if a spike differs, or if
 anything but a finding comes out. The comparisons are those of ``tests``.
@@ -26,7 +28,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 TESTS = Path(__file__).parents[1] / "tests"
-for room in ("generators", "frontends/onnx", "backends/onnx"):
+for room in ("generators", "networks", "frontends/onnx", "backends/onnx", ""):
     sys.path.insert(0, str(TESTS / room))
 
 Tally = Counter[str]
@@ -36,6 +38,16 @@ def round_trip(seed: int) -> Tally:
     from test_round_trip import generated
 
     return Counter({"networks": 1, "spikes": generated(seed)})
+
+
+def zoo(number: int) -> Tally:
+    from conftest import VERSION, SpikingJelly
+    from test_round_trip import zoo_network
+    from zoo import PLIF, RESNET, SEW, VGG, Zoo
+
+    name = [*SEW, *RESNET, *VGG, *PLIF][number]
+    spikes = zoo_network(Zoo(SpikingJelly(VERSION)), name)
+    return Counter({"networks": 1, "spikes": spikes})
 
 
 def onnxruntime(seed: int) -> Tally:
@@ -60,7 +72,7 @@ def damaged(seed: int) -> Tally:
 
 
 WAYS: dict[str, Callable[[int], Tally]] = {
-    "round-trip": round_trip, "onnxruntime": onnxruntime, "damaged": damaged,
+    "round-trip": round_trip, "zoo": zoo, "onnxruntime": onnxruntime, "damaged": damaged,
 }  # fmt: skip
 
 
@@ -89,7 +101,7 @@ def main() -> int:
     tally: Tally = Counter()
     failures: list[str] = []
     with get_context("spawn").Pool(options.jobs) as pool:
-        for part, failure in pool.imap_unordered(one, tasks, chunksize=10):
+        for part, failure in pool.imap_unordered(one, tasks, chunksize=1):
             tally += part
             if failure:
                 failures.append(failure)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from snncc.diagnostics import Location, SnnccError, refuse
+from snncc.frontends.onnx.external import bring_inside
 
 LARGEST = 1 << 31
 """So many bytes a file has at most: protobuf itself holds no more."""
@@ -105,11 +106,11 @@ class File:
 
 
 def read_file(path: Path, source: str = "") -> File:
-    """Open an ONNX file. Executes nothing in it and opens no other file.
+    """Open an ONNX file. Executes nothing in it; weights may lie in plain files beside it.
 
     Raises SnnccError: SNN317 where the package onnx is missing, SNN305 for a file that is not
-    there, damaged or of another kind, SNN304 for one that asks for other files, SNN307 for weights
-    that are not finite.
+    there, damaged or of another kind, SNN304 for one that asks for files elsewhere, SNN307 for
+    weights that are not finite.
     """
     source = source or str(path)
     if importlib.util.find_spec("onnx") is None:
@@ -123,17 +124,19 @@ def read_file(path: Path, source: str = "") -> File:
         data = path.read_bytes()
     except OSError as error:
         raise refuse("SNN305", f"{source} cannot be read: {error.strerror}") from error
-    return read_bytes(data, source)
+    return read_bytes(data, source, path.parent)
 
 
-def read_bytes(data: bytes, source: str) -> File:
-    """The same, of the bytes of a file."""
+def read_bytes(data: bytes, source: str, folder: Path | None = None) -> File:
+    """The same, of the bytes of a file; without ``folder`` no other file is opened."""
     import onnx
 
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:
         raise refuse("SNN305", f"{source} is no ONNX file: {short(error)}", help=_FIX) from None
+    if folder is not None and bring_inside(model, folder, source, LARGEST - len(data)):
+        data = model.SerializeToString(deterministic=True)
     reading = _Reading(model, source)
     try:
         reading.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from pathlib import Path
@@ -57,6 +58,62 @@ def test_weights_in_another_file(where):
         model.graph.initializer.append(tensor)
 
     refused(changed(change), "SNN304", "lies in another file")
+
+
+def beside(folder, **said):
+    """A file that says where the weights of its first tensor are; they are in weights.bin."""
+    model = onnx.load_model_from_string(SMALL.read_bytes())
+    tensor = model.graph.initializer[0]
+    (folder / "weights.bin").write_bytes(b"1234" + tensor.raw_data)
+    size = len(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in {"location": "weights.bin", "offset": 4, "length": size, **said}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    (folder / "net.onnx").write_bytes(model.SerializeToString())
+    return folder / "net.onnx"
+
+
+def test_weights_beside_the_file(tmp_path):
+    file, inside = read_file(beside(tmp_path)), read_file(SMALL)
+    assert file.body.constants.keys() == inside.body.constants.keys()
+    for name, value in inside.body.constants.items():
+        assert np.array_equal(file.body.constants[name], value)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"offset": -4}, "SNN305"),
+        ({"offset": 2**40}, "SNN305"),
+        ({"length": 2**40}, "SNN305"),
+        ({"length": 4}, "SNN305"),
+        ({"length": "all"}, "SNN305"),
+        ({"location": "none.bin"}, "SNN305"),
+        ({"location": "."}, "SNN304"),
+        ({"location": "a\0b"}, "SNN304"),
+        ({"location": "../weights.bin"}, "SNN304"),
+    ],
+)
+def test_weights_that_are_not_beside_the_file(tmp_path, said, code):
+    with pytest.raises(SnnccError, match=code):
+        read_file(beside(tmp_path, **said))
+
+
+def test_weights_behind_a_link(tmp_path):
+    path, weights = beside(tmp_path), tmp_path / "weights.bin"
+    moved = weights.rename(tmp_path / "moved.bin")
+    weights.symlink_to(moved)
+    with pytest.raises(SnnccError, match="SNN304"):
+        read_file(path)
+    weights.unlink()
+    weights.hardlink_to(moved)
+    with pytest.raises(SnnccError, match="SNN304"):
+        read_file(path)
+    weights.unlink()
+    os.mkfifo(weights)
+    with pytest.raises(SnnccError, match="SNN304"):
+        read_file(path)
 
 
 @pytest.mark.parametrize("size", [-1, 4, 2**40])

@@ -22,7 +22,9 @@ from snncc.ir.ops import Membrane, Spiking
 pytest.importorskip("onnx")
 snntorch = pytest.importorskip("snntorch")
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
+for room in ("generators", "networks"):
+    sys.path.insert(0, str(Path(__file__).parents[2] / room))
+from zoo import SEW, STEPS, Zoo, shape  # noqa: E402
 
 
 def read_back(graph: Graph, x: torch.Tensor) -> Graph:
@@ -76,20 +78,22 @@ def test_more_generated_networks_come_back():
     assert sum(map(generated, range(6, 80))) > 10_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["sew_resnet18", "spiking_resnet18", "spiking_vgg11_bn"])
-def test_the_zoo_comes_back(spikingjelly, name):
-    sys.path.insert(0, str(Path(__file__).parents[2] / "networks"))
-    from zoo import SEW, STEPS, Zoo, shape
-
-    if spikingjelly.package == "clock_driven":
-        pytest.skip("one version is enough for a file format")
-    zoo = Zoo(spikingjelly)
+def zoo_network(zoo: Zoo, name: str) -> int:
+    """A model of SpikingJelly's zoo, `compared`."""
+    torch.manual_seed(0)
     options = {"cnf": "ADD"} if name in SEW else {}
     x = (torch.rand(STEPS, 2, *shape(name)) < 0.3).float()
     module = zoo.lively(zoo(name, **options), x)
-    graph = trace(module.eval(), x, input="spike")
-    assert compared(graph, x) > 10_000
+    return compared(trace(module.eval(), x, input="spike"), x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sew_resnet18", "spiking_resnet18", "spiking_vgg11_bn"])
+def test_the_zoo_comes_back(spikingjelly, name):
+    """All of it: ``benchmarks/onnx_files.py zoo``."""
+    if spikingjelly.package == "clock_driven":
+        pytest.skip("one version is enough for a file format")
+    assert zoo_network(Zoo(spikingjelly), name) > 10_000
 
 
 @pytest.mark.slow
