@@ -13,6 +13,7 @@ from torch import nn
 from trained import EXAMPLES, Example, example, measure
 
 import snncc
+from examples.danet.rounding import summary
 from examples.danet.train import compared
 from examples.mlf.dormant import dormant
 from snncc.nn import MLF
@@ -130,3 +131,18 @@ def test_kinds_are_compared_recording_by_recording() -> None:
     low, high = found["dense - sew"]["interval"]
     assert 0 <= low < 12.5 < high <= 50
     assert found["sew - plain"] == {"mean": 0, "interval": [0, 0]}
+
+
+def test_what_8_bits_change_is_what_the_page_says() -> None:
+    found = json.loads((EXAMPLES / "danet" / "rounding.json").read_text())
+    said = found["summary"]
+    assert summary(found["folds"]) == said
+    assert said["recordings"] == 1100
+    assert abs(said["gain, points"]) <= 1
+    row = (
+        f"| 1,100 | {said['float %']:.2f} % | {said['8 bits %']:.2f} % "
+        f"| {said['gain, points']:+.2f} points, {said['interval'][0]:+.2f} to "
+        f"{said['interval'][1]:+.2f} | {said['right in 8 bits alone']}, "
+        f"{said['right in floats alone']} |"
+    )
+    assert row.replace("-", "−") in (EXAMPLES / "danet" / "README.md").read_text()
