@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 import time
+import traceback
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,14 @@ RESULTS = Path(__file__).parent / "results" / "neuron_updates.json"
 
 def block(work: tuple[str, range]) -> Any:
     import torch
-    from neuron_verdicts import judge_all
+    from neuron_verdicts import Tally, judge_all
 
     torch.set_num_threads(1)
     place, seeds = work
-    return place, judge_all(seeds, place)
+    try:
+        return place, judge_all(seeds, place)
+    except Exception:  # one draw that ends in an error must not lose the hours before it
+        return place, Tally(wrong=[f"{place}, {seeds}: {traceback.format_exc()}"])
 
 
 def main() -> int:
