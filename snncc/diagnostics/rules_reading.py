@@ -570,4 +570,27 @@ READING = (
             """,
         help="write the network as it was traced (--form graph), or in another format",
     ),
+    Rule(
+        "SNN340",
+        "unrepeatable-data",
+        Severity.ERROR,
+        what="""
+            Reports a data set that shuffles, draws random numbers, or can be read only once.
+            """,
+        why="""
+            A data set is read once to check it and once to run, and is never held in memory. If
+            the second reading gives other values, nothing was checked, and nobody can repeat the
+            run.
+            """,
+        example="""
+            def test_set():
+                return DataLoader(images, batch_size=64, shuffle=True)
+            # snncc simulate build/net --input data:test_set    SNN340
+            """,
+        after="""
+            def test_set():
+                return DataLoader(images, batch_size=64)  # and no random crops or flips
+            """,
+        help="return samples in a fixed order, without random transforms",
+    ),
 )
