@@ -92,7 +92,7 @@ class DataSet:
         """Raises SnnccError: SNN340 where a sample is not what it was when it was checked."""
         if start != self._position:
             self._coming = self.items(start)
-        self._position = stop
+        self._position = -1
         shape = (*self.sample[:axis], stop - start, *self.sample[axis:])
         taken = np.empty(shape, self.dtype)
         view = np.moveaxis(taken, axis, 0)
@@ -104,6 +104,7 @@ class DataSet:
             if _checksum(found) != self._sums[start + place]:
                 raise self._changed(start + place, "has other values than when it was checked")
             view[place] = found
+        self._position = stop
         return taken
 
     def _numbers(self, values: Any, number: int) -> Array:

@@ -21,8 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snncc.diagnostics import Exit, SnnccError
-from snncc.frontends.data import npz, values
-from snncc.frontends.data import open_recordings
+from snncc.frontends.data import npz, open_recordings, values
 from snncc.frontends.layout import sample_axis
 
 SHAPE = (4, 1, 2, 3)  # T, N, two features; one sample in the example
