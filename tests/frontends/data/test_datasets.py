@@ -170,7 +170,7 @@ def test_events_of_tonic_become_frames(tmp_path: Path, factory, agrees) -> None:
     """tonic's own N-MNIST, on files in its format, with tonic's own transforms and cache."""
     events = load(EXAMPLES / "dst" / "recordings.npz")
     for number in range(4):
-        folder = tmp_path / "NMNIST" / "Test" / str(events.labels[number])
+        folder = tmp_path / "Few" / "Test" / str(events.labels[number])
         folder.mkdir(parents=True, exist_ok=True)
         of_one = slice(events.offsets[number], events.offsets[number + 1])
         when, polarity = events.time_us[of_one], events.polarity[of_one]
