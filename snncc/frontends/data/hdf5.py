@@ -40,7 +40,7 @@ class _Reader:
 
     process: subprocess.Popen[bytes]
 
-    def ask(self, *words: Any) -> bytes:
+    def ask(self, *words: Any) -> bytearray:
         """One answer. Raises EOFError where there is none."""
         asked, answers = self.process.stdin, self.process.stdout
         assert asked is not None
@@ -111,7 +111,7 @@ def open_hdf5(path: Path, opened: contextlib.ExitStack) -> dict[str, _Dataset]:
     return found
 
 
-def _receive(stream: IO[bytes], length: int) -> bytes:
+def _receive(stream: IO[bytes], length: int) -> bytearray:
     """So many bytes. Raises EOFError where they do not come."""
     whole = bytearray(length)
     missing, number = memoryview(whole), stream.fileno()
@@ -122,7 +122,7 @@ def _receive(stream: IO[bytes], length: int) -> bytes:
             raise EOFError
         missing[: len(read)] = read
         missing = missing[len(read) :]
-    return bytes(whole)
+    return whole
 
 
 def _limited() -> None:
