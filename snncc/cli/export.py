@@ -158,6 +158,8 @@ def command(
         options = replace(options, input=cast("InputKind", said_input))
     elif said_input is not None and data is None:
         data = said_input
+    if encode is not None and data is None and Path(what).is_dir():
+        raise click.UsageError("--encode goes with --data")
     if Path(what).is_dir():
         if weight_bits is not None:
             said = f"{what} is compiled already, and --weight-bits is said when it is"

@@ -307,7 +307,8 @@ READING = (
         "cannot-run",
         Severity.ERROR,
         what="""
-            Reports a forward or a factory that raises, or a factory that returns no module.
+            Reports a forward, a factory or a data set that raises, or a factory that returns no
+            module.
             """,
         why="""
             The network is read by running it; what does not run cannot be read. The finding says

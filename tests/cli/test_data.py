@@ -111,14 +111,15 @@ def test_a_model_of_one_step_with_an_encoder_in_front(run, spikingjelly):
     lif = spikingjelly.module("neuron").LIFNode(tau=2.0)
     module = nn.Sequential(nn.Flatten(), nn.Linear(128, 12), lif, nn.Linear(12, 4)).eval()
     snncc.save_model(module, "cell.pt", torch.zeros(1, *SHAPE), time_steps=STEPS, layout="N")
-    spikes = encoded(images(), 2)
+    spikes = encoded(images(high=1.05), 2)
     with torch.no_grad():
         outputs = sum(module(torch.from_numpy(step).float()) for step in spikes)
-    np.savez("images.npz", inputs=images(), labels=outputs.argmax(1).numpy())
+    np.savez("images.npz", inputs=images(high=1.05), labels=outputs.argmax(1).numpy())
     encode = ("--encode", "poisson", "--seed", 2)
     result = run("compile", "cell.pt", "-o", "out", "--calibrate", "images.npz", *encode)
     assert result.exit_code == 0, result.output
     np.testing.assert_array_equal(snncc.load("out").inputs["calibration"], spikes)
+    assert "SNN521" in result.stderr
     verified = run("verify", "out", "cell.pt", "--input", "images.npz", *encode)
     assert verified.exit_code == 0, verified.output
     assert "(6 of 6)" in numbers(run("simulate", "out", "--input", "images.npz", *encode))[0]

@@ -32,7 +32,7 @@ Items = Callable[[int], Iterator[tuple[Any, Any]]]
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """An array in memory."""
+    """An array that the user's code made, in memory or mapped into it."""
 
     values: Array
 
@@ -45,7 +45,7 @@ class Held:
         return self.values.dtype
 
     def take(self, axis: int, start: int, stop: int) -> Array:
-        return self.values[(slice(None),) * axis + (slice(start, stop),)]
+        return np.array(self.values[(slice(None),) * axis + (slice(start, stop),)])
 
 
 @dataclass(eq=False)
@@ -128,7 +128,7 @@ def open_dataset(spec: str) -> DataSet | dict[str, Held]:
     from snncc.frontends.checkpoints.factory import call
 
     made = call(spec, _HELP)
-    if hasattr(made, "shape"):
+    if isinstance(made, np.ndarray) or hasattr(made, "detach"):
         made = (made, None)
     if isinstance(made, tuple):
         if len(made) != 2:

@@ -48,8 +48,8 @@ class Encoder(ABC):
             )
         ]
 
-    def findings(self, range: tuple[float, float], source: str) -> tuple[Finding, ...]:
-        """What a user should know of values that go from one to the other of ``range``."""
+    def findings(self, bounds: tuple[float, float], source: str) -> tuple[Finding, ...]:
+        """What a user should know of values that go from the one of ``bounds`` to the other."""
         return ()
 
     def __str__(self) -> str:
@@ -81,10 +81,11 @@ class Poisson(Encoder):
     def demands(self) -> list[Demand]:
         return []
 
-    def findings(self, range: tuple[float, float], source: str) -> tuple[Finding, ...]:
-        if range[0] >= 0 and range[1] <= 1:
+    def findings(self, bounds: tuple[float, float], source: str) -> tuple[Finding, ...]:
+        low, high = bounds
+        if low >= 0 and high <= 1:
             return ()
-        said = f"the inputs in {source} go from {range[0]:.4g} to {range[1]:.4g}, and poisson takes"
+        said = f"the inputs in {source} go from {low:.4g} to {high:.4g}, and poisson takes"
         return (Finding("SNN521", f"{said} them as probabilities"),)
 
 

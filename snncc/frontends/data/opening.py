@@ -33,14 +33,14 @@ Takes = Mapping[Layout, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class _Checked:
-    """A source that fits: its layout, how many samples count, their labels and range."""
+    """A source that fits: its layout, how many samples count, their labels, least and largest."""
 
     inputs: Stored
     layout: Layout
     axis: int
     samples: int
     labels: Array | None
-    range: tuple[float, float]
+    bounds: tuple[float, float]
 
 
 def open_recordings(
@@ -100,9 +100,9 @@ def open_recordings(
             layout, _, steps = timed[checked.layout]
             kept = Encoded(kept, axis, encode, steps, layout)
             axis = sample_axis(layout, len(kept.shape))
-            findings = encode.findings(checked.range, name)
+            findings = encode.findings(checked.bounds, name)
         return Recordings(
-            name, axis, checked.samples, checked.labels, checked.range, str(encode or ""),
+            name, axis, checked.samples, checked.labels, checked.bounds, str(encode or ""),
             findings, kept, opened.pop_all(),
         )  # fmt: skip
 
@@ -170,7 +170,7 @@ def _arrays(
         raise refuse("SNN312", f"{name} holds no samples: its inputs have shape {found}")
     count = _count(found[axis], samples)
     try:
-        range = check_values(blocks(inputs, axis, count), axis, demanded, name)
+        bounds = check_values(blocks(inputs, axis, count), axis, demanded, name)
         labels = None
         if "labels" in arrays:
             stored = arrays["labels"]
@@ -183,7 +183,7 @@ def _arrays(
             labels = _checked_labels(stored.take(0, 0, count), name, classes)
     except (EOFError, OSError) as error:
         raise damaged(name, "inputs") from error
-    return _Checked(inputs, layout, axis, count, labels, range)
+    return _Checked(inputs, layout, axis, count, labels, bounds)
 
 
 def _data_set(
@@ -199,11 +199,11 @@ def _data_set(
             break
     else:
         raise _wrong_shape(data.name, data.sample, takes, of="a sample of")
-    range = check_values(data.blocks(axis, samples), axis, demanded, data.name)
+    bounds = check_values(data.blocks(axis, samples), axis, demanded, data.name)
     labels = label_array(data.labels, data.name)
     if labels is not None:
         labels = _checked_labels(labels, data.name, classes)
-    return _Checked(data, layout, axis, data.count, labels, range)
+    return _Checked(data, layout, axis, data.count, labels, bounds)
 
 
 def _checked_labels(labels: Array, name: str, classes: int | None) -> Array:
