@@ -115,6 +115,10 @@ def on_recordings(program: Program, module: nn.Module, data: Recordings) -> Iter
     if changed := next((name for name in ("weight_bits", "reset") if name in options), None):
         said = f"compiled with --{changed.replace('_', '-')}, the program has other spikes than "
         raise refuse("SNN316", f"{said}the module", help="leave --input out")
+    return _on_recordings(program, module, data)
+
+
+def _on_recordings(program: Program, module: nn.Module, data: Recordings) -> Iterator[Line]:
     total, most = Comparison(0, 0, 0, 0.0, ()), room(program.graph)
     for start in range(0, data.samples, most):
         found = compare(module, program, data.take(start, start + most))

@@ -60,8 +60,8 @@ class Simulation:
     floats of the network as trained, and ``rounding`` says what whole numbers change. With another
     backend than the reference ``agreement`` says how its spikes compare. On the "cycle" backend
     ``timing`` says what the run took on the chip. ``partial`` means that the run was interrupted,
-    and all numbers are those of the samples before. ``encoder`` says how spikes were made of the
-    recordings, where they were.
+    and all numbers are those of the samples before. ``encoder`` says how the
+    recordings were turned into spikes, if they were.
     """
 
     result: Result

@@ -274,7 +274,7 @@ def encode_options(function: F) -> F:
             "--encode",
             "encoder",
             metavar="ENCODER",
-            help="Make spikes of recordings of real values without time: poisson, latency, "
+            help="Turn recordings of real values, without time, into spikes: poisson, latency, "
             "latency{code=log}, snntorch-latency{tau=5,clip=true}.",
         ),
     ):
@@ -291,7 +291,7 @@ def open_model(
 ) -> Model:
     """The model a user names, with an example: samples of ``like``, else random ones.
 
-    With ``encode`` its input are spikes, and those of ``like`` are made by it.
+    With ``encode`` its input is spikes, and the samples of ``like`` are encoded by it.
 
     Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, SNN303
     where neither the file nor the options say what shape it takes, and SNN316 for an encoder of a
@@ -376,7 +376,7 @@ def recordings_for(
 ) -> Recordings:
     """DATA, checked against what a program takes, the first ``samples`` of it or all.
 
-    What there is to say of its values is said on stderr. Raises SnnccError as
+    Warnings about its values go to stderr. Raises SnnccError as
     `snncc.frontends.data.open_recordings` does, and SNN316 for ``encode`` where the program does
     not take spikes.
     """

@@ -228,7 +228,7 @@ def summary(
     several = "s" if samples > 1 or simulation.partial else ""
     rows = [f"{what} on {many} sample{several}, {simulation.backend}"]
     if simulation.encoder:
-        rows.append(f"  {'spikes made by':<24}  {simulation.encoder}")
+        rows.append(f"  {'input encoded by':<24}  {simulation.encoder}")
     if simulation.partial:
         rows.append("  interrupted: all numbers are of the samples before that")
     for title, (right, share) in _right(simulation, labels).items():

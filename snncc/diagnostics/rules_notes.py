@@ -226,7 +226,8 @@ NOTES = (
         "no-probabilities",
         Severity.WARNING,
         what="""
-            Warns of recordings below 0 or above 1 that --encode poisson makes spikes of.
+            Warns of values below 0 or above 1 in recordings that --encode poisson turns into
+            spikes.
             """,
         why="""
             The values are probabilities: below 0 nothing ever fires, and above 1 it fires at every

@@ -31,7 +31,7 @@ def encoded(of, seed):
 def numbers(result):
     """What was printed below the title."""
     assert result.exit_code == 0, result.output
-    return [row for row in result.stdout.splitlines()[1:] if "spikes made by" not in row]
+    return [row for row in result.stdout.splitlines()[1:] if "input encoded by" not in row]
 
 
 def test_all_sources_give_the_same_numbers(run, program, data, tmp_path):
@@ -72,7 +72,7 @@ def test_encoded_images_are_their_spikes(run, program, tmp_path):
     np.save("images.npy", images())
     np.save("spikes.npy", encoded(images(), 3))
     result = run("simulate", program, "--input", "images.npy", "--encode", "poisson", "--seed", 3)
-    assert "spikes made by            poisson{seed=3}" in result.stdout
+    assert "input encoded by          poisson{seed=3}" in result.stdout
     known = numbers(run("simulate", program, "--input", "spikes.npy"))
     assert numbers(result) == known
     few = ("--memory", "1K", "--threads", 1)

@@ -61,7 +61,7 @@ class DataSet:
     sample: tuple[int, ...]
     dtype: np.dtype[Any]
     axis: int = 0
-    labels: list[Any] = field(default_factory=list)
+    _labels: list[int | None] = field(default_factory=list)
     _sums: array[int] = field(default_factory=lambda: array("I"))
     _coming: Iterator[tuple[Any, Any]] = field(default_factory=lambda: iter(()))
     _position: int = -1
@@ -74,6 +74,16 @@ class DataSet:
     def shape(self) -> tuple[int, ...]:
         return (*self.sample[: self.axis], self.count, *self.sample[self.axis :])
 
+    @property
+    def labels(self) -> Array | None:
+        """(count,), or None. Raises SnnccError (SNN312) where only some samples have one."""
+        if None not in self._labels:
+            return np.array(self._labels)
+        if set(self._labels) == {None}:
+            return None
+        said = f"sample {self._labels.index(None)} of {self.name} has no label, and others have"
+        raise refuse("SNN312", said, help="give all samples a label, or none")
+
     def blocks(self, axis: int, samples: int | None) -> Iterator[tuple[int, Array]]:
         """Read at most so many samples, all by default, and remember them by their checksums."""
         self.axis = axis
@@ -84,7 +94,7 @@ class DataSet:
 
     def _read(self, values: Any, label: Any) -> Array:
         found = self._numbers(values, self.count)
-        self.labels.append(label)
+        self._labels.append(_label(label, f"sample {self.count} of {self.name}"))
         self._sums.append(_checksum(found))
         return found
 
@@ -146,18 +156,15 @@ def open_dataset(spec: str) -> DataSet | dict[str, Held]:
     return DataSet(spec, items, values.shape, values.dtype)
 
 
-def label_array(labels: list[Any], name: str) -> Array | None:
-    """Labels of a data set; None where it has none. Raises SnnccError (SNN312)."""
-    if all(label is None for label in labels):
+def _label(label: Any, what: str) -> int | None:
+    """A label as a whole number, None where there is none. Raises SnnccError (SNN312)."""
+    if label is None:
         return None
-    found = []
-    for number, label in enumerate(labels):
-        value = _plain(label)
-        if value.ndim or value.dtype.kind not in "iu":
-            said = f"the label of sample {number} of {name} is {str(label)[:40]!r}"
-            raise refuse("SNN312", f"{said}, not a whole number", help="give (x, label) or x")
-        found.append(int(value))
-    return np.array(found, np.int64)
+    value = _plain(label)
+    if value.ndim or value.dtype.kind not in "iu":
+        said = f"the label of {what} is {str(label)[:40]!r}, not a whole number"
+        raise refuse("SNN312", said, help="give (x, label) or x")
+    return int(value)
 
 
 def _items(made: Any, spec: str) -> Items:

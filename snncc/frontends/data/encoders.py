@@ -1,4 +1,4 @@
-"""Real numbers into spikes, for networks that were trained with an encoder in front of them.
+"""Encoders: real values into spikes, for networks trained with an encoder in front of them.
 
 The spikes of a sample depend on its values, its number in the recordings and the seed alone: they
 are the same for any size of chunks and in any order.
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoder(ABC):
-    """Makes T steps of spikes of one sample; its fields are its options, as in ``poisson{seed=1}``.
+    """Turns one sample into T steps of spikes.
 
-    Calls with ``values`` (*F), the number of the ``sample`` and ``steps``; gives uint8 (T, *F).
+    Its fields are its options, as in ``poisson{seed=1}``. It is called with
+    ``values`` (*F), the number of the ``sample`` and ``steps``, and gives uint8 (T, *F).
     """
 
     name: ClassVar[str]
@@ -203,7 +204,7 @@ def _option(kind: type[Encoder], key: str, text: str, default: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Spikes of real recordings: ``raw`` has no axis of time, ``layout`` says where that goes."""
+    """Real recordings as spikes: ``raw`` has no axis of time, ``layout`` says where that goes."""
 
     raw: Stored
     axis: int

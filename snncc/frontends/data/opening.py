@@ -14,7 +14,7 @@ import numpy as np
 
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.data.arrays import Header
-from snncc.frontends.data.datasets import DataSet, label_array, open_dataset
+from snncc.frontends.data.datasets import DataSet, open_dataset
 from snncc.frontends.data.encoders import Encoded, Encoder, without_time
 from snncc.frontends.data.hdf5 import open_hdf5
 from snncc.frontends.data.npy import open_npy
@@ -62,7 +62,7 @@ def open_recordings(
     of samples. With ``input`` "spike" all values are 0 or 1, with "count" whole numbers from 0 to
     ``largest``. ``classes`` bounds the labels. With ``samples`` those behind so many are left out;
     of an .npz their bytes are still part of the checksum. With ``encode`` the source has real
-    values and no axis of time, and what is taken are the spikes made of them.
+    values and no axis of time, and `Recordings.take` gives the encoded spikes.
 
     Raises SNN305 where a file is not there or damaged, SNN304 where it asks for other files,
     SNN306 where the shape does not fit, SNN312 where the values or the labels cannot be used,
@@ -200,7 +200,7 @@ def _data_set(
     else:
         raise _wrong_shape(data.name, data.sample, takes, of="a sample of")
     bounds = check_values(data.blocks(axis, samples), axis, demanded, data.name)
-    labels = label_array(data.labels, data.name)
+    labels = data.labels
     if labels is not None:
         labels = _checked_labels(labels, data.name, classes)
     return _Checked(data, layout, axis, data.count, labels, bounds)

@@ -108,6 +108,8 @@ def test_values_labels_and_shapes_are_checked(factory, refused) -> None:
     refused("SNN306", r"sample 1 of .* shape \(3, 2, 3\), and sample 0",
             factory("[inputs[0], inputs[1, :3]]"))  # fmt: skip
     refused("SNN312", "label of sample 0 of .* 'cat'", factory("[(inputs[0], 'cat')]"))
+    some = factory("[(inputs[0], 1), (inputs[1], None)]")
+    refused("SNN312", "sample 1 of .* has no label, and others have", some)
     refused("SNN312", "tuple of 3", factory("[(inputs[0], 1, 2)]"))
     refused("SNN312", "holds no samples", factory("[]"))
     refused("SNN312", "returned a dict, which is no data set", factory("{}"))
