@@ -30,14 +30,15 @@ MOST = 200
 """MiB."""
 
 READ = """
-import resource, sys, time
+import sys, time
 import h5py, torch, torch.utils.data
 from snncc.frontends.checkpoints import factory
 from snncc.frontends.data import open_recordings
 from snncc.frontends.data.encoders import Poisson
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (line,) = [row for row in open("/proc/self/status") if row.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024  # of this process; ru_maxrss begins at the parent's
 
 source, encode = sys.argv[1], Poisson() if sys.argv[1] == "images.npy" else None
 before, begin = peak(), time.perf_counter()
