@@ -67,7 +67,8 @@ def open_recordings(
     Raises SNN305 where a file is not there or damaged, SNN304 where it asks for other files,
     SNN306 where the shape does not fit, SNN312 where the values or the labels cannot be used,
     SNN313 and SNN314 for a factory that is not there or does not work, SNN316 for an encoder that
-    does not go with the model, SNN317 where h5py is not installed, SNN340 for a data set that is not the same when it is read again.
+    does not go with the model, SNN317 where h5py is not installed, SNN340 for a data set that is
+    not the same when it is read again.
     """
     name, demanded = str(source), None
     wanted = takes
