@@ -5,7 +5,8 @@
 The recordings are spikes of N-MNIST's shape, (10, N, 2, 34, 34) uint8, each pixel on with
 probability 0.07; of the encoder, images (N, 2, 34, 34) in float32 that become such spikes. Each
 source is read by a process of its own on one core; its memory is the peak
-less that of the imports, without the process that reads HDF5. Exits with 1 where a source takes more than 200 MiB.
+less that of the imports, without the process that reads HDF5. Exits with 1 where a source takes
+more than 200 MiB.
 """
 
 from __future__ import annotations
