@@ -35,6 +35,7 @@ from snncc.compiler import (
     worth_saying,
 )
 from snncc.diagnostics import Finding, SnnccError, refuse
+from snncc.frontends.data import Recordings
 from snncc.frontends.torch import Recording, as_example
 from snncc.frontends.torch import record as recorded_again
 from snncc.ir import files
@@ -44,11 +45,19 @@ from snncc.ir.text import print_graph, print_network
 from snncc.pipeline import PassError, Result, run, with_reset
 from snncc.program import INPUTS, MANIFEST, MAPPING, PAGE, Program, load
 from snncc.targets import target as find_target
-from snncc.verification import Agreement, Probe, Verification, agreement, probes
+from snncc.verification import (
+    Agreement,
+    Comparison,
+    Probe,
+    Verification,
+    agreement,
+    compare,
+    probes,
+)
 from snncc.verification.elsewhere import second_opinion
 from snncc.verification.module import TRAINED
 from snncc.verification.passes import Check
-from snncc.verification.probes import arranged, for_passes
+from snncc.verification.probes import arranged, for_passes, room
 from snncc.verification.record import CallRow, Record, fingerprint, populations, versions
 
 if TYPE_CHECKING:
@@ -95,6 +104,31 @@ def verify(path: str | Path, module: nn.Module | None = None) -> Iterator[Line]:
         yield from _written(program, Path(path), manifest)
     else:
         yield Line("package", None, "not made again, as the program is not what the record says")
+
+
+def on_recordings(program: Program, module: nn.Module, data: Recordings) -> Iterator[Line]:
+    """Compare ``module`` and ``program`` on recordings, spike for spike, in parts.
+
+    Raises SnnccError (SNN316) for a program that is not meant to have the module's spikes.
+    """
+    options = program.about["options"]
+    if changed := next((name for name in ("weight_bits", "reset") if name in options), None):
+        said = f"compiled with --{changed.replace('_', '-')}, the program has other spikes than "
+        raise refuse("SNN316", f"{said}the module", help="leave --input out")
+    return _on_recordings(program, module, data)
+
+
+def _on_recordings(program: Program, module: nn.Module, data: Recordings) -> Iterator[Line]:
+    total, most = Comparison(0, 0, 0, 0.0, ()), room(program.graph)
+    for start in range(0, data.samples, most):
+        found = compare(module, program, data.take(start, start + most))
+        total = total.beside(found, behind=start)
+    differ = f"{total.mismatches:,} of {total.compared:,} neuron-steps differ"
+    said = f"{differ} on {data.samples:,} samples of {data.name}{_ties(total.ties)}"
+    if total.equal or total.mismatches:
+        yield Line("recordings", total.equal, said)
+    else:
+        yield Line("recordings", False, f"{said}; outputs differ by {total.logits:.2g}")
 
 
 def _files(path: Path, listed: Mapping[str, str]) -> Line:
@@ -251,8 +285,8 @@ def _results(program: Program, result: Result) -> Iterator[Line]:
         yield _form("program → schedule", program.scheduled, scheduled)
 
 
-OF_FILES = ("SNN509", "SNN510")
-"""What a reader says of a file that does not say all: it is in no network."""
+OF_FILES = ("SNN509", "SNN510", "SNN521")
+"""What a reader says of a file that does not say all, and of recordings: it is in no network."""
 
 
 def _findings(program: Program, result: Result, agreed: tuple[Finding, ...] | None) -> Line:

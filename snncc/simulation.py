@@ -60,7 +60,8 @@ class Simulation:
     floats of the network as trained, and ``rounding`` says what whole numbers change. With another
     backend than the reference ``agreement`` says how its spikes compare. On the "cycle" backend
     ``timing`` says what the run took on the chip. ``partial`` means that the run was interrupted,
-    and all numbers are those of the samples before.
+    and all numbers are those of the samples before. ``encoder`` says how the
+    recordings were turned into spikes, if they were.
     """
 
     result: Result
@@ -74,6 +75,7 @@ class Simulation:
     timing: Timing | None = None
     rounding: Rounding | None = None
     partial: bool = False
+    encoder: str = ""
 
     @property
     def samples(self) -> int:
@@ -226,6 +228,7 @@ def simulate(
         None if on_chip is None else on_chip.timing,
         None if rounded is None else rounded.rounding,
         interrupted,
+        inputs.encoder if isinstance(inputs, Recordings) else "",
     )
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from snncc.cli.errors import Command, say
-from snncc.cli.model import Options, model_options, open_model, reads_equations
+from snncc.cli.model import Options, encode_options, model_options, open_model, reads_equations
 from snncc.cli.progress import counted
 
 if TYPE_CHECKING:
+    from snncc.frontends.data.encoders import Encoder
     from snncc.program import Program
 
 target_option = click.option(
@@ -51,11 +52,11 @@ stock_only_option = click.option(
 @model_options()
 @click.option(
     "--calibrate",
-    type=click.Path(path_type=Path),
-    metavar="DATA.npz",
+    metavar="DATA",
     help="Recordings to verify the translation on, to choose the scales of whole numbers with, and "
-    "to measure the work of each neuron with.",
+    "to measure the work of each neuron with: a file or data set, as of simulate --input.",
 )
+@encode_options
 @weight_bits_option
 @click.option("--strict", is_flag=True, help="An analog encoder on the host is an error.")
 @keep_aap_option
@@ -73,7 +74,8 @@ def command(
     target: str,
     output: Path | None,
     options: Options,
-    calibrate: Path | None,
+    calibrate: str | None,
+    encode: Encoder | None,
     weight_bits: int | None,
     strict: bool,
     keep_aap: bool,
@@ -100,12 +102,11 @@ def command(
         )
     passes = target_passes(target, stock_only=stock_only, weight_bits=weight_bits)
     count = len(frontend_passes()) + len(passes)
-    opened = open_model(model, options, calibrate, resets=True)
+    opened = open_model(model, options, calibrate, resets=True, encode=encode)
     with counted("compiling", count + 1) as advance:
         program = opened.compile(
             target,
             options,
-            calibration=None if calibrate is None else opened.example,
             weight_bits=weight_bits,
             reset=None if reads_equations(model) else options.reset,
             strict=strict,

@@ -11,9 +11,10 @@ import click
 
 from snncc.cli.compile import target_option, weight_bits_option
 from snncc.cli.errors import Command
-from snncc.cli.model import Options, model_options, open_model, recordings_for
+from snncc.cli.model import Options, encode_options, model_options, open_model, recordings_for
 
 if TYPE_CHECKING:
+    from snncc.frontends.data.encoders import Encoder
     from snncc.program import Program
 
 
@@ -26,7 +27,8 @@ class Order:
     output: Path
     form: str
     dtype: str
-    data_path: Path | None
+    data: str | None
+    encode: Encoder | None
 
 
 def _onnx(order: Order) -> str:
@@ -36,7 +38,7 @@ def _onnx(order: Order) -> str:
     from snncc.backends.onnx import export
     from snncc.diagnostics import refuse
 
-    if order.data_path is not None:
+    if order.data is not None:
         raise refuse("SNN316", "--data goes with --format sanafe", help="leave it out")
     program = order.program
     about = {"org.snncc.target": program.target}
@@ -68,8 +70,8 @@ def _sanafe(order: Order) -> str:
             help="compile it for loihi1, loihi2 or a chip file",
         )
     inputs = {}
-    if order.data_path is not None:
-        with recordings_for(compiled, order.data_path, None) as recordings:
+    if order.data is not None:
+        with recordings_for(compiled, order.data, None, 1, order.encode) as recordings:
             values = compiled.arrange(recordings.take(0, 1))
         steps = compiled.graph.time_steps or 1
         for source in network.sources:
@@ -123,13 +125,12 @@ WRITERS: Mapping[str, Callable[[Order], str]] = {"onnx": _onnx, "sanafe": _sanaf
 )
 @click.option(
     "--data",
-    "data_path",
-    type=click.Path(path_type=Path),
-    metavar="DATA.npz",
+    metavar="DATA",
     help="sanafe: recordings, of which the first is the input.  [default: silence]",
 )
-@click.option("--input", "said_input", metavar="KIND|DATA.npz", help="Of a MODEL, what its values "
+@click.option("--input", "said_input", metavar="KIND|DATA", help="Of a MODEL, what its values "
               "are; with a DIR and sanafe, the same as --data.")  # fmt: skip
+@encode_options
 @target_option
 @weight_bits_option
 @model_options(kind=False)
@@ -139,8 +140,9 @@ def command(
     output: Path,
     form: str,
     dtype: str,
-    data_path: Path | None,
+    data: str | None,
     said_input: str | None,
+    encode: Encoder | None,
     target: str,
     weight_bits: int | None,
     options: Options,
@@ -154,14 +156,16 @@ def command(
 
     if said_input in get_args(InputKind):
         options = replace(options, input=cast("InputKind", said_input))
-    elif said_input is not None and data_path is None:
-        data_path = Path(said_input)
+    elif said_input is not None and data is None:
+        data = said_input
+    if encode is not None and data is None and Path(what).is_dir():
+        raise click.UsageError("--encode goes with --data")
     if Path(what).is_dir():
         if weight_bits is not None:
             said = f"{what} is compiled already, and --weight-bits is said when it is"
             raise refuse("SNN316", said, help="leave --weight-bits out")
         program = load(what)
     else:
-        opened = open_model(what, options)
+        opened = open_model(what, options, encode=encode)
         program = opened.compile(target, options, weight_bits=weight_bits)
-    click.echo(WRITERS[form_of_file](Order(program, what, output, form, dtype, data_path)))
+    click.echo(WRITERS[form_of_file](Order(program, what, output, form, dtype, data, encode)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from snncc.cli.errors import say
 from snncc.diagnostics import refuse
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from snncc.diagnostics import Finding
     from snncc.frontends.checkpoints import Said
     from snncc.frontends.data import Array, InputKind, Recordings
+    from snncc.frontends.data.encoders import Encoder
     from snncc.frontends.layout import Layout
     from snncc.program import Program
 
@@ -109,7 +110,11 @@ def reads_equations(spec: str) -> bool:
 
 @dataclass(frozen=True)
 class Model:
-    """A module in eval mode and an example of what it takes."""
+    """A module in eval mode and an example of what it takes.
+
+    ``calibration`` are samples of the user's recordings, if any; ``encoder`` says how they were
+    encoded.
+    """
 
     module: nn.Module
     example: torch.Tensor
@@ -119,15 +124,20 @@ class Model:
     source: str
     sha256: str
     notes: tuple[Finding, ...] = ()
+    calibration: torch.Tensor | None = None
+    encoder: str = ""
 
     def compile(self, target: str, options: Options, **more: Any) -> Program:
         """The program, compiled with these options and ``more`` of `snncc.compile`."""
         from snncc.compiler import compile
 
         source = {"name": self.source, "sha256": self.sha256}
+        if self.encoder:
+            source["encoder"] = self.encoder
         program = compile(
-            self.module, self.example, target, source=source, **self._known(options), **more
-        )
+            self.module, self.example, target, source=source, calibration=self.calibration,
+            **self._known(options), **more,
+        )  # fmt: skip
         return replace(program, findings=(*self.notes, *program.findings))
 
     def check(self, target: str, options: Options, **more: Any) -> Report:
@@ -243,13 +253,49 @@ def gather_options(function: F) -> F:
     return cast(F, result)
 
 
+def encode_options(function: F) -> F:
+    """--encode and --seed, given to the command as one argument ``encode``."""
+
+    @functools.wraps(function)
+    def gathered(*args: Any, encoder: str | None, seed: int | None, **given: Any) -> Any:
+        from snncc.frontends.data.encoders import encoder_of
+
+        if encoder is None and seed is not None:
+            raise click.UsageError("--seed goes with --encode")
+        encode = None if encoder is None else encoder_of(encoder, seed)
+        return function(*args, encode=encode, **given)
+
+    wrapped: Any = gathered
+    for each in (
+        click.option(
+            "--seed", type=click.IntRange(min=0), help="Of --encode poisson.  [default: 0]"
+        ),
+        click.option(
+            "--encode",
+            "encoder",
+            metavar="ENCODER",
+            help="Turn recordings of real values, without time, into spikes: poisson, latency, "
+            "latency{code=log}, snntorch-latency{tau=5,clip=true}.",
+        ),
+    ):
+        wrapped = each(wrapped)
+    return cast(F, wrapped)
+
+
 def open_model(
-    spec: str, options: Options, like: Path | None = None, resets: bool = False
+    spec: str,
+    options: Options,
+    like: str | None = None,
+    resets: bool = False,
+    encode: Encoder | None = None,
 ) -> Model:
     """The model a user names, with an example: samples of ``like``, else random ones.
 
-    Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, and
-    SNN303 where neither the file nor the options say what shape it takes.
+    With ``encode`` its input is spikes, and the samples of ``like`` are encoded by it.
+
+    Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, SNN303
+    where neither the file nor the options say what shape it takes, and SNN316 for an encoder of a
+    model whose input is declared to be something else than spikes.
     """
     from snncc.frontends.checkpoints import open_model as open_checkpoint
 
@@ -258,20 +304,32 @@ def open_model(
     if found.features is not None:
         options = replace(options, input_shape=found.features)
     layout, shape, single = _takes(found.shape, found.layout, found.time_steps, options, spec)
-    kind = options.input or found.input or "analog"
+    kind = options.input or found.input or ("analog" if encode is None else "spike")
+    if encode is not None and kind != "spike":
+        message = f"--encode makes spikes, and the input of {spec} is declared {kind}"
+        raise refuse("SNN316", message, help="leave --encode out, or pass --input spike")
+    calibration, notes = None, found.notes
     if like is not None:
         from snncc.compiler import CALIBRATION
         from snncc.frontends.data import open_recordings
 
-        with open_recordings(like, {layout: shape}, input=kind) as data:
-            example = _tensor(data.take(0, CALIBRATION))
+        takes = {layout: shape}
+        if encode is not None and single is not None:
+            takes = {f"T{layout}": (single, *shape)}
+        with open_recordings(like, takes, input=kind, samples=CALIBRATION, encode=encode) as data:
+            calibration = _tensor(data.take(0, CALIBRATION))
+        notes = (*notes, *data.findings)
+        stepwise = calibration.dim() > len(shape)  # of a model of one step, which takes the first
+        example = calibration[0] if stepwise else calibration
     else:
         example = _random(shape, kind)
     if found.dtype is not None and found.dtype.is_floating_point:
         example = example.to(found.dtype)
+        calibration = None if calibration is None else calibration.to(found.dtype)
     return Model(
-        found.module, example, kind, layout, single, found.source, found.sha256, found.notes
-    )
+        found.module, example, kind, layout, single, found.source, found.sha256, notes,
+        calibration, str(encode or ""),
+    )  # fmt: skip
 
 
 def _takes(
@@ -310,13 +368,20 @@ def _takes(
 
 
 def recordings_for(
-    program: Program, path: Path, classes: int | None, samples: int | None = None
+    program: Program,
+    source: str,
+    classes: int | None,
+    samples: int | None = None,
+    encode: Encoder | None = None,
 ) -> Recordings:
-    """DATA.npz, checked against what a program takes, the first ``samples`` of it or all.
+    """DATA, checked against what a program takes, the first ``samples`` of it or all.
 
-    Raises SnnccError as `snncc.frontends.data.open_recordings` does.
+    Warnings about its values go to stderr. Raises SnnccError as
+    `snncc.frontends.data.open_recordings` does, and SNN316 for ``encode`` where the program does
+    not take spikes.
     """
     from snncc.frontends.data import open_recordings
+    from snncc.frontends.data.values import unlike
     from snncc.frontends.layout import layout_of, shape_of
 
     node, steps = program.graph.inputs[0], program.graph.time_steps or 1
@@ -325,14 +390,25 @@ def recordings_for(
     takes: dict[Layout, tuple[int, ...]] = {layout: shape}
     if "T" not in layout and node.signal.rate == "step":
         takes[f"T{layout}"] = (steps, *shape)  # a model of one step may be given another at each
-    return open_recordings(
-        path,
+    kind: InputKind = getattr(node.op, "kind", "analog")
+    if encode is not None and kind != "spike":
+        said = f"--encode makes spikes, and the input of the program is declared {kind}"
+        raise refuse("SNN316", said, help="leave --encode out, or compile with --input spike")
+    data = open_recordings(
+        source,
         takes,
-        input=getattr(node.op, "kind", "analog"),
+        input=kind,
         classes=classes,
         largest=node.signal.values.largest,
         samples=samples,
+        encode=encode,
     )
+    say(data.findings)
+    calibrated = program.inputs.get("calibration")
+    if kind == "analog" and calibrated is not None:
+        known = float(calibrated.min()), float(calibrated.max())
+        say(unlike(known, data.range, data.name))
+    return data
 
 
 def _tensor(inputs: Array) -> torch.Tensor:

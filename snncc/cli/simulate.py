@@ -9,12 +9,13 @@ import click
 
 from snncc.cli.compile import keep_aap_option
 from snncc.cli.errors import Command, interrupted
-from snncc.cli.model import Options, model_options, open_model, recordings_for
+from snncc.cli.model import Options, encode_options, model_options, open_model, recordings_for
 from snncc.cli.progress import adding, bars
 
 if TYPE_CHECKING:
     from snncc.backends.cycle import Timing
     from snncc.frontends.data import Array
+    from snncc.frontends.data.encoders import Encoder
     from snncc.program import Program
     from snncc.simulation import Simulation
 
@@ -38,12 +39,13 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 @click.argument("what", metavar="DIR|MODEL")
 @click.option(
     "--input",
-    "data_path",
-    type=click.Path(path_type=Path),
-    metavar="DATA.npz",
+    "source",
+    metavar="DATA",
     required=True,
-    help="`inputs` in the model's layout and, for accuracy, `labels`.",
+    help="`inputs` in the model's layout and, for accuracy, `labels`: an .npz, .npy or HDF5 file, "
+    "or package.module:factory, which returns a torch data set or loader.",
 )
+@encode_options
 @click.option(
     "--backend",
     type=click.Choice(["reference", "lava", "cycle"]),
@@ -130,7 +132,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 @model_options(kind=False)
 def command(
     what: str,
-    data_path: Path,
+    source: str,
+    encode: Encoder | None,
     backend: Any,
     limit: int | None,
     dtype: str | None,
@@ -176,11 +179,13 @@ def command(
         program = load(what)
     else:
         target = {"lava": "loihi", "cycle": chip_name or "loihi1"}.get(backend, "reference")
-        program = open_model(what, options).compile(target, options)
+        program = open_model(what, options, encode=encode).compile(target, options)
     if keep_aap:
         program = replace(program, keep_aap=True)
     with ExitStack() as stack:
-        data = stack.enter_context(recordings_for(program, data_path, _classes(program), limit))
+        data = stack.enter_context(
+            recordings_for(program, source, _classes(program), limit, encode)
+        )
         count, labels = data.samples, data.labels
         here, in_lava = stack.enter_context(bars("simulating", "in Lava"))
         counts = {source.name for source in program.network.sources if source.kind == "count"}
@@ -222,6 +227,8 @@ def summary(
     many = f"{samples} of {asked}" if simulation.partial else f"{samples}"
     several = "s" if samples > 1 or simulation.partial else ""
     rows = [f"{what} on {many} sample{several}, {simulation.backend}"]
+    if simulation.encoder:
+        rows.append(f"  {'input encoded by':<24}  {simulation.encoder}")
     if simulation.partial:
         rows.append("  interrupted: all numbers are of the samples before that")
     for title, (right, share) in _right(simulation, labels).items():

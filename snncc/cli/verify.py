@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from snncc.cli.errors import Command
-from snncc.cli.model import Shape, reading_options, said_of
+from snncc.cli.model import Shape, encode_options, reading_options, recordings_for, said_of
 from snncc.diagnostics import Exit
+
+if TYPE_CHECKING:
+    from snncc.frontends.data.encoders import Encoder
 
 
 @click.command("verify", cls=Command)
@@ -18,6 +21,14 @@ from snncc.diagnostics import Exit
 @click.option("--weights", type=click.Path(), help="State dict for a package.module:factory.")
 @click.option("--allow", multiple=True, help="A class that the .pt may hold; repeatable.")
 @click.option("--input-shape", type=Shape(), help="Of a .nir: features of its input.")
+@click.option(
+    "--input",
+    "source",
+    metavar="DATA",
+    help="With MODEL: recordings to compare the module and the program on, too; as of simulate.",
+)
+@click.option("--samples", type=click.IntRange(min=1), help="The first N of --input only.")
+@encode_options
 @reading_options
 @click.pass_context
 def command(
@@ -27,6 +38,9 @@ def command(
     weights: str | None,
     allow: tuple[str, ...],
     input_shape: tuple[int, ...] | None,
+    source: str | None,
+    samples: int | None,
+    encode: Encoder | None,
     dt: float | None,
     discretise: Any,
     reset: Any,
@@ -35,17 +49,30 @@ def command(
     """Run the proof of the program in DIR again and compare it with its record.
 
     With MODEL, a file or package.module:factory, the proof begins at the module; without, at
-    the recorded network. Exit code 1 where anything is not as recorded.
+    the recorded network. With --input the module and the program are also compared on recordings
+    that the record does not have. Exit code 1 where anything is not as recorded.
     """
-    from snncc.certificate import verify
-    from snncc.frontends.checkpoints import open_model
+    from itertools import chain
 
+    from snncc.certificate import on_recordings, verify
+    from snncc.frontends.checkpoints import open_model
+    from snncc.program import load
+
+    if source is None and (samples is not None or encode is not None):
+        raise click.UsageError("--samples, --encode and --seed go with --input")
+    if source is not None and model is None:
+        raise click.UsageError("--input goes with MODEL, which it is compared with")
     module = None
     if model is not None:
         said = said_of(model, input_shape, dt, discretise, reset, reset_when)
         module = open_model(model, weights=weights, allow=allow, said=said).module
+    lines = verify(folder, module)
+    if source is not None and module is not None:
+        program = load(folder)
+        data = ctx.with_resource(recordings_for(program, source, None, samples, encode))
+        lines = chain(lines, on_recordings(program, module, data))
     same = True
-    for line in verify(folder, module):
+    for line in lines:
         mark = {True: "same", False: "DIFFERS", None: "-"}[line.same]
         click.echo(f"  {line.what:<34}{mark:<9}{line.said}")
         same &= line.same is not False

@@ -198,4 +198,49 @@ NOTES = (
             """,
         help="cut the recordings into shorter steps, so that two spikes in one are rare",
     ),
+    Rule(
+        "SNN520",
+        "unlike-range",
+        Severity.WARNING,
+        what="""
+            Warns of recordings whose values lie in another range than those that the program was
+            calibrated on: they go out of it by more than its width, or take up less than a tenth
+            of it.
+            """,
+        why="""
+            Images of 0 to 255, given to a network that was trained on images of 0 to 1, run
+            without an error, and the accuracy means nothing.
+            """,
+        example="""
+            np.savez("test.npz", inputs=images)  # 0 to 255
+            # snncc compile net.pt --calibrate train.npz -o net    0 to 1
+            # snncc simulate net --input test.npz    SNN520
+            """,
+        after="""
+            np.savez("test.npz", inputs=images / 255)
+            """,
+        help="give the values as in training",
+    ),
+    Rule(
+        "SNN521",
+        "no-probabilities",
+        Severity.WARNING,
+        what="""
+            Warns of values below 0 or above 1 in recordings that --encode poisson turns into
+            spikes.
+            """,
+        why="""
+            The values are probabilities: below 0 nothing ever fires, and above 1 it fires at every
+            step, as in SpikingJelly and snnTorch. Of an image from 0 to 255 only black and white
+            is left.
+            """,
+        example="""
+            np.savez("test.npz", inputs=images)  # 0 to 255
+            # snncc simulate net --input test.npz --encode poisson    SNN521
+            """,
+        after="""
+            np.savez("test.npz", inputs=images / 255)
+            """,
+        help="scale the data to 0 to 1, as in training",
+    ),
 )

@@ -307,7 +307,8 @@ READING = (
         "cannot-run",
         Severity.ERROR,
         what="""
-            Reports a forward or a factory that raises, or a factory that returns no module.
+            Reports a forward, a factory or a data set that raises, or a factory that returns no
+            module.
             """,
         why="""
             The network is read by running it; what does not run cannot be read. The finding says
@@ -569,5 +570,28 @@ READING = (
             export(program.graph, "net.onnx")  # the network as it was traced
             """,
         help="write the network as it was traced (--form graph), or in another format",
+    ),
+    Rule(
+        "SNN340",
+        "unrepeatable-data",
+        Severity.ERROR,
+        what="""
+            Reports a data set that shuffles, draws random numbers, or can be read only once.
+            """,
+        why="""
+            A data set is read once to check it and once to run, and is never held in memory. If
+            the second reading gives other values, nothing was checked, and nobody can repeat the
+            run.
+            """,
+        example="""
+            def test_set():
+                return DataLoader(images, batch_size=64, shuffle=True)
+            # snncc simulate build/net --input data:test_set    SNN340
+            """,
+        after="""
+            def test_set():
+                return DataLoader(images, batch_size=64)  # and no random crops or flips
+            """,
+        help="return samples in a fixed order, without random transforms",
     ),
 )

@@ -31,6 +31,8 @@ from snncc.diagnostics import RULES, Finding, SnnccError
 from snncc.diagnostics.render import text
 from snncc.frontends.checkpoints import open_model
 from snncc.frontends.data import open_recordings
+from snncc.frontends.data.encoders import Poisson
+from snncc.frontends.data.values import unlike
 from snncc.frontends.torch.calls import HANDLERS
 from snncc.ir.text import parse_graph, parse_network
 from snncc.passes.balance_delays import BalanceDelays
@@ -65,6 +67,23 @@ def unreadable_file(folder: Path) -> None:
 def bad_data(folder: Path) -> None:
     np.savez(folder / "data.npz", images=np.zeros((4, 3, 8)))
     open_recordings(folder / "data.npz", {"TN": (4, 1, 8)}, input="spike")
+
+
+def unrepeatable_data(folder: Path) -> None:
+    open_recordings("itertools:count", {"TN": (4, 1, 8)})
+
+
+def unlike_range(folder: Path) -> None:
+    np.save(folder / "images.npy", np.arange(256.0).reshape(4, 8, 8))
+    with open_recordings(folder / "images.npy", {"TN": (4, 1, 8)}, input="analog") as recordings:
+        raise SnnccError(unlike((0, 1), recordings.range, recordings.name))
+
+
+def no_probabilities(folder: Path) -> None:
+    np.save(folder / "images.npy", np.arange(256.0).reshape(32, 8))
+    takes = {"TN": (4, 1, 8)}
+    with open_recordings(folder / "images.npy", takes, encode=Poisson()) as recordings:
+        raise SnnccError(recordings.findings)
 
 
 def no_such_name(folder: Path) -> None:
@@ -270,10 +289,13 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN322": compiled(CountsCalls),
     "SNN323": misread,
     "SNN324": no_form_in_format,
+    "SNN340": unrepeatable_data,
     "SNN506": quantized("threshold=1.0"),
     "SNN508": compiled(Loud),
     "SNN509": read_equations("export_lif_r_tau"),
     "SNN510": read_equations("sinabs_iaf"),
+    "SNN520": unlike_range,
+    "SNN521": no_probabilities,
 }
 """Those that no network is to blame for."""
 

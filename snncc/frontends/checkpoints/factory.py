@@ -19,30 +19,44 @@ from snncc.frontends.checkpoints.unpickle import shown
 _NAMED = 3
 
 
-def make(spec: str) -> nn.Module:
-    """Import ``package.module``, from the current directory too, and call its ``factory()``.
+_NETWORK = "name a function that takes no arguments and returns the network"
 
-    The current directory stays on the import path: a forward may import more of the user's code.
+
+def make(spec: str) -> nn.Module:
+    """The network of ``package.module:factory``.
+
     A name that holds a module already is taken as it is. Raises SNN313 where the module or the
     name is not there, SNN314 where importing or calling fails or gives no torch.nn.Module.
     """
+    made = call(spec, _NETWORK, nn.Module)
+    if not isinstance(made, nn.Module):
+        said = f"`{spec}` returned a {type(made).__name__}, not a torch.nn.Module"
+        raise _cannot_run(said, _NETWORK)
+    return made
+
+
+def call(spec: str, help: str, kind: type | None = None) -> Any:
+    """Import ``package.module``, from the current directory too, and call its ``factory()``.
+
+    The current directory stays on the import path: a forward may import more of the user's code.
+    A name that holds a ``kind`` already is taken as it is. ``help`` says what to do where it does
+    not work. Raises SNN313 where the module or the name is not there, SNN314 where importing or
+    calling fails.
+    """
     module_name, _, factory_name = spec.partition(":")
-    value: Any = _import(module_name)
+    value: Any = _import(module_name, help)
     for name in factory_name.split("."):
         if not hasattr(value, name):
             raise _no_such_name(value, module_name, name)
         value = getattr(value, name)
-    if isinstance(value, nn.Module):
+    if kind is not None and isinstance(value, kind):
         return value
     if not callable(value):
-        raise _cannot_run(f"`{spec}` is a {type(value).__name__} and cannot be called")
+        raise _cannot_run(f"`{spec}` is a {type(value).__name__} and cannot be called", help)
     try:
-        made = value()
+        return value()
     except (Exception, SystemExit) as error:
-        raise _cannot_run(f"calling `{spec}` failed: {_said(error)}") from error
-    if not isinstance(made, nn.Module):
-        raise _cannot_run(f"`{spec}` returned a {type(made).__name__}, not a torch.nn.Module")
-    return made
+        raise _cannot_run(f"calling `{spec}` failed: {_said(error)}", help) from error
 
 
 def load_weights(module: nn.Module, content: Any, source: str) -> None:
@@ -115,7 +129,7 @@ def _without_prefix(weights: dict[str, torch.Tensor], module: nn.Module) -> dict
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
 
 
-def _import(name: str) -> Any:
+def _import(name: str, help: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -124,14 +138,14 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not f"{name}.".startswith(f"{error.name}."):
-            raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
+            raise _cannot_run(f"importing `{name}` failed: {_said(error)}", help) from error
         raise refuse(
             "SNN313",
             f"there is no module `{error.name}`",
             help="run from the folder that holds it, or install it",
         ) from error
     except (Exception, SystemExit) as error:
-        raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
+        raise _cannot_run(f"importing `{name}` failed: {_said(error)}", help) from error
 
 
 def _no_such_name(owner: Any, module_name: str, name: str) -> SnnccError:
@@ -149,10 +163,8 @@ def _is_own(value: Any, name: str, module_name: str) -> bool:
     )
 
 
-def _cannot_run(message: str) -> SnnccError:
-    return refuse(
-        "SNN314", message, help="name a function that takes no arguments and returns the network"
-    )
+def _cannot_run(message: str, help: str) -> SnnccError:
+    return refuse("SNN314", message, help=help)
 
 
 def _misfit(message: str) -> SnnccError:

@@ -21,8 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snncc.diagnostics import Exit, SnnccError
-from snncc.frontends import data as module
-from snncc.frontends.data import open_recordings
+from snncc.frontends.data import npz, open_recordings, values
 from snncc.frontends.layout import sample_axis
 
 SHAPE = (4, 1, 2, 3)  # T, N, two features; one sample in the example
@@ -109,8 +108,6 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
     refused("SNN312", "`inputs` .* Python objects", written(tmp_path, inputs=objects))
     path = written(tmp_path, inputs=np.zeros((4, 1, 2, 3)), labels=objects)
     refused("SNN312", "`labels` .* Python objects", path)
-    np.save(tmp_path / "objects.npy", objects)
-    refused("SNN305", "not an .npz", tmp_path / "objects.npy")
     assert not canary.exists()
 
 
@@ -192,8 +189,6 @@ def test_files_that_are_not_there_or_something_else(tmp_path: Path) -> None:
     for name, data in (("empty", b""), ("text", b"inputs\n"), ("png", b"\x89PNG\r\n\x1a\n")):
         (tmp_path / name).write_bytes(data)
         refused("SNN305", "not an .npz", tmp_path / name)
-    np.save(tmp_path / "one.npy", np.zeros((4, 1, 2, 3)))
-    refused("SNN305", "not an .npz", tmp_path / "one.npy")
     with zipfile.ZipFile(tmp_path / "inputs.npz", "w") as file:
         file.writestr("inputs", "not an array")
     refused("SNN312", "no `inputs`", tmp_path / "inputs.npz")
@@ -278,8 +273,8 @@ def test_any_samples_are_those_of_the_whole(
     first = np.take(whole, range(min(samples or 99, whole.shape[axis])), axis)
     with pytest.MonkeyPatch.context() as patch:
         if spilt:  # unpacked in a file, and checked a sample at a time
-            patch.setattr(module, "_IN_MEMORY", 0)
-            patch.setattr(module, "_CHECKED", 1)
+            patch.setattr(npz, "_IN_MEMORY", 0)
+            patch.setattr(values, "CHECKED", 1)
         with open_recordings(
             path, as_example(layout, inputs), input="spike", samples=samples
         ) as recordings:
@@ -308,7 +303,7 @@ def test_blocks_say_what_the_whole_says(folder: Path, found: Any, data: Any) -> 
     wrong = np.argwhere(inputs > 3)
     hypothesis.assume(len(wrong))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_CHECKED", 1)
+        patch.setattr(values, "CHECKED", 1)
         with pytest.raises(SnnccError) as caught:
             open_recordings(path, as_example(layout, inputs), input="count", largest=3)
     first = tuple(int(i) for i in wrong[0])
@@ -403,9 +398,9 @@ def test_a_file_that_shrinks_meanwhile(tmp_path: Path) -> None:
 def test_no_room_to_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "data.npz"
     np.savez_compressed(path, inputs=np.zeros((4, 2, 2, 3)))
-    monkeypatch.setattr(module, "_IN_MEMORY", 0)
+    monkeypatch.setattr(npz, "_IN_MEMORY", 0)
     with open("/dev/full", "wb", 0) as full:
-        monkeypatch.setattr(module.tempfile, "TemporaryFile", lambda **given: full)
+        monkeypatch.setattr(npz.tempfile, "TemporaryFile", lambda **given: full)
         refused(
             "SNN305", "`inputs` in .* cannot be unpacked: No space left on device; make room", path
         )
@@ -425,11 +420,11 @@ def test_memory_is_bounded(
     (np.savez_compressed if compressed else np.savez)(tmp_path / "data.npz", inputs=inputs)
     takes = as_example(layout, inputs)
     code = f"""
-        import resource
         from snncc.frontends.data import open_recordings
 
         def peak():
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            (line,) = [row for row in open("/proc/self/status") if row.startswith("VmHWM")]
+            return int(line.split()[1]) // 1024  # of this process; ru_maxrss begins at the parent's
 
         before = peak()
         with open_recordings("data.npz", {takes}, input="spike") as recordings:
