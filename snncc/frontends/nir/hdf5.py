@@ -102,6 +102,9 @@ class _Reading:
         for name in inner:
             if self._is_dataset(inner, name):
                 value = self._dataset(inner, name)
+                if value.ndim and value.dtype.kind in "biuf":
+                    found[str(name)] = {"tensor": self._numbers(inner, name, str(group.name))}
+                    continue
                 plain = value.item() if value.size == 1 else value.tolist()
                 found[str(name)] = plain.decode() if isinstance(plain, bytes) else plain
         return found
