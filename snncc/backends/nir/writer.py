@@ -26,6 +26,7 @@ from snncc.ir.matrix import matrix
 from snncc.ir.nir_metadata import FORMAT, PREFIX, number
 from snncc.ir.ops import (
     AdaptivePool,
+    Argmax,
     Broadcast,
     Concat,
     Constant,
@@ -45,6 +46,7 @@ from snncc.ir.ops import (
     Reshape,
     Scale,
     Slice,
+    Softmax,
     Spiking,
     is_linear,
 )  # fmt: skip
@@ -78,7 +80,7 @@ class Value:
     """What a node of the Graph is in the file: the sum of what some parts yield and a constant.
 
     ``shape`` is the Graph's; ``flat``: the parts yield it as one axis. ``over``: what is done over
-    time, at the end.
+    time, at the end, and ``host``: what is done to that.
     """
 
     terms: tuple[str, ...]
@@ -86,6 +88,7 @@ class Value:
     flat: bool = False
     constant: np.ndarray | None = None
     over: str = ""
+    host: tuple[str, ...] = ()
 
     @property
     def seen(self) -> Shape:
@@ -208,6 +211,12 @@ class _Writing:
         )  # fmt: skip
         return replace(value, terms=(name,), flat=True)
 
+    def _heard(self, value: Value, node: Node) -> Value:
+        """The same, as one axis where its constant has no form as the bias of an image."""
+        if value.flat or value.constant is None or _by_channel(_whole(value)) is not None:
+            return value
+        return self._flat(value, node)
+
     def _refuse(self, node: Node, reason: str) -> SnnccError:
         said = f"NIR has no form for `{node.name}`: {reason}"
         help = "write the spike-only network (--form network), or another format"
@@ -232,16 +241,25 @@ class _Writing:
                 return Value((), shape, len(shape) != 1, number(value, self._graph.tensors))
             case Delay():
                 return self._delay(node, op)
-        arguments = [self._values[name] for name in node.inputs]
+        arguments = [self._heard(self._values[name], node) for name in node.inputs]
+        if any(each.host for each in arguments) and not isinstance(op, Identity | Softmax | Argmax):
+            raise self._refuse(node, "it follows a softmax or an argmax")
         match op:
             case Repeat() | Identity():
-                return replace(arguments[0], shape=shape)
+                value = arguments[0]
+                return value if value.host else replace(value, shape=shape)
             case OverTime(kind):
                 if arguments[0].over:
                     raise self._refuse(node, "it is done over time twice")
                 return replace(arguments[0], over=kind)
             case Spiking():
                 return self._neuron(node, op, arguments[0])
+            case Softmax() | Argmax():
+                value = arguments[0]
+                if value.flat:
+                    raise self._refuse(node, "it reads the axes of an image")
+                word = "argmax" if isinstance(op, Argmax) else "log_softmax" if op.log else "softmax"
+                return replace(value, host=(*value.host, f"{word}:{op.axis % len(value.shape)}"))
             case Concat(axis):
                 return self._concat(node, axis, arguments)
             case Elementwise(function):
@@ -557,16 +575,21 @@ class _Writing:
         heads = list(self._graph.heads.values())
         width = len(str(len(heads) - 1))
         for number_, head in enumerate(heads):
-            value, node = self._values[head], self._graph.nodes[head]
+            node = self._graph.nodes[head]
+            value = self._heard(self._values[head], node)
             base = "output" if len(heads) == 1 else f"output_{number_:0{width}}"
             shape = value.seen or (1,)
             name = self._reading(
                 "Output", node, value, shape, base, output_type={"output": np.array(shape)}
             )
-            if value.over:
-                self._parts[name].metadata[f"{PREFIX}over_time"] = value.over
-                said = f"the output is the {value.over} over time, which the metadata alone say"
-                self._notes.append(Finding("SNN511", said, node.origin))
+            about = {"over_time": value.over, "host": " ".join(value.host)}
+            said = {PREFIX + key: word for key, word in about.items() if word}
+            self._parts[name].metadata |= said
+            if said:
+                what = " and ".join([*([f"{value.over} over time"] if value.over else []),
+                                     *(word.partition(":")[0] for word in value.host)])  # fmt: skip
+                told = f"`{name}` is every step in the file, and its {what} is in the metadata"
+                self._notes.append(Finding("SNN511", told, node.origin))
 
 
 # -- values --------------------------------------------------------------------------------------

@@ -290,7 +290,7 @@ class FileNetwork(nn.Module):
         parts = exact(parts) if self._facts else parts
         (self._input,), self._outputs = parts.inputs, parts.outputs
         own = self._facts is not None
-        self._over_time = [_over_time(parts, name) if own else _every for name in self._outputs]
+        self._endings = [_ending(parts, name) if own else _every for name in self._outputs]
         self.shape = shape or _input_shape(parts, self._input)
         self.register_buffer("zero", torch.zeros((), dtype=torch.float64))
         self._names: dict[str, tuple[str, ...]] = {}
@@ -315,8 +315,8 @@ class FileNetwork(nn.Module):
                 (name,) = group
                 values[name] = self._through(name, self._sum(name, values))
         found = tuple(
-            over_time(values[name])
-            for name, over_time in zip(self._outputs, self._over_time, strict=True)
+            ended(values[name])
+            for name, ended in zip(self._outputs, self._endings, strict=True)
         )
         return found[0] if len(found) == 1 else found
 
@@ -401,13 +401,24 @@ def _modules(
     return [*gain, in_steps(step, shape, name)]
 
 
-def _over_time(parts: Parts, name: str) -> Callable[[Tensor], Tensor]:
-    """What an Output of our own is over time."""
-    said = parts.parts[name].metadata.get(f"{PREFIX}over_time", "")
-    if said not in _OVER_TIME:
-        message = f"the metadata of `{name}` are damaged: over_time is {str(said)[:40]!r}"
+def _ending(parts: Parts, name: str) -> Callable[[Tensor], Tensor]:
+    """What an Output of our own is made into: of all steps, then on the features."""
+    metadata = parts.parts[name].metadata
+    over, host = (metadata.get(PREFIX + key, "") for key in ("over_time", "host"))
+    words = [word.partition(":") for word in str(host).split()]
+    known = all(word in _ON_HOST and axis.isdecimal() for word, _, axis in words)
+    if over not in _OVER_TIME or not known or any(int(axis) > 8 for *_, axis in words):
+        message = f"the metadata of `{name}` are damaged: {str((over, host))[:60]}"
         raise refuse("SNN305", message, Location(name))
-    return _OVER_TIME[said]
+    lead = 1 if over else 2
+
+    def ended(x: Tensor) -> Tensor:
+        x = _OVER_TIME[over](x)
+        for word, _, axis in words:
+            x = _ON_HOST[word](x, int(axis) + lead)
+        return x
+
+    return ended
 
 
 def _every(x: Tensor) -> Tensor:
@@ -420,6 +431,13 @@ _OVER_TIME: Mapping[str, Callable[[Tensor], Tensor]] = {
     "sum": lambda x: x.sum(0),
     "last": lambda x: x[-1],
     "max": lambda x: x.amax(0),
+}
+
+
+_ON_HOST: Mapping[str, Callable[[Tensor, int], Tensor]] = {
+    "softmax": lambda x, axis: F.softmax(x, axis),
+    "log_softmax": lambda x, axis: F.log_softmax(x, axis),
+    "argmax": lambda x, axis: x.argmax(axis),
 }
 
 
