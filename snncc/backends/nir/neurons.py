@@ -34,8 +34,9 @@ class Reader:
     ``integrate``: the r of an IF that adds its input as it is, "1" or "1/dt", or "slow" for a LIF
     with a long τ. ``single``: one τ and θ per layer. ``gates``: whether it takes a decay of 0,
     ``currents``: a synaptic current. ``reset``: what a spike resets there, where the tool cannot be
-    told. ``rest``: v_leak and v_reset are "0", or "equal". ``kinds``: the parts that it reads, all
-    where none are named.
+    told. ``rest``: v_leak and v_reset are "0", or "equal". ``flat``: its neurons have one axis.
+    ``counts``: they may fire several times in a step. ``kinds``: the parts that it reads, all where
+    none are named.
     """
 
     name: str
@@ -47,6 +48,8 @@ class Reader:
     currents: bool = True
     reset: str = "hard"
     rest: Literal["", "0", "equal"] = "0"
+    flat: bool = False
+    counts: bool = False
     kinds: frozenset[str] = frozenset()
 
 
@@ -66,7 +69,7 @@ READERS: Mapping[str, Reader] = {
     "norse": Reader("Norse", dt=1e-3, kinds=_kinds("SumPool2d", "CubaLIF")),
     "sinabs": Reader(
         "sinabs", 1.0, "impulse", integrate="slow", gates=False, currents=False, reset="soft",
-        kinds=_kinds("Conv1d", "SumPool2d"),
+        flat=True, counts=True, kinds=_kinds("Conv1d", "SumPool2d") - {"Linear"},
     ),
 }  # fmt: skip
 

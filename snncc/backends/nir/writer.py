@@ -165,6 +165,8 @@ class _Writing:
     def _add(self, base: str, kind: str, node: Node, shape: Shape, inputs: Iterable[str] = (),
              **values: Any) -> str:  # fmt: skip
         """A new part under a name that files and frameworks take."""
+        if kind == "Linear" and self._reader.kinds and kind not in self._reader.kinds:
+            kind, values = "Affine", values | {"bias": np.zeros(len(values["weight"]))}
         if self._reader.kinds and kind not in self._reader.kinds:
             raise self._refuse(node, f"{self._reader.name} does not read a {kind}")
         plain = re.sub(r"\W", "_", base) or "part"
@@ -343,6 +345,8 @@ class _Writing:
     def _neuron(self, node: Node, op: Spiking, value: Value) -> Value:
         if not node.signal.shape:
             value = replace(value, flat=True)
+        elif self._reader.flat:
+            value = self._flat(value, node)
         seen = value.seen
 
         def no(reason: str) -> SnnccError:
@@ -362,6 +366,9 @@ class _Writing:
             key: np.array(np.broadcast_to(_fitted(each, value.shape, seen), seen), np.float64)
             for key, each in made.values.items()
         }
+        if self._reader.counts:
+            said = f"{self._reader.name} lets `{node.name}` fire several times in a step"
+            self._notes.append(Finding("SNN510", said, node.origin))
         if made.unsaid:
             what = " and ".join(made.unsaid)
             said = f"`{node.name}` has {what}, which the file says in its metadata alone"
