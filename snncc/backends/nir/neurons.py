@@ -52,6 +52,11 @@ class Reader:
     counts: bool = False
     kinds: frozenset[str] = frozenset()
 
+    @property
+    def reset_said(self) -> tuple[str, ...]:
+        """What needs no words, as the tool does it anyway."""
+        return ("a soft reset",) if self.reset == "soft" else ()
+
 
 def _kinds(*more: str) -> frozenset[str]:
     return frozenset(
@@ -135,7 +140,8 @@ def as_part(
     metadata = of_neuron(op, tensors)
     if (unit != 1).any():
         metadata[f"{PREFIX}unit"] = unit
-    return NeuronPart(kind, values, gain, metadata, _unsaid(op, memoryless))
+    unsaid = tuple(word for word in _unsaid(op, memoryless) if word not in reader.reset_said)
+    return NeuronPart(kind, values, gain, metadata, unsaid)
 
 
 def _share(decay: np.ndarray) -> np.ndarray:
@@ -158,9 +164,7 @@ def _shown(op: Dynamics, unit: np.ndarray) -> np.ndarray:
     return np.asarray(op.v_reset) / unit if op.reset == "hard" else np.zeros(())
 
 
-def _single(
-    threshold: np.ndarray, refuse: Refuse, reader: Reader
-) -> tuple[np.ndarray, np.ndarray]:
+def _single(threshold: np.ndarray, refuse: Refuse, reader: Reader) -> tuple[np.ndarray, np.ndarray]:
     """The unit of each membrane, and the one threshold of all."""
     if threshold.size == 1 or (threshold == threshold.flat[0]).all():
         return np.ones(()), np.asarray(threshold.flat[0])
@@ -192,7 +196,7 @@ def _check(
         when = {"now": "in the step of the spike", "next": "one step late", "both": "in two steps"}
         said = f"{reader.name} reads a {reader.reset} reset in the step of the spike"
         raise refuse(f"{said}, and this one is {op.reset}, {when[op.when]}")
-    if unsaid := [word for word in _unsaid(op, memoryless) if word != "a soft reset"]:
+    if unsaid := [word for word in _unsaid(op, memoryless) if word not in reader.reset_said]:
         raise refuse(f"{reader.name} does not read {unsaid[0]}")
 
 

@@ -260,7 +260,9 @@ class _Writing:
                 value = arguments[0]
                 if value.flat:
                     raise self._refuse(node, "it reads the axes of an image")
-                word = "argmax" if isinstance(op, Argmax) else "log_softmax" if op.log else "softmax"
+                word = (
+                    "argmax" if isinstance(op, Argmax) else "log_softmax" if op.log else "softmax"
+                )
                 return replace(value, host=(*value.host, f"{word}:{op.axis % len(value.shape)}"))
             case Concat(axis):
                 return self._concat(node, axis, arguments)

@@ -315,8 +315,7 @@ class FileNetwork(nn.Module):
                 (name,) = group
                 values[name] = self._through(name, self._sum(name, values))
         found = tuple(
-            ended(values[name])
-            for name, ended in zip(self._outputs, self._endings, strict=True)
+            ended(values[name]) for name, ended in zip(self._outputs, self._endings, strict=True)
         )
         return found[0] if len(found) == 1 else found
 
