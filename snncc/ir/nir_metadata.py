@@ -12,6 +12,7 @@ of an Output    over_time
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -49,15 +50,17 @@ def neuron_of(metadata: Mapping[str, Any]) -> tuple[Spiking, dict[str, np.ndarra
         if value is None:
             continue
         if field.name in ("reset", "when"):
-            if value not in _WORDS[field.name]:
+            if not isinstance(value, str) or value not in _WORDS[field.name]:
                 raise ValueError(f"{field.name} is {str(value)[:40]!r}")
             found[field.name] = value
         elif field.name in ("strict", "decay_input"):
+            if not isinstance(value, bool | int):
+                raise ValueError(f"{field.name} is {str(value)[:40]!r}")
             found[field.name] = bool(value)
         elif isinstance(value, np.ndarray) and field.name != "v_reset":
             tensors[field.name] = np.asarray(value, np.float64)
             found[field.name] = Ref(field.name)
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float) and math.isfinite(value):
             found[field.name] = float(value)
         else:
             raise ValueError(f"{field.name} is not a number")
@@ -65,6 +68,19 @@ def neuron_of(metadata: Mapping[str, Any]) -> tuple[Spiking, dict[str, np.ndarra
 
 
 _WORDS = {"reset": ("hard", "soft", "none"), "when": ("now", "next", "both")}
+
+
+def word(metadata: Mapping[str, Any], name: str) -> str:
+    """A text of the metadata; empty where there is none, "?" where it is something else."""
+    value = metadata.get(PREFIX + name, "")
+    return value if isinstance(value, str) else "?"
+
+
+def numbers(metadata: Mapping[str, Any], name: str, otherwise: Any) -> np.ndarray:
+    """Numbers of the metadata in float64; NaN, which equals nothing, where it is something else."""
+    value = metadata.get(PREFIX + name, otherwise)
+    fits = isinstance(value, np.ndarray | int | float)
+    return np.asarray(value if fits else np.nan, np.float64)
 
 
 def charge(

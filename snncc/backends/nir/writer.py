@@ -546,8 +546,10 @@ class _Writing:
             if bias is None:
                 reason = "NIR has no bias for each neuron of an image"
                 raise self._refuse(part.node, reason)
+            inputs = [each for each in part.inputs if name not in self._ahead([each])]
+            inputs = inputs or part.inputs  # all of them lie on a loop with it
             layers = [
-                each for each in part.inputs
+                each for each in inputs
                 if self._parts[each].kind in LAYERS and readers[each] == [name]
             ]  # fmt: skip
             if layers:
@@ -555,7 +557,7 @@ class _Writing:
             else:
                 kind, values = _each_channel(np.ones(bias.shape), seen)
                 self._room(part.node, *values["weight"].shape[:2])
-                layer = self._between(part.inputs[0], name, kind, "bias", **values)
+                layer = self._between(inputs[0], name, kind, "bias", **values)
             layer.values["bias"] = layer.values.get("bias", 0) + bias
             layer.kind = "Affine" if layer.kind == "Linear" else layer.kind
 

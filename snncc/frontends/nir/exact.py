@@ -15,7 +15,7 @@ import numpy as np
 from snncc.diagnostics import Location, SnnccError, refuse
 from snncc.frontends.nir.file import Part, Parts
 from snncc.frontends.nir.timing import NEURONS, Step, is_own
-from snncc.ir.nir_metadata import FORMAT, PREFIX, charge, neuron_of, number
+from snncc.ir.nir_metadata import FORMAT, PREFIX, charge, neuron_of, number, numbers, word
 from snncc.ir.ops import Spiking
 
 NEAR = 1e-5
@@ -41,8 +41,8 @@ def facts(parts: Parts) -> Facts | None:
     if not is_own(parts):
         return None
     found, steps = about[f"{PREFIX}format"], about.get(f"{PREFIX}time_steps", 0)
-    kind, layout = about.get(f"{PREFIX}input"), about.get(f"{PREFIX}layout")
-    if found != FORMAT:
+    kind, layout = word(about, "input"), word(about, "layout")
+    if not isinstance(found, int) or found != FORMAT:
         said = f"{parts.source} has the format {str(found)[:20]} of snncc, and this one reads 1"
         raise refuse("SNN305", said, help="read it with a newer snncc")
     fits = isinstance(steps, int) and 0 <= steps <= 1 << 16
@@ -51,7 +51,7 @@ def facts(parts: Parts) -> Facts | None:
     if layout == "N" and not steps:
         said = f"the metadata of {parts.source} do not say how many steps the input lasts"
         raise refuse("SNN305", said, help=_HELP)
-    return Facts(steps or None, str(kind), str(layout))
+    return Facts(steps or None, kind, layout)
 
 
 def exact(parts: Parts) -> Parts:
@@ -71,7 +71,7 @@ def _layer(name: str, part: Part) -> Part:
         shown = part.values.get(field)
         if shown is None:
             continue
-        own = np.asarray(part.metadata.get(PREFIX + field, shown), np.float64)
+        own = numbers(part.metadata, field, shown)
         if own.shape != shown.shape or not _same(shown, own * _by_row(gain, own, name)):
             raise _contradiction(name, field)
         values[field] = own
@@ -91,7 +91,7 @@ def _by_row(gain: np.ndarray, own: np.ndarray, name: str) -> np.ndarray:
 
 
 def _gain(part: Part) -> np.ndarray:
-    return np.asarray(part.metadata.get(f"{PREFIX}gain", 1.0), np.float64)
+    return numbers(part.metadata, "gain", 1.0)
 
 
 def _check_gains(parts: Parts) -> None:
@@ -105,8 +105,10 @@ def _check_gains(parts: Parts) -> None:
             raise _contradiction(name, "gain")
 
 
-def neuron(name: str, part: Part, step: Step) -> tuple[Spiking, Mapping[str, np.ndarray]]:
-    """The neuron of the metadata, which is ``step`` but for rounding.
+def neuron(
+    name: str, part: Part, step: Step, shape: tuple[int, ...]
+) -> tuple[Spiking, Mapping[str, np.ndarray]]:
+    """The neuron of the metadata, which is ``step`` but for rounding; its features are ``shape``.
 
     Raises SnnccError (SNN305) where it is another.
     """
@@ -115,29 +117,48 @@ def neuron(name: str, part: Part, step: Step) -> tuple[Spiking, Mapping[str, np.
     except ValueError as error:
         said = f"the metadata of `{name}` are damaged: {error}"
         raise refuse("SNN305", said, Location(name), help=_HELP) from None
-    unit = np.asarray(part.metadata.get(f"{PREFIX}unit", 1.0), np.float64)
+    for field, array in tensors.items():
+        if not _fits(array, shape):
+            raise _contradiction(name, field)
+    unit = numbers(part.metadata, "unit", 1.0)
+    if not (unit > 0).all():
+        raise _contradiction(name, "unit")
+    scale = _over(_gain(part), shape)
+    if not _fits(unit, shape) or not _fits(scale, shape):
+        raise _contradiction(name, "gain")
+    if not scale.all():
+        raise _contradiction(name, "gain")
     decay, gain, offset = charge(op, tensors)
+    unit, scale = np.broadcast_to(unit, shape), np.broadcast_to(scale, shape)
     if step.current_decay is None and op.current_decay != 0:
         raise _contradiction(name, "current_decay")
     stays = np.zeros(()) if step.current_decay is None else step.current_decay
     pairs = {
         "decay": (step.decay, decay),
-        "gain": (step.gain * _over(_gain(part), step) * unit, gain),
-        "threshold": (step.threshold * unit, number(op.threshold, tensors)),
-        "v_leak": (step.offset * unit, offset),
+        "gain": (step.gain, gain / (scale * unit)),
+        "threshold": (step.threshold, number(op.threshold, tensors) / unit),
+        "v_leak": (step.offset, offset / unit),
         "current_decay": (stays, number(op.current_decay, tensors)),
     }
     if op.reset == "hard":
-        pairs["v_reset"] = (step.v_reset * unit, np.asarray(op.v_reset))
+        pairs["v_reset"] = (step.v_reset, op.v_reset / unit)
     for field, (shown, own) in pairs.items():
         if not _same(shown, own, 1e-6 if field.endswith("decay") else 0.0):
             raise _contradiction(name, field)
     return op, tensors
 
 
-def _over(gain: np.ndarray, step: Step) -> np.ndarray:
+def _fits(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether it broadcasts over ``shape``."""
+    try:
+        return np.broadcast_shapes(array.shape, shape) == shape
+    except ValueError:
+        return False
+
+
+def _over(gain: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A gain by channel, as it broadcasts over the neurons."""
-    rank = np.ndim(step.threshold)
+    rank = len(shape)
     return gain.reshape(-1, *(1,) * (rank - 1)) if gain.ndim == 1 and rank > 1 else gain
 
 

@@ -32,7 +32,7 @@ from snncc.frontends.nir.file import Part, Parts
 from snncc.frontends.nir.timing import NEURONS, Step, Timing, step_of
 from snncc.ir.interpreter import TensorStore
 from snncc.ir.interpreter.written import Written
-from snncc.ir.nir_metadata import PREFIX
+from snncc.ir.nir_metadata import PREFIX, word
 from snncc.ir.ops import Number, Ref, Spiking
 from snncc.ir.text import print_op
 
@@ -395,7 +395,7 @@ def _modules(
         return [FileLayer(name, part, shape)]
     step = step_of(name, part, timing)
     if known is not None and f"{PREFIX}reset" in part.metadata:
-        return [FileNeuron(*neuron(name, part, step))]
+        return [FileNeuron(*neuron(name, part, step, shape))]
     gain = [FileGain(step, shape, name)] if FileGain.is_needed(step) else []
     return [*gain, in_steps(step, shape, name)]
 
@@ -403,9 +403,9 @@ def _modules(
 def _ending(parts: Parts, name: str) -> Callable[[Tensor], Tensor]:
     """What an Output of our own is made into: of all steps, then on the features."""
     metadata = parts.parts[name].metadata
-    over, host = (metadata.get(PREFIX + key, "") for key in ("over_time", "host"))
-    words = [word.partition(":") for word in str(host).split()]
-    known = all(word in _ON_HOST and axis.isdecimal() for word, _, axis in words)
+    over, host = word(metadata, "over_time"), word(metadata, "host")
+    words = [each.partition(":") for each in host.split()]
+    known = all(kind in _ON_HOST and axis.isdecimal() for kind, _, axis in words)
     if over not in _OVER_TIME or not known or any(int(axis) > 8 for *_, axis in words):
         message = f"the metadata of `{name}` are damaged: {str((over, host))[:60]}"
         raise refuse("SNN305", message, Location(name))
@@ -413,8 +413,8 @@ def _ending(parts: Parts, name: str) -> Callable[[Tensor], Tensor]:
 
     def ended(x: Tensor) -> Tensor:
         x = _OVER_TIME[over](x)
-        for word, _, axis in words:
-            x = _ON_HOST[word](x, int(axis) + lead)
+        for kind, _, axis in words:
+            x = _ON_HOST[kind](x, int(axis) + lead)
         return x
 
     return ended

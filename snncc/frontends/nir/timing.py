@@ -20,7 +20,7 @@ import numpy as np
 
 from snncc.diagnostics import Finding, Location, refuse
 from snncc.frontends.nir.file import Part, Parts
-from snncc.ir.nir_metadata import PREFIX
+from snncc.ir.nir_metadata import PREFIX, word
 
 Method = Literal["euler", "exact", "impulse"]
 Reset = Literal["hard", "soft"]
@@ -99,7 +99,7 @@ def _of_metadata(parts: Parts) -> Timing:
     about = parts.metadata
     if not is_own(parts):
         return Timing()
-    dt, method = about.get(f"{PREFIX}dt"), about.get(f"{PREFIX}discretise")
+    dt, method = about.get(f"{PREFIX}dt"), word(about, "discretise")
     if not isinstance(dt, int | float) or not 0 < dt < np.inf or method not in METHODS:
         said = f"the metadata of {parts.source} do not say what a step is"
         raise refuse("SNN305", said, help="write the file again")

@@ -2,78 +2,34 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from snncc.backends.nir import export
 from snncc.compiler import compile
 from snncc.diagnostics import SnnccError
-from snncc.frontends.checkpoints import open_model
+from snncc.frontends.checkpoints import Said, open_model
 from snncc.frontends.torch import arrange, trace
 from snncc.ir.graph import Graph
-from snncc.ir.interpreter import run_graph, run_network
 from snncc.ir.network import Network
+from snncc.nn import LIF
+from snncc.verification.files import held_against, read_back
 
 pytest.importorskip("nir")
+h5py = pytest.importorskip("h5py")
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
 
 
-def read_back(path: Path, x: torch.Tensor) -> Graph:
-    """What is read from a file; ``x`` as the interpreter takes it, (T, N, …) or (N, …)."""
-    opened = open_model(str(path))
-    layout = opened.layout
-    assert layout is not None
-    example = x[:, :2] if layout == "TN" else x[:2]
-    return trace(opened.module, example, layout=layout, input=opened.input)
-
-
 def compared(form: Graph | Network, inputs: torch.Tensor, path: Path) -> int:
-    """How many spikes were compared; all are the same, and so are the outputs.
-
-    ``inputs`` as the interpreter takes them, (T, N, …) or (N, …).
-    """
-    written = export(form, path)
-    assert written.bytes == path.stat().st_size
-    again = read_back(path, inputs)
-    spikes, outputs = ran(form, inputs)
-    (node,) = again.inputs
-    two = run_graph(again, {node.name: inputs}, keep=[node.name for node in again.neurons])
-    left_out = [each.message for each in written.notes if "leads to no output" in each.message]
-    total = 0
-    for name, mine in spikes.items():
-        plain = re.sub(r"\W", "_", name)
-        if any(f"`{name}`" in said for said in left_out):
-            continue
-        assert plain in two, f"{plain} is not among {list(two)}"
-        assert torch.equal(mine.reshape(two[plain].shape), two[plain]), name
-        total += mine.numel()
-    for mine, head in zip(outputs, again.heads.values(), strict=True):
-        assert torch.allclose(mine.reshape(two[head].shape), two[head], rtol=0, atol=1e-9)
-    return total
-
-
-def ran(
-    form: Graph | Network, inputs: torch.Tensor
-) -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
-    """The spikes of all neurons, and what comes out."""
-    if isinstance(form, Network):
-        graph_inputs = [s.name for s in form.sources]
-        graph_inputs += [n.name for e in form.encoders for n in e.graph.inputs]
-        run = run_network(form, dict.fromkeys(graph_inputs, inputs), steps=form.time_steps)
-        every = [r.over_time == "none" for r in form.readouts]
-        outputs = [
-            run.outputs[r.name] if all_steps else run.logits[r.name]
-            for r, all_steps in zip(form.readouts, every, strict=True)
-        ]
-        return {p.name: run.spikes[p.name] for p in form.populations}, outputs
-    (node,) = form.inputs
-    values = run_graph(form, {node.name: inputs}, keep=[n.name for n in form.neurons])
-    return {n.name: values[n.name] for n in form.neurons}, [values[h] for h in form.heads.values()]
+    """How many spikes were compared; all are the same, and so are the outputs."""
+    assert export(form, path).bytes == path.stat().st_size
+    return held_against(form, path, inputs).compared
 
 
 def generated(seed: int, folder: Path) -> tuple[str, int]:
@@ -101,3 +57,90 @@ def generated(seed: int, folder: Path) -> tuple[str, int]:
 
 def test_generated_networks_come_back(tmp_path):
     assert sum(generated(seed, tmp_path)[1] for seed in range(6)) > 0
+
+
+class Small(nn.Module):
+    """Every field of the metadata: a soft reset, decays by channel, a mean over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.fc, self.lif = nn.Linear(4, 5), LIF(tau=1.7, decay_input=False, reset="soft")
+        self.out = nn.Linear(5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.lif(self.fc(x * 3))).mean(0)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The file of a small network, and an input for it."""
+    x = (torch.rand(7, 2, 4) < 0.6).double()
+    graph = trace(Small().eval(), x, input="spike")
+    written = export(graph, tmp_path / "small.nir")
+    assert {note.code for note in written.notes} == {"SNN511"}
+    return tmp_path / "small.nir", x
+
+
+def test_a_layer_that_another_tool_changed_is_refused(small):
+    path, _ = small
+    with h5py.File(path, "r+") as file:
+        file["node/nodes/fc/weight"][0, 0] += 0.5
+    with pytest.raises(SnnccError, match="`weight` of `fc` is one thing in the file's values"):
+        open_model(str(path))
+
+
+def changed(path: Path, part: str, name: str, value: object) -> None:
+    with h5py.File(path, "r+") as file:
+        group = file["node/nodes"][part] if part else file["node"]
+        if name in group:
+            del group[name]
+        group[name] = value
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("lif", "tau", np.full(5, 1.0)),
+        ("lif", "v_threshold", np.full(5, 2.0)),
+        ("lif", "metadata/snncc_leak", 0.25),
+        ("lif", "metadata/snncc_reset", "often"),
+        ("lif", "metadata/snncc_initial", np.zeros((3, 5))),
+        ("lif", "metadata/snncc_threshold", float("nan")),
+        ("lif", "metadata/snncc_gain", 4.0),
+        ("lif", "metadata/snncc_gain", "much"),
+        ("lif", "metadata/snncc_unit", np.ones((2, 2))),
+        ("output", "metadata/snncc_over_time", np.zeros(3)),
+        ("output", "metadata/snncc_host", "softmax"),
+        ("", "metadata/snncc_format", 2),
+        ("", "metadata/snncc_format", np.ones(3)),
+        ("", "metadata/snncc_dt", "soon"),
+        ("", "metadata/snncc_layout", "N"),
+        ("", "metadata/snncc_time_steps", -1),
+    ],
+)
+def test_metadata_that_contradict_or_are_damaged_are_one_sentence(small, part, name, value):
+    path, _ = small
+    changed(path, part, name, value)
+    with pytest.raises(SnnccError) as caught:
+        open_model(str(path))
+    assert caught.value.findings[0].code == "SNN305"
+    assert "\n" not in str(caught.value)
+
+
+def test_without_the_metadata_it_is_an_ordinary_file(small):
+    """Another tool's view: every step, a hard reset, the same weights in float32."""
+    path, x = small
+    with h5py.File(path, "r+") as file:
+        del file["node/metadata"]
+    opened = open_model(str(path), said=Said(dt=1e-4, reset="soft"))
+    one, two = opened.module(x).mean(0), Small().double()(x)
+    assert torch.allclose(one, two, atol=1e-5)
+
+
+def test_small_comes_back(small, tmp_path):
+    path, x = small
+    graph = trace(Small().eval(), x, input="spike")
+    assert held_against(graph, path, x).compared == 7 * 2 * 5
+    (before,), (after,) = graph.neurons, read_back(path, x).neurons
+    assert before.op == after.op
