@@ -115,7 +115,7 @@ def changed(path: Path, part: str, name: str, value: object) -> None:
         ("", "metadata/snncc_format", 2),
         ("", "metadata/snncc_format", np.ones(3)),
         ("", "metadata/snncc_dt", "soon"),
-        ("", "metadata/snncc_layout", "N"),
+        ("", "metadata/snncc_layout", "NN"),
         ("", "metadata/snncc_time_steps", -1),
     ],
 )
