@@ -239,8 +239,8 @@ class _Writing:
                 name = self._add(node.name, kind, node, shape,
                                  input_type={"input": np.array(shape or (1,))})  # fmt: skip
                 return Value((name,), shape, flat=not shape)
-            case Constant(value):
-                return Value((), shape, len(shape) != 1, number(value, self._graph.tensors))
+            case Constant(given):
+                return Value((), shape, len(shape) != 1, number(given, self._graph.tensors))
             case Delay():
                 return self._delay(node, op)
         arguments = [self._heard(self._values[name], node) for name in node.inputs]
