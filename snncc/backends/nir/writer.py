@@ -380,6 +380,8 @@ class _Writing:
     def _elementwise(self, node: Node, function: str, arguments: Sequence[Value]) -> Value:
         """Sums, and products with a constant."""
         shape = node.signal.shape
+        if done := {each.over for each in arguments} & {"sum", "max"}:
+            raise self._refuse(node, f"it follows a {done.pop()} over time")
         constant = [not each.terms and not each.over for each in arguments]
         if function == "neg" or (function == "sub" and len(arguments) == 2):
             arguments = [*arguments[:-1], self._scaled(node, arguments[-1], np.asarray(-1.0))]

@@ -144,3 +144,24 @@ def test_small_comes_back(small, tmp_path):
     assert held_against(graph, path, x).compared == 7 * 2 * 5
     (before,), (after,) = graph.neurons, read_back(path, x).neurons
     assert before.op == after.op
+
+
+class AfterTime(nn.Module):
+    """A constant that is added once, not at every step."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.fc, self.lif, self.kind = nn.Linear(4, 5), LIF(), kind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        steps = self.lif(self.fc(x))
+        return (steps.sum(0) if self.kind == "sum" else steps.mean(0)) + 0.5
+
+
+def test_what_follows_a_sum_over_time_is_not_moved_before_it(tmp_path):
+    x = (torch.rand(6, 2, 4) < 0.6).double()
+    graph = trace(AfterTime("mean").eval(), x, input="spike")
+    assert compared(graph, x, tmp_path / "mean.nir") == 6 * 2 * 5
+    graph = trace(AfterTime("sum").eval(), x, input="spike")
+    with pytest.raises(SnnccError, match="follows a sum over time"):
+        export(graph, tmp_path / "sum.nir")
