@@ -183,7 +183,8 @@ NOTES = (
         "producer-counts",
         Severity.WARNING,
         what="""
-            Warns of neurons of a file that may fire several times in one step where it was written.
+            Warns of neurons of a file that may fire several times in one step where it was written,
+            or in the tool that it is written for.
             """,
         why="""
             sinabs lets a membrane that is twice its threshold yield two spikes in one step. Here a
