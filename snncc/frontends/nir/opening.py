@@ -36,7 +36,7 @@ def open_nir(spec: str, allow: Sequence[str] = (), said: Said | None = None) -> 
         module=network.eval(),
         shape=None,
         dtype=None,
-        time_steps=None if known is None else known.time_steps,
+        time_steps=known.time_steps if known is not None and known.layout == "TN" else None,
         layout="TN" if known is None else known.layout,
         input=None if known is None else cast("InputKind", known.input),
         source=spec,

@@ -165,3 +165,19 @@ def test_what_follows_a_sum_over_time_is_not_moved_before_it(tmp_path):
     graph = trace(AfterTime("sum").eval(), x, input="spike")
     with pytest.raises(SnnccError, match="follows a sum over time"):
         export(graph, tmp_path / "sum.nir")
+
+
+def test_an_input_that_is_the_same_at_every_step_comes_back(tmp_path):
+    x = torch.rand(3, 4).double()
+    module = nn.Sequential(nn.Linear(4, 5), Held(), LIF(), nn.Linear(5, 2)).eval()
+    graph = trace(module, x, layout="N")
+    assert compared(graph, x, tmp_path / "net.nir") == 6 * 3 * 5
+    opened = open_model(str(tmp_path / "net.nir"))
+    assert (opened.layout, opened.time_steps, opened.input) == ("N", None, "analog")
+
+
+class Held(nn.Module):
+    """The same current for six steps."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x] * 6)
