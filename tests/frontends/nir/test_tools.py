@@ -21,6 +21,7 @@ nir = pytest.importorskip("nir")
 
 RUN = Path(__file__).parent / "run_tool.py"
 STEPS = 40
+KINDS = ("LIF", "LIF with input decay", "IF")
 
 
 class Net(nn.Module):
@@ -59,8 +60,10 @@ def run(tools: Path, tool: str, file: Path, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("image", [False, True], ids=["dense", "conv"])
-@pytest.mark.parametrize("kind", ["LIF", "LIF with input decay", "IF"])
-@pytest.mark.parametrize("tool", ["snntorch", "norse", "sinabs"])
+@pytest.mark.parametrize(
+    ("tool", "kind"),
+    [(tool, kind) for tool in ("snntorch", "norse") for kind in KINDS] + [("sinabs", "IF")],
+)
 def test_the_spikes_of_the_tool(nir_tools, tmp_path, tool, kind, image):
     compare(nir_tools, tmp_path, tool, kind, image)
 
@@ -88,7 +91,7 @@ def compare(tools: Path, folder: Path, tool: str, kind: str, image: bool) -> Non
     mine = net(x)[:, 0].detach()
     its = run(tools, tool, file, x[:, 0]).reshape(mine.shape)
     assert int((mine != its).sum()) == 0
-    assert mine.any() or counts
+    assert mine.any()
 
 
 @pytest.mark.parametrize(
