@@ -78,6 +78,15 @@ def lava() -> Path:
     missing("no Python 3.10, which Lava needs, on PATH or in pyenv, uv or conda")
 
 
+@pytest.fixture(scope="session")
+def nir_tools() -> Path:
+    """The folder with the frameworks that read NIR files, for a process of its own."""
+    folder = Path(os.environ.get("SNNCC_NIR_TOOLS", TESTS.parent / ".cache" / "nir-tools"))
+    if not (folder / "nirtorch").is_dir():
+        missing("the frameworks that read NIR files are not installed; ./run-tests installs them")
+    return folder
+
+
 def missing(reason: str) -> NoReturn:
     if os.environ.get("SNNCC_NO_SKIP"):
         pytest.fail(reason)

@@ -14,6 +14,7 @@ COMMANDS = (
     "simulate",
     "verify",
     "export",
+    "convert",
     "show",
     "explain",
     "targets",

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 
 from snncc.cli.compile import target_option, weight_bits_option
 from snncc.cli.errors import Command
-from snncc.cli.model import Options, encode_options, model_options, open_model, recordings_for
+from snncc.cli.model import (
+    Options,
+    encode_options,
+    model_options,
+    open_model,
+    reads_equations,
+    recordings_for,
+)
 
 if TYPE_CHECKING:
     from snncc.frontends.data.encoders import Encoder
     from snncc.program import Program
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Order:
     dtype: str
     data: str | None
     encode: Encoder | None
+    reader: str = "any"
+    dt: float | None = None
 
 
 def _onnx(order: Order) -> str:
@@ -52,6 +63,38 @@ def _onnx(order: Order) -> str:
     if written.rounded:
         said += f"; {len(written.rounded)} tensors are rounded to {order.dtype}"
     return said
+
+
+def _nir(order: Order) -> str:
+    """One file; it is read again, and takes its place if not one spike differs."""
+    import torch
+
+    from snncc.backends.nir import export
+    from snncc.cli.errors import say
+    from snncc.diagnostics import refuse
+    from snncc.frontends.torch import Recording
+    from snncc.verification.files import held_against
+    from snncc.verification.probes import arranged, for_passes, probes
+
+    if order.data is not None:
+        raise refuse("SNN316", "--data goes with --format sanafe", help="leave it out")
+    program = order.program
+    what = program.network if order.form == "network" else program.graph
+    unproved = order.output.with_name(f".unproved-{order.output.name}.nir")
+    try:
+        written = export(what, unproved, reader=order.reader, dt=order.dt)
+        example = torch.as_tensor(program.inputs["example"])
+        calls = for_passes(probes(Recording(program.graph), example))
+        (inputs,) = arranged(program.graph, calls).values()
+        found = held_against(what, unproved, inputs)
+        unproved.replace(order.output)
+    finally:
+        unproved.unlink(missing_ok=True)
+    say(written.notes)
+    return (
+        f"{order.output}: {order.form}, {written.bytes / 1e6:.1f} MB; read again, "
+        f"{found.compared:,} spikes compared, 0 differ"
+    )
 
 
 def _sanafe(order: Order) -> str:
@@ -87,8 +130,44 @@ def _sanafe(order: Order) -> str:
     return f"{order.output}: architecture.yaml, network.yaml"
 
 
-WRITERS: Mapping[str, Callable[[Order], str]] = {"onnx": _onnx, "sanafe": _sanafe}
+WRITERS: Mapping[str, Callable[[Order], str]] = {"onnx": _onnx, "nir": _nir, "sanafe": _sanafe}
 """The one place that knows which format is written by what; each says what it wrote."""
+
+
+def writing_options(function: F) -> F:
+    """How the numbers of a file are written, and for whom."""
+    wrapped: Any = function
+    for each in (
+        click.option(
+            "--for",
+            "reader",
+            type=click.Choice(["any", "snntorch", "spikingjelly", "norse", "sinabs"]),
+            default="any",
+            show_default=True,
+            help="nir: the tool that will read the file; what it would run as another network is "
+            "refused.",
+        ),
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "float64"]),
+            default="float32",
+            show_default=True,
+            help="onnx: the type of its numbers; onnxruntime has no convolutions in float64.",
+        ),
+    ):
+        wrapped = each(wrapped)
+    result: F = wrapped
+    return result
+
+
+def own_step(options: Options, source: str, *, to_nir: bool) -> tuple[Options, float | None]:
+    """What is left to say of MODEL, and --dt for a NIR file that is written from it.
+
+    Of a MODEL that is a NIR file, --dt is of both.
+    """
+    if not to_nir or options.dt is None or reads_equations(source):
+        return options, options.dt if to_nir else None
+    return replace(options, dt=None), options.dt
 
 
 @click.command("export", cls=Command)
@@ -98,7 +177,8 @@ WRITERS: Mapping[str, Callable[[Order], str]] = {"onnx": _onnx, "sanafe": _sanaf
     "form_of_file",
     type=click.Choice(list(WRITERS)),
     required=True,
-    help="onnx: a file that onnxruntime runs; sanafe: architecture.yaml and network.yaml for "
+    help="onnx: a file that onnxruntime runs; nir: a file that the frameworks read; sanafe: "
+    "architecture.yaml and network.yaml for "
     "SANA-FE 2.2.",
 )
 @click.option(
@@ -107,22 +187,16 @@ WRITERS: Mapping[str, Callable[[Order], str]] = {"onnx": _onnx, "sanafe": _sanaf
     type=click.Path(path_type=Path),
     metavar="FILE|DIR",
     required=True,
-    help="What to write: a file (onnx) or a folder (sanafe).",
+    help="What to write: a file (onnx, nir) or a folder (sanafe).",
 )
 @click.option(
     "--form",
     type=click.Choice(["network", "graph"]),
     default="network",
     show_default=True,
-    help="onnx: the spike-only network, or the network as it was traced.",
+    help="onnx, nir: the spike-only network, or the network as it was traced.",
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float64"]),
-    default="float32",
-    show_default=True,
-    help="onnx: the type of its numbers; onnxruntime has no convolutions in float64.",
-)
+@writing_options
 @click.option(
     "--data",
     metavar="DATA",
@@ -140,6 +214,7 @@ def command(
     output: Path,
     form: str,
     dtype: str,
+    reader: str,
     data: str | None,
     said_input: str | None,
     encode: Encoder | None,
@@ -148,8 +223,6 @@ def command(
     options: Options,
 ) -> None:
     """Write a compiled program, or a MODEL that is compiled for it, for another tool."""
-    from dataclasses import replace
-
     from snncc.diagnostics import refuse
     from snncc.frontends.data import InputKind
     from snncc.program import load
@@ -160,6 +233,7 @@ def command(
         data = said_input
     if encode is not None and data is None and Path(what).is_dir():
         raise click.UsageError("--encode goes with --data")
+    options, dt = own_step(options, what, to_nir=form_of_file == "nir")
     if Path(what).is_dir():
         if weight_bits is not None:
             said = f"{what} is compiled already, and --weight-bits is said when it is"
@@ -168,4 +242,5 @@ def command(
     else:
         opened = open_model(what, options, encode=encode)
         program = opened.compile(target, options, weight_bits=weight_bits)
-    click.echo(WRITERS[form_of_file](Order(program, what, output, form, dtype, data, encode)))
+    order = Order(program, what, output, form, dtype, data, encode, reader, dt)
+    click.echo(WRITERS[form_of_file](order))

@@ -183,7 +183,8 @@ NOTES = (
         "producer-counts",
         Severity.WARNING,
         what="""
-            Warns of neurons of a file that may fire several times in one step where it was written.
+            Warns of neurons of a file that may fire several times in one step where it was written,
+            or in the tool that it is written for.
             """,
         why="""
             sinabs lets a membrane that is twice its threshold yield two spikes in one step. Here a
@@ -197,6 +198,23 @@ NOTES = (
             #   --time-steps 300, on recordings cut into 300 steps
             """,
         help="cut the recordings into shorter steps, so that two spikes in one are rare",
+    ),
+    Rule(
+        "SNN511",
+        "said-in-metadata",
+        Severity.NOTE,
+        what="""
+            Says what of a network the file that was written holds in its metadata alone.
+            """,
+        why="""
+            NIR has no field for the kind of a reset, for first values or for what is done over time
+            at the end. snncc reads them back; another tool must be told.
+            """,
+        example="""
+            # snncc export net.pt --format nir -o net.nir: SNN511, `lif` has a soft reset
+            """,
+        help="tell the tool that reads the file, or choose it with --for, which refuses what it "
+        "would run as another network",
     ),
     Rule(
         "SNN520",

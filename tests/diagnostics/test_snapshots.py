@@ -246,6 +246,14 @@ class Absolute(nn.Module):
         return torch.abs(x)
 
 
+def said_in_metadata(folder: Path) -> None:
+    from snncc.backends.nir import export as export_nir
+
+    net = nn.Sequential(nn.Linear(8, 8), snncc.nn.IF(reset="soft")).eval()
+    graph = snncc.trace(net, torch.ones(4, 1, 8), input="spike")
+    raise SnnccError(export_nir(graph, folder / "net.nir").notes)
+
+
 def read_equations(name: str) -> Callable[[Path], None]:
     """A NIR file, which does not say how its equations become steps."""
 
@@ -294,6 +302,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN508": compiled(Loud),
     "SNN509": read_equations("export_lif_r_tau"),
     "SNN510": read_equations("sinabs_iaf"),
+    "SNN511": said_in_metadata,
     "SNN520": unlike_range,
     "SNN521": no_probabilities,
 }

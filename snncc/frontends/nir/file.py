@@ -124,9 +124,17 @@ def _nested(tree: Any, arrays: Mapping[str, np.ndarray]) -> _Nested:
             field: np.asarray(value) if isinstance(value, str) else arrays[str(value)]
             for field, value in part["values"].items()
         }
-        parts[name] = Part(part["kind"], values, part["metadata"])
+        parts[name] = Part(part["kind"], values, _metadata(part, arrays))
     edges = tuple((before, after) for before, after in tree["edges"])
-    return _Nested(parts, edges, tree["metadata"])
+    return _Nested(parts, edges, _metadata(tree, arrays))
+
+
+def _metadata(tree: Any, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Metadata by name; arrays of numbers lie among the tensors."""
+    return {
+        name: arrays[str(value["tensor"])] if isinstance(value, dict) else value
+        for name, value in tree["metadata"].items()
+    }
 
 
 # -- graphs inside graphs ------------------------------------------------------------------------

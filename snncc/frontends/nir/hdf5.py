@@ -98,10 +98,14 @@ class _Reading:
     def _metadata(self, group: h5py.Group) -> Mapping[str, Any]:
         if "metadata" not in list(group) or self._is_dataset(group, "metadata"):
             return {}
-        inner, found = _group(group, "metadata", self._source), {}
+        inner = _group(group, "metadata", self._source)
+        found: dict[str, Any] = {}
         for name in inner:
             if self._is_dataset(inner, name):
                 value = self._dataset(inner, name)
+                if value.ndim and value.dtype.kind in "biuf":
+                    found[str(name)] = {"tensor": self._numbers(inner, name, str(group.name))}
+                    continue
                 plain = value.item() if value.size == 1 else value.tolist()
                 found[str(name)] = plain.decode() if isinstance(plain, bytes) else plain
         return found

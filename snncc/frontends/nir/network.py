@@ -27,82 +27,72 @@ from torch.nn import functional as F
 
 from snncc.diagnostics import Location, refuse
 from snncc.frontends.neurons import NeuronModule
+from snncc.frontends.nir.exact import Facts, exact, facts, neuron
 from snncc.frontends.nir.file import Part, Parts
 from snncc.frontends.nir.timing import NEURONS, Step, Timing, step_of
+from snncc.ir.interpreter import TensorStore
+from snncc.ir.interpreter.written import Written
+from snncc.ir.nir_metadata import PREFIX, word
 from snncc.ir.ops import Number, Ref, Spiking
+from snncc.ir.text import print_op
 
 Shape = tuple[int, ...]
 
 
-State = tuple[Tensor, Tensor, Tensor]
-"""Membrane, synaptic current and spikes of a step."""
-
-
 class FileNeuron(nn.Module):
-    """A neuron of a file in steps (`snncc.frontends.nir.timing.Step`), on currents (T, N, …)."""
+    """A neuron of a file on currents (T, N, …); its numbers are buffers by their names."""
 
-    decay: Tensor
-    threshold: Tensor
-    v_reset: Tensor
-    current_decay: Tensor | None
-
-    def __init__(self, step: Step, shape: Shape, name: str) -> None:
+    def __init__(self, spiking: Spiking, tensors: Mapping[str, np.ndarray]) -> None:
         super().__init__()
-        for field in ("decay", "threshold", "v_reset", "current_decay"):
-            value = getattr(step, field)
-            fitted = None if value is None else by_neuron(value, shape, f"{name}.{field}")
-            self.register_buffer(field, fitted)
-        self.reset, self.when, self.strict = step.reset, step.when, step.strict
+        self.spiking = spiking
+        for name, array in tensors.items():
+            self.register_buffer(name, torch.from_numpy(np.array(array, np.float64)))
 
     def forward(self, x: Tensor) -> Tensor:
-        state = self.start(x[0])
-        spikes = []
-        for each in x.unbind(0):
-            state = self.step(each, state)
-            spikes.append(state[2])
-        return torch.stack(spikes)
+        neuron = self.start(x[0])
+        return torch.stack([neuron.value(each) for each in x.unbind(0)])
 
-    def start(self, x: Tensor) -> State:
-        zero = torch.zeros_like(x)
-        return zero, zero, zero
-
-    def step(self, x: Tensor, state: State) -> State:
-        v, current, _ = state
-        if self.current_decay is not None:
-            current = x = self.current_decay * current + x
-        before = self._fires(v)
-        h = self.decay * v + x
-        if self.when != "now":
-            h = h - self.threshold * before if self.reset == "soft" else self._hard(h, before)
-        spike = self._fires(h)
-        if self.when == "now":
-            h = h - self.threshold * spike if self.reset == "soft" else self._hard(h, spike)
-        elif self.when == "both":
-            h = h - self.threshold * (spike - before)
-        return h, current, spike
-
-    def _fires(self, v: Tensor) -> Tensor:
-        return (v > self.threshold if self.strict else v >= self.threshold).to(v.dtype)
-
-    def _hard(self, h: Tensor, spike: Tensor) -> Tensor:
-        return h * (1 - spike) + self.v_reset * spike
+    def start(self, x: Tensor) -> Written:
+        """The neuron before its first step; ``x`` (N, …) has the shape of a current."""
+        return Written(self.spiking, x.shape, _Numbers(self, x.dtype))
 
     def extra_repr(self) -> str:
-        return f"reset={self.reset!r}, when={self.when!r}, strict={self.strict}"
+        return print_op(self.spiking)
+
+
+class _Numbers(TensorStore):
+    """The buffers of a neuron."""
+
+    def __init__(self, module: FileNeuron, dtype: torch.dtype) -> None:
+        super().__init__({}, dtype)
+        self._module = module
+
+    def __getitem__(self, ref: str) -> Tensor:
+        buffer: Tensor = getattr(self._module, ref)
+        return buffer
 
 
 def reading(module: FileNeuron) -> NeuronModule:
     """What the compiler takes it for."""
+    tensors = {name: each.detach().double().cpu().numpy() for name, each in module.named_buffers()}
+    return NeuronModule(module.spiking, multi_step=True, keeps_state=False, tensors=tensors)
+
+
+def in_steps(step: Step, shape: Shape, name: str) -> FileNeuron:
+    """The neuron that a file of another tool describes.
+
+    Raises SnnccError: SNN305 for values that do not fit the ``shape``, SNN110 for a reset that has
+    no form here.
+    """
     tensors: dict[str, np.ndarray] = {}
 
-    def number(name: str) -> Number:
-        value: Tensor | None = getattr(module, name)
-        if value is None:
-            return 0.0
-        if value.dim() == 0:
-            return float(value)
-        tensors[Ref(name)] = value.detach().double().cpu().numpy()
-        return Ref(name)
+    def number(field: str) -> Number:
+        value = getattr(step, field)
+        fitted = torch.zeros(()) if value is None else by_neuron(value, shape, f"{name}.{field}")
+        if fitted.dim() == 0:
+            return float(fitted)
+        tensors[field] = fitted.numpy()
+        return Ref(field)
 
     reset = number("v_reset")
     if isinstance(reset, Ref):
@@ -111,13 +101,13 @@ def reading(module: FileNeuron) -> NeuronModule:
     spiking = Spiking(
         decay=number("decay"),
         threshold=number("threshold"),
-        reset=module.reset,
-        v_reset=reset if module.reset == "hard" else 0.0,
-        strict=module.strict,
+        reset=step.reset,
+        v_reset=reset if step.reset == "hard" else 0.0,
+        strict=step.strict,
         current_decay=number("current_decay"),
-        when=module.when,
+        when=step.when,
     )
-    return NeuronModule(spiking, multi_step=True, keeps_state=False, tensors=tensors)
+    return FileNeuron(spiking, tensors)
 
 
 def by_neuron(value: np.ndarray, shape: Shape, name: str) -> Tensor:
@@ -296,7 +286,11 @@ class FileNetwork(nn.Module):
             help = "a network has one Input and at least one Output"
             raise refuse("SNN305", f"{parts.source} has {count}", help=help)
         self._plan = Plan.of(parts)
+        self._facts = facts(parts)
+        parts = exact(parts) if self._facts else parts
         (self._input,), self._outputs = parts.inputs, parts.outputs
+        own = self._facts is not None
+        self._endings = [_ending(parts, name) if own else _every for name in self._outputs]
         self.shape = shape or _input_shape(parts, self._input)
         self.register_buffer("zero", torch.zeros((), dtype=torch.float64))
         self._names: dict[str, tuple[str, ...]] = {}
@@ -305,19 +299,24 @@ class FileNetwork(nn.Module):
         for name in self._plan.reached:
             found = [shapes[before] for before in self._plan.before[name] if before in shapes]
             arrives = self.shape if name == self._input else _one_shape(name, found, parts.source)
-            modules = _modules(name, parts.parts[name], arrives, timing)
+            modules = _modules(name, parts.parts[name], arrives, timing, self._facts)
             self._names[name] = tuple(self._add(name, each) for each in modules)
             shapes[name] = _shape_behind(modules, arrives, name)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        values = {self._input: x.to(self.zero.dtype)}
+        x = x.to(self.zero.dtype)
+        if self._facts is not None and self._facts.layout == "N":
+            x = x.unsqueeze(0).repeat(self._facts.time_steps or 1, *(1,) * x.dim())
+        values = {self._input: x}
         for group in self._plan.groups:
             if group in self._plan.circles:
                 values |= self._circle(group, values)
             elif group[0] != self._input:
                 (name,) = group
                 values[name] = self._through(name, self._sum(name, values))
-        found = tuple(values[name] for name in self._outputs)
+        found = tuple(
+            ended(values[name]) for name, ended in zip(self._outputs, self._endings, strict=True)
+        )
         return found[0] if len(found) == 1 else found
 
     def _sum(self, name: str, values: Mapping[str, Tensor]) -> Tensor:
@@ -364,8 +363,8 @@ class FileNetwork(nn.Module):
         for key in self._names[name]:
             module = getattr(self, key)
             if isinstance(module, FileNeuron):
-                states[key] = module.step(x, states.get(key) or module.start(x))
-                x = states[key][2]
+                states[key] = states.get(key) or module.start(x)
+                x = states[key].value(x)
             elif isinstance(module, FileDelay):
                 held = [*states.get(key, [torch.zeros_like(x)] * module.steps), x]
                 x, *states[key] = held
@@ -384,15 +383,61 @@ class FileNetwork(nn.Module):
         return key
 
 
-def _modules(name: str, part: Part, shape: Shape, timing: Timing) -> list[nn.Module]:
-    """What a part is made of, one after the other."""
+def _modules(
+    name: str, part: Part, shape: Shape, timing: Timing, known: Facts | None
+) -> list[nn.Module]:
+    """What a part is made of, one after the other; ``known`` of a file that is our own."""
     if part.kind == "Delay":
         return [FileDelay(steps)] if (steps := _steps(name, part, timing)) else []
+    if part.kind == "Scale" and (np.asarray(part.values.get("scale", 0)) == 1).all():
+        return []
     if part.kind not in NEURONS:
         return [FileLayer(name, part, shape)]
     step = step_of(name, part, timing)
+    if known is not None and f"{PREFIX}reset" in part.metadata:
+        return [FileNeuron(*neuron(name, part, step, shape))]
     gain = [FileGain(step, shape, name)] if FileGain.is_needed(step) else []
-    return [*gain, FileNeuron(step, shape, name)]
+    return [*gain, in_steps(step, shape, name)]
+
+
+def _ending(parts: Parts, name: str) -> Callable[[Tensor], Tensor]:
+    """What an Output of our own is made into: of all steps, then on the features."""
+    metadata = parts.parts[name].metadata
+    over, host = word(metadata, "over_time"), word(metadata, "host")
+    words = [each.partition(":") for each in host.split()]
+    known = all(kind in _ON_HOST and axis.isdecimal() for kind, _, axis in words)
+    if over not in _OVER_TIME or not known or any(int(axis) > 8 for *_, axis in words):
+        message = f"the metadata of `{name}` are damaged: {str((over, host))[:60]}"
+        raise refuse("SNN305", message, Location(name))
+    lead = 1 if over else 2
+
+    def ended(x: Tensor) -> Tensor:
+        x = _OVER_TIME[over](x)
+        for kind, _, axis in words:
+            x = _ON_HOST[kind](x, int(axis) + lead)
+        return x
+
+    return ended
+
+
+def _every(x: Tensor) -> Tensor:
+    return x
+
+
+_OVER_TIME: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "": _every,
+    "mean": lambda x: x.mean(0),
+    "sum": lambda x: x.sum(0),
+    "last": lambda x: x[-1],
+    "max": lambda x: x.amax(0),
+}
+
+
+_ON_HOST: Mapping[str, Callable[[Tensor, int], Tensor]] = {
+    "softmax": lambda x, axis: F.softmax(x, axis),
+    "log_softmax": lambda x, axis: F.log_softmax(x, axis),
+    "argmax": lambda x, axis: x.argmax(axis),
+}
 
 
 def _steps(name: str, part: Part, timing: Timing) -> int:

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
 from snncc.diagnostics import Finding, Location, refuse
 from snncc.frontends.nir.file import Part, Parts
+from snncc.ir.nir_metadata import PREFIX, word
 
 Method = Literal["euler", "exact", "impulse"]
 Reset = Literal["hard", "soft"]
@@ -94,13 +95,20 @@ def timing_of(parts: Parts, said: Timing) -> Timing:
 
 
 def _of_metadata(parts: Parts) -> Timing:
-    """What this compiler wrote beside the graph."""
+    """What this compiler wrote of the whole. Raises SnnccError (SNN305) where it is damaged."""
     about = parts.metadata
-    if "snncc_dt" not in about:
+    if not is_own(parts):
         return Timing()
-    return Timing(
-        float(about["snncc_dt"]), about.get("snncc_discretise", "euler"), why="the file's metadata"
-    )
+    dt, method = about.get(f"{PREFIX}dt"), word(about, "discretise")
+    if not isinstance(dt, int | float) or not 0 < dt < np.inf or method not in METHODS:
+        said = f"the metadata of {parts.source} do not say what a step is"
+        raise refuse("SNN305", said, help="write the file again")
+    return Timing(float(dt), cast("Method", method), why="the file's metadata")
+
+
+def is_own(parts: Parts) -> bool:
+    """Whether the file says that this compiler wrote it."""
+    return f"{PREFIX}format" in parts.metadata
 
 
 def _of_producer(neurons: Mapping[str, Part]) -> Timing:
@@ -137,6 +145,9 @@ def notes(parts: Parts, timing: Timing) -> tuple[Finding, ...]:
     kinds = {part.kind for part in parts.parts.values()}
     if not kinds & set(NEURONS):
         return ()
+    if is_own(parts):
+        said = f"{parts.source} was written by snncc: neurons are read from its metadata"
+        return (Finding("SNN509", said),)
     step = "" if timing.dt is None else f"steps of {timing.dt:g} s, "
     why = f" ({timing.why})" if timing.why else ""
     taken = f"{step}{timing.method} equations, {timing.reset} reset, {_WHEN[timing.when or 'now']}"
@@ -196,24 +207,14 @@ class _Values:
             raise refuse("SNN110", message, Location(self.name))
         return value
 
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        return self._part.metadata
-
 
 def _firing(values: _Values, timing: Timing) -> dict[str, Any]:
-    """Threshold and reset. What this compiler wrote beside the neuron is exact."""
-    about = values.metadata
-    assert timing.reset is not None
-    assert timing.when is not None
-    strict = not about.get("snncc_at_threshold", False)
-    threshold = about.get("snncc_threshold", values("v_threshold"))
+    """Threshold and reset."""
     return {
-        "threshold": np.asarray(threshold, np.float64),
+        "threshold": values("v_threshold"),
         "v_reset": values("v_reset", 0.0),
-        "reset": about.get("snncc_reset", timing.reset),
-        "when": about.get("snncc_when", timing.when),
-        "strict": strict,
+        "reset": timing.reset,
+        "when": timing.when,
     }
 
 
@@ -222,7 +223,7 @@ def _decay(values: _Values, tau: str, timing: Timing) -> tuple[np.ndarray, np.nd
     constant = values.positive(tau)
     assert timing.dt is not None
     if timing.method == "euler":
-        if (constant < timing.dt).any():
+        if (constant < timing.dt * (1 - 1e-6)).any():
             message = f"`{tau}` of `{values.name}` is shorter than a step of {timing.dt:g} s"
             help = "give a shorter --dt, or --discretise exact"
             raise refuse("SNN110", message, Location(values.name), help=help)
@@ -235,8 +236,8 @@ def _leaky(values: _Values, timing: Timing) -> Step:
     stays, comes = _decay(values, "tau", timing)
     gain = values("r") * (1 if timing.method == "impulse" else comes)
     return Step(
-        decay=_own(values, "snncc_decay", stays),
-        gain=_own(values, "snncc_gain", _unit(gain)),
+        decay=stays,
+        gain=_unit(gain),
         offset=comes * values("v_leak", 0.0),
         **_firing(values, timing),
     )
@@ -276,12 +277,6 @@ _STEPS: dict[str, Callable[[_Values, Timing], Step]] = {
     "CubaLIF": _synaptic,
     "Threshold": _threshold,
 }
-
-
-def _own(values: _Values, name: str, otherwise: np.ndarray) -> np.ndarray:
-    """What this compiler wrote beside the neuron, where it did."""
-    said = values.metadata.get(name)
-    return otherwise if said is None else np.asarray(said, np.float64)
 
 
 def _unit(gain: np.ndarray) -> np.ndarray:

@@ -1,0 +1,183 @@
+"""Graph → NIR → Graph: every spike of every neuron stays what it was."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from snncc.backends.nir import export
+from snncc.compiler import compile
+from snncc.diagnostics import SnnccError
+from snncc.frontends.checkpoints import Said, open_model
+from snncc.frontends.torch import arrange, trace
+from snncc.ir.graph import Graph
+from snncc.ir.network import Network
+from snncc.nn import LIF
+from snncc.verification.files import held_against, read_back
+
+pytest.importorskip("nir")
+h5py = pytest.importorskip("h5py")
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
+
+
+def compared(form: Graph | Network, inputs: torch.Tensor, path: Path) -> int:
+    """How many spikes were compared; all are the same, and so are the outputs."""
+    assert export(form, path).bytes == path.stat().st_size
+    return held_against(form, path, inputs).compared
+
+
+def generated(seed: int, folder: Path) -> tuple[str, int]:
+    """Which form of a drawn network the file holds, and how many spikes were compared."""
+    from random_networks import draw
+
+    sample = draw(seed, 8)
+    graph = trace(sample.module, sample.example, layout=sample.layout, input=sample.kind)
+    (x,) = arrange(sample.inputs, graph).values()
+    try:
+        return "graph", compared(graph, x, folder / "graph.nir")
+    except SnnccError as error:
+        if error.findings[0].code != "SNN324":
+            raise
+    program = compile(
+        sample.module, sample.example, layout=sample.layout, input=sample.kind, verify=False
+    )
+    try:
+        return "network", compared(program.network, x, folder / "network.nir")
+    except SnnccError as error:
+        if error.findings[0].code != "SNN324":
+            raise
+        return str(error), 0
+
+
+def test_generated_networks_come_back(tmp_path):
+    assert sum(generated(seed, tmp_path)[1] for seed in range(6)) > 0
+
+
+class Small(nn.Module):
+    """Every field of the metadata: a soft reset, decays by channel, a mean over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.fc, self.lif = nn.Linear(4, 5), LIF(tau=1.7, decay_input=False, reset="soft")
+        self.out = nn.Linear(5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.lif(self.fc(x * 3))).mean(0)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The file of a small network, and an input for it."""
+    x = (torch.rand(7, 2, 4) < 0.6).double()
+    graph = trace(Small().eval(), x, input="spike")
+    written = export(graph, tmp_path / "small.nir")
+    assert {note.code for note in written.notes} == {"SNN511"}
+    return tmp_path / "small.nir", x
+
+
+def test_a_layer_that_another_tool_changed_is_refused(small):
+    path, _ = small
+    with h5py.File(path, "r+") as file:
+        file["node/nodes/fc/weight"][0, 0] += 0.5
+    with pytest.raises(SnnccError, match="`weight` of `fc` is one thing in the file's values"):
+        open_model(str(path))
+
+
+def changed(path: Path, part: str, name: str, value: object) -> None:
+    with h5py.File(path, "r+") as file:
+        group = file["node/nodes"][part] if part else file["node"]
+        if name in group:
+            del group[name]
+        group[name] = value
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("lif", "tau", np.full(5, 1.0)),
+        ("lif", "v_threshold", np.full(5, 2.0)),
+        ("lif", "metadata/snncc_leak", 0.25),
+        ("lif", "metadata/snncc_reset", "often"),
+        ("lif", "metadata/snncc_initial", np.zeros((3, 5))),
+        ("lif", "metadata/snncc_threshold", float("nan")),
+        ("lif", "metadata/snncc_gain", 4.0),
+        ("lif", "metadata/snncc_gain", "much"),
+        ("lif", "metadata/snncc_unit", np.ones((2, 2))),
+        ("output", "metadata/snncc_over_time", np.zeros(3)),
+        ("output", "metadata/snncc_host", "softmax"),
+        ("", "metadata/snncc_format", 2),
+        ("", "metadata/snncc_format", np.ones(3)),
+        ("", "metadata/snncc_dt", "soon"),
+        ("", "metadata/snncc_layout", "NN"),
+        ("", "metadata/snncc_time_steps", -1),
+    ],
+)
+def test_metadata_that_contradict_or_are_damaged_are_one_sentence(small, part, name, value):
+    path, _ = small
+    changed(path, part, name, value)
+    with pytest.raises(SnnccError) as caught:
+        open_model(str(path))
+    assert caught.value.findings[0].code == "SNN305"
+    assert "\n" not in str(caught.value)
+
+
+def test_without_the_metadata_it_is_an_ordinary_file(small):
+    """Another tool's view: every step, a hard reset, the same weights in float32."""
+    path, x = small
+    with h5py.File(path, "r+") as file:
+        del file["node/metadata"]
+    opened = open_model(str(path), said=Said(dt=1e-4, reset="soft"))
+    one, two = opened.module(x).mean(0), Small().double()(x)
+    assert torch.allclose(one, two, atol=1e-5)
+
+
+def test_small_comes_back(small, tmp_path):
+    path, x = small
+    graph = trace(Small().eval(), x, input="spike")
+    assert held_against(graph, path, x).compared == 7 * 2 * 5
+    (before,), (after,) = graph.neurons, read_back(path, x).neurons
+    assert before.op == after.op
+
+
+class AfterTime(nn.Module):
+    """A constant that is added once, not at every step."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.fc, self.lif, self.kind = nn.Linear(4, 5), LIF(), kind
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        steps = self.lif(self.fc(x))
+        return (steps.sum(0) if self.kind == "sum" else steps.mean(0)) + 0.5
+
+
+def test_what_follows_a_sum_over_time_is_not_moved_before_it(tmp_path):
+    x = (torch.rand(6, 2, 4) < 0.6).double()
+    graph = trace(AfterTime("mean").eval(), x, input="spike")
+    assert compared(graph, x, tmp_path / "mean.nir") == 6 * 2 * 5
+    graph = trace(AfterTime("sum").eval(), x, input="spike")
+    with pytest.raises(SnnccError, match="follows a sum over time"):
+        export(graph, tmp_path / "sum.nir")
+
+
+def test_an_input_that_is_the_same_at_every_step_comes_back(tmp_path):
+    x = torch.rand(3, 4).double()
+    module = nn.Sequential(nn.Linear(4, 5), Held(), LIF(), nn.Linear(5, 2)).eval()
+    graph = trace(module, x, layout="N")
+    assert compared(graph, x, tmp_path / "net.nir") == 6 * 3 * 5
+    opened = open_model(str(tmp_path / "net.nir"))
+    assert (opened.layout, opened.time_steps, opened.input) == ("N", None, "analog")
+
+
+class Held(nn.Module):
+    """The same current for six steps."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x] * 6)

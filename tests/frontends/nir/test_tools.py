@@ -1,0 +1,112 @@
+"""Files written here, run in the frameworks that they are written for: the same spikes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from snncc.backends.nir import READERS, export
+from snncc.diagnostics import SnnccError
+from snncc.frontends.torch import trace
+from snncc.nn import IF, LIF
+
+nir = pytest.importorskip("nir")
+
+RUN = Path(__file__).parent / "run_tool.py"
+STEPS = 40
+KINDS = ("LIF", "LIF with input decay", "IF")
+
+
+class Net(nn.Module):
+    """Two layers of neurons, on a vector or on an image."""
+
+    def __init__(self, kind: str, image: bool, reset: str, strength: float) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        leaky = {"reset": reset, "tau": 1.7, "decay_input": kind == "LIF with input decay"}
+        made = [IF(reset=reset) if kind == "IF" else LIF(**leaky) for _ in range(2)]
+        first = nn.Conv2d(2, 4, 3, padding=1) if image else nn.Linear(10, 16)
+        self.first, self.image = first, image
+        self.one, self.two = made
+        self.last = nn.Linear(4 * 36 if image else 16, 8)
+        for parameter in self.parameters():
+            parameter.data *= strength
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        current = self.first(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.two(self.last(self.one(current).flatten(2)))
+
+
+def run(tools: Path, tool: str, file: Path, x: torch.Tensor) -> torch.Tensor:
+    """What the tool yields for one sample (T, *features)."""
+    given, wanted = file.with_suffix(".in.npy"), file.with_suffix(".out.npy")
+    np.save(given, x.numpy())
+    command = [sys.executable, RUN, tool, file, given, wanted, READERS[tool].dt]
+    paths = [str(tools), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [str(each) for each in command], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return torch.from_numpy(np.load(wanted)).double()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", [False, True], ids=["dense", "conv"])
+@pytest.mark.parametrize(
+    ("tool", "kind"),
+    [(tool, kind) for tool in ("snntorch", "norse") for kind in KINDS] + [("sinabs", "IF")],
+)
+def test_the_spikes_of_the_tool(nir_tools, tmp_path, tool, kind, image):
+    compare(nir_tools, tmp_path, tool, kind, image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("image", [False, True], ids=["dense", "conv"])
+@pytest.mark.parametrize("kind", ["LIF", "LIF with input decay", "IF"])
+def test_the_spikes_of_spikingjelly(spikingjelly, nir_tools, tmp_path, kind, image):
+    if not spikingjelly.version.startswith("2."):
+        pytest.skip("only SpikingJelly 2 reads NIR files")
+    compare(nir_tools, tmp_path, "spikingjelly", kind, image)
+
+
+def compare(tools: Path, folder: Path, tool: str, kind: str, image: bool) -> None:
+    """sinabs counts: there membranes stay below twice the threshold."""
+    counts = READERS[tool].counts
+    strength = {"LIF": 3.0, "LIF with input decay": 5.0, "IF": 2.0}[kind] * (0.4 if counts else 1)
+    net = Net(kind, image, "soft" if counts else "hard", strength).double().eval()
+    x = (torch.rand(STEPS, 1, *((2, 6, 6) if image else (10,))) < 0.4).double()
+    if counts:
+        x = x * (torch.arange(STEPS) % 2 == 0).double().reshape(-1, *(1,) * (x.dim() - 1))
+    file = folder / "net.nir"
+    written = export(trace(net, x, input="spike"), file, reader=tool)
+    assert [note.code for note in written.notes] == ["SNN510"] * (2 * counts)
+    mine = net(x)[:, 0].detach()
+    its = run(tools, tool, file, x[:, 0]).reshape(mine.shape)
+    assert int((mine != its).sum()) == 0
+    assert mine.any()
+
+
+@pytest.mark.parametrize(
+    ("tool", "neuron", "said"),
+    [
+        ("snntorch", LIF(reset="soft"), "reads a hard reset"),
+        ("norse", IF(v_reset=0.25), "rests or resets at 0.25"),
+        ("sinabs", LIF(), "reads a soft reset"),
+        ("spikingjelly", LIF(tau=1.0), "no neuron without memory"),
+    ],
+)
+def test_what_a_tool_runs_as_another_network_is_refused(tmp_path, tool, neuron, said):
+    net = nn.Sequential(nn.Linear(3, 2), neuron).eval()
+    graph = trace(net, torch.zeros(4, 1, 3), input="spike")
+    with pytest.raises(SnnccError, match=said) as caught:
+        export(graph, tmp_path / "net.nir", reader=tool)
+    assert caught.value.findings[0].code == "SNN324"
+    assert not (tmp_path / "net.nir").exists()
