@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,13 @@ def command(
     """
     from snncc.certificate import verify
     from snncc.frontends.checkpoints import open_model
+    from snncc.program import load
 
     module = None
     if model is not None:
         said = said_of(model, input_shape, dt, discretise, reset, reset_when)
+        recorded = load(folder).about["options"].get("input")
+        said = replace(said, input=recorded)
         module = open_model(model, weights=weights, allow=allow, said=said).module
     same = True
     for line in verify(folder, module):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from snncc.diagnostics import Exit, SnnccError
+from snncc.frontends import hdf5
 from snncc.frontends.checkpoints import open_model
-from snncc.frontends.nir import file
 
 h5py = pytest.importorskip("h5py")
 
@@ -90,13 +90,13 @@ def test_graphs_that_hold_themselves_are_refused(tmp_path):
 
 
 def test_a_file_on_which_hdf5_never_ends(monkeypatch):
-    monkeypatch.setattr(file, "SECONDS", 3.0)
+    monkeypatch.setattr(hdf5, "SECONDS", 3.0)
     refused(FILES / "never-ends.nir", "SNN305", "takes longer than 3 s")
 
 
 def test_a_file_on_which_the_process_ends(tmp_path, monkeypatch):
     plain(tmp_path / "a.nir").close()
-    monkeypatch.setattr(file, "MEMORY", 1 << 20)
+    monkeypatch.setattr(hdf5, "MEMORY", 1 << 20)
     refused(tmp_path / "a.nir", "SNN305", "HDF5 ends where it is read")
 
 
@@ -131,7 +131,7 @@ def outcome(path: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(2))
 def test_damaged_files_open_or_are_refused_in_one_sentence(tmp_path, block, monkeypatch):
-    monkeypatch.setattr(file, "SECONDS", 10.0)
+    monkeypatch.setattr(hdf5, "SECONDS", 10.0)
     data, path = (FILES / "braille.nir").read_bytes(), tmp_path / "a.nir"
     refusals = 0
     for seed in range(block * 25, block * 25 + 25):
