@@ -62,6 +62,9 @@ class Synapses(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         total: Tensor | None = None
         for number, step in enumerate(self.steps):
+            if step >= x.shape[0]:
+                said = f"an input of {x.shape[0]} steps ends before spikes that come {step} later"
+                raise refuse("SNN316", said, help="give more steps, with --time-steps")
             late = getattr(self, f"delay{number}")(x) if step else x
             y = self._through(late, getattr(self, f"weight{number}"))
             total = y if total is None else total + y
