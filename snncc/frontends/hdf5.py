@@ -114,10 +114,13 @@ class Reading:
         return refuse("SNN305", f"{self.source} is no {self._kind}: {said}", help=self._fix)
 
     def _check_link(self, group: h5py.Group, name: str) -> None:
-        """Raise SNN304 for a name that leads out of its place."""
+        """Raise SNN304 for a name that leads out of its place, SNN305 for none at all."""
         import h5py
 
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        link = group.get(name, getlink=True)
+        if link is None:
+            raise self.damaged(f"`{group.name}` has no `{name}`")
+        if not isinstance(link, h5py.HardLink):
             raise self._elsewhere(f"`{name}` of `{group.name}`")
 
     def _elsewhere(self, what: str) -> SnnccError:

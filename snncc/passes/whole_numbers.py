@@ -47,6 +47,7 @@ class WholeNumbers:
                 finding = Finding("SNN214", said, node=place.name, help=_MIXED)
                 self.findings.append(finding.at(place.origin))
                 del self.places[place.name]
+        self._is_mixed = bool(self.findings)
         known = [p for p in projections if {p.source, p.target} <= self.places.keys()]
         self.projections = [p for p in known if not self._is_read_out(p)]
         self.projections += self._read_out([p for p in known if self._is_read_out(p)])
@@ -77,6 +78,8 @@ class WholeNumbers:
         if isinstance(self.places[p.source], Encoder):
             return False
         problems = list(weight_misfits(p.map, self.tensors)) or list(self._wraps(p))
+        if self._is_mixed:
+            return bool(problems)  # not to be told of a network that is no whole one
         target = self.places[p.target]
         for problem in problems:
             said = f"projection {p.source} -> {p.target} {problem}"
