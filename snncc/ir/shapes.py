@@ -38,8 +38,8 @@ from snncc.ir.ops import (
     Softmax,
     Sparse,
     Spiking,
-    WholeSpiking,
     Upsample,
+    WholeSpiking,
 )  # fmt: skip
 
 Shape = tuple[int, ...]

@@ -111,4 +111,3 @@ def _unit(chain: tuple[Op, ...]) -> tuple[tuple[Op, ...], float]:
     if all(isinstance(op, Reshape) or weights(op) is None for op in chain):
         return (*chain, Scale(SMALLEST)), unit / SMALLEST
     return chain, unit
-

@@ -72,11 +72,11 @@ def open_model(
     allow: Sequence[str] = (),
     said: Said | None = None,
 ) -> Checkpoint:
-    """Open what the user names: a .pt, .pth, .pt2, .onnx, .nir or .net, or ``package.module:factory``.
+    """Open what the user names: a file (.pt, .pth, .pt2, .onnx, .nir, .net) or a factory.
 
-    Nothing in a file is executed; a factory is the user's own code and is called. ``weights`` is
-    a state dict for the factory's network. ``allow`` adds dotted class names to those a file may
-    hold. ``said`` is for files that do not say all (NIR).
+    Nothing in a file is executed; a factory, ``package.module:factory``, is the user's own code and
+    is called. ``weights`` is a state dict for the factory's network. ``allow`` adds dotted class
+    names to those a file may hold. ``said`` is for files that do not say all (NIR, Lava-DL).
 
     Raises SNN304 for a file that is unsafe or has no architecture, SNN305 for one that is not
     there, damaged or of a kind not read, SNN307 for weights that are not finite, SNN313 and

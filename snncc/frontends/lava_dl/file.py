@@ -32,7 +32,8 @@ class Layer:
     @property
     def name(self) -> str:
         """What it is called in messages, and its population in the program."""
-        return f"{self.kind}{self.number}"
+        known = self.kind.isidentifier() and len(self.kind) < 20
+        return f"{self.kind if known else 'layer'}{self.number}"
 
     def unread(self, said: str, help: str = "") -> Finding:
         """The finding that this layer has no form here."""

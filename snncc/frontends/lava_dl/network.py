@@ -186,10 +186,8 @@ class LavaNetwork(nn.Module):
         return _Signal(shape, delays)
 
     def _average(self, layer: Layer, at: _Signal, last: bool) -> _Signal:
-        count = int(np.ravel(_values(layer, "shape"))[0]) if layer.values.get("shape") is not None \
-            and _values(layer, "shape").size else 0  # fmt: skip
-        size = math.prod(at.shape)
-        if not last or at.delays.any() or count < 1 or size % count:
+        count, size = _whole(layer, "shape", (1, 1, 1), 1)[0], math.prod(at.shape)
+        if not last or at.delays.any() or size % count:
             said = f"takes the mean of {count} groups of {size} neurons, which is read as the last "
             raise Unread(layer.unread(f"{said}layer alone, without delays before it"))
         self._append(layer.name, Means(count, size // count))
@@ -271,7 +269,8 @@ def _convolution(
     layer: Layer, at: _Signal, weight: np.ndarray, window: Window
 ) -> tuple[Synapses, Shape]:
     channels = at.delays.reshape(at.shape[0], -1)
-    if (channels != channels[:, :1]).any() or (window.groups > 1 and (channels != channels[0]).any()):
+    grouped = window.groups > 1 and (channels != channels[0]).any()
+    if grouped or (channels != channels[:, :1]).any():
         raise Unread(layer.unread("reads spikes whose delays differ within a channel or group"))
     shape = (len(weight), *window.behind(at.shape[1:], weight.shape[2:]))
     if min(shape) < 1 or math.prod(shape) > LARGEST:
@@ -329,9 +328,7 @@ def _values(layer: Layer, name: str, may_miss: bool = False) -> np.ndarray:
     return value
 
 
-def _whole(
-    layer: Layer, name: str, default: tuple[int, ...] | None, least: int
-) -> tuple[int, ...]:
+def _whole(layer: Layer, name: str, default: tuple[int, ...] | None, least: int) -> tuple[int, ...]:
     """Whole numbers by axis, such as a stride; as many as there are in ``default``, or two."""
     if default is not None and name not in layer.values:
         return default
@@ -340,15 +337,19 @@ def _whole(
     if found.size not in (1, axes) or (found % 1).any() or found.min() < least or (
         found.max() > LARGEST
     ):  # fmt: skip
-        raise Unread(layer.unread(f"has a `{name}` that is not {axes} whole numbers from {least}"))
+        count = "one whole number" if axes == 1 else f"{axes} whole numbers"
+        raise Unread(layer.unread(f"has a `{name}` that is not {count} of at least {least}"))
     return tuple(int(each) for each in np.broadcast_to(found, axes))
 
 
 def _check_shape(layer: Layer, shape: Shape) -> None:
     """The shape that the file gives must be that of the neurons."""
     stored = layer.values.get("shape")
-    if stored is not None and [n for n in stored.ravel() if n != 1] != [n for n in shape if n != 1]:
-        said = f"has the shape {tuple(stored.ravel().tolist())} in the file and {shape} by its input"
+    if stored is None:
+        return
+    sizes = tuple(stored.ravel()[:6].tolist())
+    if [size for size in sizes if size != 1] != [size for size in shape if size != 1]:
+        said = f"has the shape {sizes} in the file and {shape} by its input"
         raise Unread(layer.unread(said, "give the shape of the input with --input-shape"))
 
 

@@ -19,6 +19,7 @@ from snncc.diagnostics import refuse
 from snncc.frontends.hdf5 import read_apart
 from snncc.frontends.nir.hdf5 import FIX
 
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """A node of the file: its NIR type, its tensors by the names NIR gives them, its metadata."""
