@@ -66,8 +66,11 @@ class FoldBn(Pass):
 
 
 def _is_scaled(place: Place) -> bool:
-    neuron = isinstance(place, Population) and place.role == "neuron"
-    return neuron and isinstance(place.neuron, Neuron)
+    return (
+        isinstance(place, Population)
+        and place.role == "neuron"
+        and isinstance(place.neuron, Neuron)
+    )
 
 
 def _split(chain: Sequence[Op]) -> tuple[tuple[Op, ...], tuple[Scale, ...]]:

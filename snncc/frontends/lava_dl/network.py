@@ -76,7 +76,8 @@ class Synapses(nn.Module):
             return F.linear(x.flatten(2), weight)
         w = self.window
         y = F.conv2d(x.flatten(0, 1), weight, None, w.stride, w.padding, w.dilation, w.groups)
-        return y.unflatten(0, (x.shape[0], x.shape[1]))
+        steps: Tensor = y.unflatten(0, (x.shape[0], x.shape[1]))
+        return steps
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,10 @@ def _wrapped(u: Tensor) -> Tensor:
 
 def reading(module: LoihiNeuron) -> NeuronModule:
     """What the compiler takes it for."""
-    tensors = {Ref("bias"): module.bias.double().cpu().numpy()}
+    tensors: dict[str, np.ndarray] = {"bias": module.bias.double().cpu().numpy()}
     recurrent: tuple[Op, ...] = ()
     if module.weight_rec is not None:
-        tensors[Ref("weight_rec")] = module.weight_rec.double().cpu().numpy()
+        tensors["weight_rec"] = module.weight_rec.double().cpu().numpy()
         recurrent = (Dense(Ref("weight_rec")),)
     spiking = WholeSpiking(
         decay=1 - module.registers.v_decay / UNITY,
