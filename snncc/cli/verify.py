@@ -45,7 +45,7 @@ def command(
     module = None
     if model is not None:
         said = said_of(model, input_shape, dt, discretise, reset, reset_when)
-        recorded = load(folder).about["options"].get("input")
+        recorded = load(folder).about.get("options", {}).get("input")
         said = replace(said, input=recorded)
         module = open_model(model, weights=weights, allow=allow, said=said).module
     same = True

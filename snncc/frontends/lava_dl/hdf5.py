@@ -36,10 +36,10 @@ class _Layers(Reading):
         group = self.group(file, "layer")
         if len(group) > LAYERS:
             raise self.damaged(f"it has more than {LAYERS:,} layers")
-        names = list(group)
-        if not all(name.isascii() and name.isdigit() and len(name) < 7 for name in names):
-            raise self.damaged("its layers are not numbered")
-        layers = [self._layer(self.group(group, name), name) for name in sorted(names, key=int)]
+        names = [str(number) for number in range(len(group))]
+        if set(names) != set(group):
+            raise self.damaged(f"its {len(names)} layers are not numbered from 0 on")
+        layers = [self._layer(self.group(group, name), name) for name in names]
         numbered = {str(number): tensor for number, tensor in enumerate(self._tensors)}
         return {"layers": np.array(json.dumps(layers)), **numbered}
 

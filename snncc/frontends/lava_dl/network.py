@@ -25,16 +25,23 @@ from torch.nn import functional as F
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.frontends.lava_dl.file import Layer
-from snncc.frontends.lava_dl.neuron import BIAS, LoihiNeuron, Registers
+from snncc.frontends.lava_dl.neuron import BIAS, PARAMETERS, LoihiNeuron, Registers
 from snncc.frontends.nir.network import FileDelay
 
 Shape = tuple[int, ...]
 
-LARGEST = 1 << 27
+LARGEST = 1 << 24
 """Maximum number of neurons of a layer."""
 
 DELAYS = 62
 """The largest delay of a spike, in steps."""
+
+
+KNOWN = frozenset({
+    "shape", "weight", "weight_rec", "bias", "delay", "inFeatures", "outFeatures", "inChannels",
+    "outChannels", "kernelSize", "stride", "padding", "dilation", "groups",
+})  # fmt: skip
+"""The values of a layer; sizes that follow from others are not read."""
 
 
 class Unread(Exception):
@@ -115,15 +122,20 @@ class LavaNetwork(nn.Module):
         self.has_input_layer = layers[0].kind == "input" and bool(layers[0].neuron_type)
         self.shape = shape or _input_shape(layers[0], source)
         self._names: list[str] = []
-        at = _Signal(self.shape, np.zeros(self.shape, np.int64))
+        at = _Signal(self.shape, np.zeros(self.shape, np.uint8))
         findings: list[Finding] = []
         for layer in layers:
-            last = layer is layers[-1]
             try:
-                at = self._add(layer, at, spikes, last)
+                _check_known(layer)
+                at = self._add(layer, at, spikes, layer is layers[-1])
             except Unread as unread:
                 findings.append(unread.finding)
                 at = _behind(layer, at)
+        if (at.delays != at.delays.flat[0]).any():
+            said = "is the last one and delays its spikes differently"
+            findings.append(layers[-1].unread(said))
+        elif at.delays.any():
+            self._append("delay", FileDelay(int(at.delays.flat[0])))
         if findings:
             raise SnnccError(findings)
 
@@ -156,18 +168,22 @@ class LavaNetwork(nn.Module):
                 raise Unread(layer.unread(f"is of the kind {layer.kind[:20]!r}", _KINDS))
         _check_shape(layer, shape)
         self._append(f"{layer.name}_synapses", synapses)
-        return self._neurons(layer, shape, last)
+        return self._neurons(layer, shape)
 
     def _input(self, layer: Layer, at: _Signal, spikes: bool) -> _Signal:
-        if not layer.neuron_type or spikes:
+        if not layer.neuron_type:
+            return at
+        if spikes:
+            if _delays(layer, at.shape).any():
+                raise Unread(layer.unread("delays its spikes and would be left out", _PIXELS))
             return at
         weight = _values(layer, "weight", "weight" not in layer.values)
         if weight.size > 1:
             raise Unread(layer.unread("has more than one weight"))
         self._append(f"{layer.name}_pixels", Pixels(float(weight.item()) if weight.size else 1.0))
-        return self._neurons(layer, at.shape, False)
+        return self._neurons(layer, at.shape)
 
-    def _neurons(self, layer: Layer, shape: Shape, last: bool) -> _Signal:
+    def _neurons(self, layer: Layer, shape: Shape) -> _Signal:
         registers = Registers.of(layer)
         if isinstance(registers, Finding):
             raise Unread(registers)
@@ -178,21 +194,15 @@ class LavaNetwork(nn.Module):
                 raise Unread(layer.unread(f"has recurrent weights of shape {back.shape}"))
             back = back.reshape(shape[0], shape[0])
         self._append(layer.name, LoihiNeuron(registers, _bias(layer, shape), back))
-        delays = _delays(layer, shape)
-        if last and delays.any():
-            steps = int(delays.flat[0])
-            if (delays != steps).any():
-                raise Unread(layer.unread("is the last one and delays its spikes differently"))
-            self._append(f"{layer.name}_delay", FileDelay(steps))
-        return _Signal(shape, delays)
+        return _Signal(shape, _delays(layer, shape))
 
     def _average(self, layer: Layer, at: _Signal, last: bool) -> _Signal:
         count, size = _whole(layer, "shape", (1, 1, 1), 1)[0], math.prod(at.shape)
-        if not last or at.delays.any() or size % count:
+        if not last or at.delays.any() or size % count or size * count > LARGEST:
             said = f"takes the mean of {count} groups of {size} neurons, which is read as the last "
             raise Unread(layer.unread(f"{said}layer alone, without delays before it"))
         self._append(layer.name, Means(count, size // count))
-        return _Signal((count,), np.zeros(count, np.int64))
+        return _Signal((count,), np.zeros(count, np.uint8))
 
     def _append(self, name: str, module: nn.Module) -> None:
         self.add_module(name, module)
@@ -304,7 +314,7 @@ def _bias(layer: Layer, shape: Shape) -> np.ndarray:
 def _delays(layer: Layer, shape: Shape) -> np.ndarray:
     """The delay of each neuron's spikes."""
     if "delay" not in layer.values:
-        return np.zeros(shape, np.int64)
+        return np.zeros(shape, np.uint8)
     delay = _values(layer, "delay").astype(np.float64).ravel()
     size = math.prod(shape)
     if delay.size not in (1, shape[0], size) or (delay % 1).any():
@@ -313,9 +323,9 @@ def _delays(layer: Layer, shape: Shape) -> np.ndarray:
         said = f"delays spikes by {delay.min():g} to {delay.max():g} steps, beyond 0 to {DELAYS}"
         raise Unread(layer.unread(said))
     if delay.size == size:
-        return delay.reshape(shape).astype(np.int64)
+        return delay.reshape(shape).astype(np.uint8)
     by_channel = delay.reshape(-1, *[1] * (len(shape) - 1))
-    return np.broadcast_to(by_channel, shape).astype(np.int64)
+    return np.broadcast_to(by_channel, shape).astype(np.uint8)
 
 
 def _values(layer: Layer, name: str, may_miss: bool = False) -> np.ndarray:
@@ -343,6 +353,14 @@ def _whole(layer: Layer, name: str, default: tuple[int, ...] | None, least: int)
     return tuple(int(each) for each in np.broadcast_to(found, axes))
 
 
+def _check_known(layer: Layer) -> None:
+    """A value that is not known here may mean that the layer computes something else."""
+    unknown = [f"`{name}`" for name in layer.values if name not in KNOWN]
+    unknown += [f"`neuron/{name}`" for name in layer.neuron if name not in PARAMETERS]
+    if unknown:
+        raise Unread(layer.unread(f"has {', '.join(unknown)[:80]}, which is not known here"))
+
+
 def _check_shape(layer: Layer, shape: Shape) -> None:
     """The shape that the file gives must be that of the neurons."""
     stored = layer.values.get("shape")
@@ -364,7 +382,7 @@ def _behind(layer: Layer, at: _Signal) -> _Signal:
         return at
     shape = shape if len(shape) == 3 and layer.kind in ("conv", "pool", "input") else (
         math.prod(shape),)  # fmt: skip
-    return _Signal(shape, np.zeros(shape, np.int64))
+    return _Signal(shape, np.zeros(shape, np.uint8))
 
 
 def _input_shape(first: Layer, source: str) -> Shape:
@@ -378,4 +396,5 @@ def _input_shape(first: Layer, source: str) -> Shape:
     return tuple(int(size) for size in sizes)
 
 
+_PIXELS = "take pixels as input (--input analog)"
 _KINDS = "read are input, dense, dense_rec, conv, pool, flatten, and average at the end"

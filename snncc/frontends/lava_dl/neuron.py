@@ -36,6 +36,9 @@ _LIMITS = {"iDecay": (1, UNITY), "vDecay": (0, UNITY), "vThMant": (0, (1 << 17) 
 _FIXED = {"refDelay": 1, "wgtExp": 0, "weight_exp": 0, "gradedSpike": 0}
 """Parameters that have to have one value where they are there."""
 
+PARAMETERS = frozenset({*_LIMITS, *_FIXED, "theta", "scaleRho", "tauRho"})
+"""All that are known; the last ones are of training, and ``theta`` is 64·vThMant."""
+
 BIAS = (-4096, 4095)
 """The mantissa of a bias, whose exponent is 6."""
 

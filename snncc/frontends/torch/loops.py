@@ -96,7 +96,7 @@ class Loop:
             return None
         entries = [builder.tracked(tensor) for tensor in tensors]
         steps = [entry.at for entry in entries]
-        whole = len(steps) > 1 or builder.steps == 1
+        whole = before + len(steps) > 1 or builder.steps == 1
         if None in steps or (len(steps) > 1 and len(set(steps)) == 1) or not whole:
             return None
         first, said = entries[0], ", ".join(f"{e.node} of step {e.at}" for e in entries[:4])

@@ -73,8 +73,8 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
 
 def test_layers_without_numbers_are_refused(tmp_path):
     with plain(tmp_path / "a.net") as opened:
-        opened.move("layer/0", "layer/first")
-    refused(tmp_path / "a.net", "SNN305", "not numbered")
+        opened.move("layer/0", "layer/1")
+    refused(tmp_path / "a.net", "SNN305", "not numbered from 0 on")
 
 
 def test_a_window_that_would_fill_the_memory_is_refused(tmp_path):

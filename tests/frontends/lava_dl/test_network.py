@@ -137,6 +137,16 @@ def test_in_lava_every_spike_u_and_v_is_the_programs(lava, tmp_path):
     assert tally.silent == 0
 
 
+@pytest.mark.parametrize("flat", [[], [{"type": "flatten", "shape": [1, 1, 6]}]])
+def test_a_delay_of_the_last_layer_is_one_of_the_output(tmp_path, flat):
+    layer = dense(3, 6, 5, delay=np.array([2.0]))
+    x = events(5)
+    program, run = compiled(tmp_path, [layer, *flat], x)
+    late_by_two = program.run(x).outputs[:, 0].numpy()
+    assert (late_by_two == late(run["dense0"], np.full(6, 2))).all()
+    assert varied(run["dense0"])
+
+
 def test_a_delay_beyond_the_last_step_is_refused(tmp_path):
     layers = [dense(3, 6, 5, delay=np.array([40.0])), dense(4, 4, 6)]
     with pytest.raises(SnnccError, match="24 steps ends before spikes that come 40 later"):
@@ -186,6 +196,8 @@ def test_every_layer_without_a_form_is_named_at_once(tmp_path):
         ({"weight": even(1, 4, 6)}, "weights of shape (4, 6) for 5 neurons"),
         ({"shape": [5, 1, 1]}, "has the shape (5, 1, 1) in the file and (4,) by its input"),
         ({"weight_rec": even(1, 3, 3)}, "recurrent weights"),
+        ({"mask": np.ones(4)}, "`mask`, which is not known here"),
+        ({"neuron": neuron(rhoGain=1)}, "`neuron/rhoGain`, which is not known here"),
     ],
 )
 def test_numbers_that_do_not_fit(tmp_path, changed, said):
