@@ -30,7 +30,7 @@ from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import Run, Value, run_graph
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.network import Network
-from snncc.ir.ops import Input
+from snncc.ir.ops import Input, WholeSpiking
 from snncc.targets import target as find_target
 
 if TYPE_CHECKING:
@@ -89,6 +89,12 @@ class Program:
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether its whole numbers were made of a network in floats."""
+        given = any(isinstance(node.op, WholeSpiking) for node in self.graph.neurons)
+        return self.network.is_fixed and not given
 
     # -- running -------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ def simulate(
         counted = Counted(program, keep)
         measures: list[Measure] = [counted]
         rounded = on_chip = in_lava = None
-        if program.network.is_fixed:
+        if program.is_rounded:
             rounded = Rounded(program, trained, how.dtype, threads)
             measures.append(rounded)
         if wiring is not None:
@@ -321,7 +321,7 @@ def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> 
 
 def _trained(program: Program) -> Network:
     """The network in floats: the program's own, or of one in whole numbers as before rounding."""
-    if not program.network.is_fixed:
+    if not program.is_rounded:
         return program.network
     options = program.about["options"]
     chosen = {name: options[name] for name in ("head", "cut_merge", "strict") if name in options}

@@ -63,7 +63,8 @@ from snncc.ir.interpreter import (
     run_graph,
     steps_of,
 )
-from snncc.ir.interpreter.fixed import CONV_BITS, FixedCell, WholeStore, summed
+from snncc.ir.interpreter.fixed import summed
+from snncc.ir.interpreter.fixed_cell import CONV_BITS, FixedCell, WholeStore
 from snncc.ir.interpreter.runs import chained
 from snncc.ir.network import (
     Encoder,

@@ -14,7 +14,7 @@ import numpy as np
 
 from snncc.compiled import compiled
 from snncc.ir.interpreter import Value
-from snncc.ir.interpreter.fixed import CURRENT_LIMIT, PORT_BITS
+from snncc.ir.interpreter.fixed_cell import CURRENT_LIMIT, PORT_BITS
 from snncc.ir.network import Neuron
 from snncc.ir.ops import Ref
 from snncc.ir.registers import MEMBRANE_LIMIT, ONE, UNITY, FixedNeuron, Whole
@@ -113,7 +113,7 @@ def _recurrence(
 
 
 def fixed_recurrence(neuron: FixedNeuron, narrow: bool) -> Callable[..., tuple[int, int]]:
-    """The compiled recurrence of neurons in whole numbers, those of ``fixed.FixedCell``.
+    """The compiled recurrence of neurons in whole numbers, those of ``FixedCell``.
 
     Called as `recurrence` is: ``x`` are the sums of weights, whole numbers of any type, and the
     rows of ``numbers`` those of `fixed_numbers`. Returns how many currents wrapped and how many

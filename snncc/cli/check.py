@@ -54,9 +54,10 @@ def command(
 ) -> None:
     """Say everything that stands between MODEL and a target.
 
-    MODEL is a .pt, .pth, .pt2, .onnx or .nir file, or package.module:factory. Exits with 1 when
-    there are errors, and with 2 when MODEL cannot be read, which is said on stderr too; every
-    format but text is then still a whole document, so that a CI job has a report to upload.
+    MODEL is a .pt, .pth, .pt2, .onnx, .nir or .net file, or package.module:factory. Exits with
+    1 when there are errors, and with 2 when MODEL cannot be read, which is said on stderr too;
+    every format but text is then still a whole document, so that a CI job has a report to
+    upload.
     """
     from snncc.diagnostics import Exit, SnnccError
     from snncc.diagnostics.render import FORMATS as RENDERERS

@@ -86,8 +86,8 @@ def command(
 ) -> None:
     """Compile MODEL for a target into a folder.
 
-    MODEL is a .pt, .pth, .pt2, .onnx or .nir file, or package.module:factory. A folder that holds a
-    compiled program is replaced.
+    MODEL is a .pt, .pth, .pt2, .onnx, .nir or .net file, or package.module:factory. A folder
+    that holds a compiled program is replaced.
     """
     from snncc.diagnostics import refuse
     from snncc.pipeline import frontend_passes, target_passes

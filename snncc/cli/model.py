@@ -82,7 +82,8 @@ class Options:
     def said(self, spec: str, resets: bool) -> Said:
         """`said_of` the model; ``resets``: the command takes --reset for every model."""
         reset = None if resets and not reads_equations(spec) else self.reset
-        return said_of(spec, self.input_shape, self.dt, self.discretise, reset, self.reset_when)
+        given = (self.input_shape, self.dt, self.discretise, reset, self.reset_when)
+        return replace(said_of(spec, *given), input=self.input)
 
 
 def said_of(

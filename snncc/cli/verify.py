@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ def command(
     module = None
     if model is not None:
         said = said_of(model, input_shape, dt, discretise, reset, reset_when)
+        recorded = load(folder).about.get("options", {}).get("input")
+        said = replace(said, input=recorded)
         module = open_model(model, weights=weights, allow=allow, said=said).module
     lines = verify(folder, module)
     if source is not None and module is not None:

@@ -217,6 +217,23 @@ NOTES = (
         "would run as another network",
     ),
     Rule(
+        "SNN515",
+        "what-the-input-is",
+        Severity.NOTE,
+        what="""
+            Says what the input of a Lava-DL file is, which has an input layer with neurons.
+            """,
+        why="""
+            The input layer turns pixels into currents (weight·pixel + bias) and these into spikes.
+            Recordings of an event camera are such spikes already.
+            """,
+        example="""
+            # snncc compile network.net --time-steps 16 --input spike: SNN515, the input layer is
+            # left out
+            """,
+        help="say --input analog for pixels, --input spike for spikes of the input layer",
+    ),
+    Rule(
         "SNN520",
         "unlike-range",
         Severity.WARNING,

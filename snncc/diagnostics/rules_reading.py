@@ -572,6 +572,27 @@ READING = (
         help="write the network as it was traced (--form graph), or in another format",
     ),
     Rule(
+        "SNN330",
+        "layer-without-form",
+        Severity.ERROR,
+        what="""
+            Reports a layer of a Lava-DL file that has no form here: its kind, its neurons, or
+            numbers that do not fit its shape or Loihi's registers.
+            """,
+        why="""
+            A Lava-DL file holds the whole numbers of Loihi's registers. They are taken as they are
+            or not at all. Resonators, sigma-delta neurons, graded spikes and complex weights are
+            other neurons than those of a full-spike network.
+            """,
+        example="""
+            # snncc compile sdnn.net --time-steps 16: SNN330, layer `conv1` has neurons of type SDNN
+            """,
+        after="""
+            # train the network with slayer.block.cuba, whose neurons are of the type CUBA
+            """,
+        help="train the layer with CUBA neurons, or export the network again",
+    ),
+    Rule(
         "SNN340",
         "unrepeatable-data",
         Severity.ERROR,

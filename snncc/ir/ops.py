@@ -321,6 +321,22 @@ class Spiking(Dynamics):
 
 
 @dataclass(frozen=True)
+class WholeSpiking(Spiking):
+    """The spikes of a neuron in Loihi's registers, which truncate what decays towards zero.
+
+    x is rounded to a whole number, half to even. With tz(y) = trunc(64·y)/64 a step is
+
+        c ← tz(current_decay·c) + x;  v ← tz(decay·v) + c + bias;  s = [v > threshold];  reset
+
+    ``decay`` is given, both decays are multiples of 1/4096, ``threshold`` and ``bias`` are whole
+    numbers, ``strict`` is True and all states start at 0. Currents wrap and membranes are held as
+    those of `snncc.ir.registers.FixedNeuron` are, which this is in units of weight.
+    """
+
+    bias: Number = 0.0
+
+
+@dataclass(frozen=True)
 class Membrane(Dynamics):
     """The membrane of a neuron: v after the reset of the step, or ``before`` it h."""
 
@@ -366,7 +382,8 @@ OPS: dict[str, type[Op]] = {
     for cls in (
         Input, Constant, Conv, ConvTranspose, Dense, Sparse, Pool, AdaptivePool, Norm, Scale,
         Reshape, Permute, Broadcast, Pad, Slice, Concat, Reduce, Upsample, Elementwise, Identity,
-        Repeat, OverTime, Delay, Spiking, Membrane, Normalise, Softmax, MatMul, Argmax,
+        Repeat, OverTime, Delay, Spiking, WholeSpiking, Membrane, Normalise, Softmax, MatMul,
+        Argmax,
     )
 }  # fmt: skip
 

@@ -13,7 +13,19 @@ from typing import Literal
 import numpy as np
 
 from snncc.ir.graph import Tensors
-from snncc.ir.ops import Conv, Dense, Number, Op, Ref, Reset, Reshape, Scale, Sparse, When
+from snncc.ir.ops import (
+    Conv,
+    Dense,
+    Number,
+    Op,
+    Ref,
+    Reset,
+    Reshape,
+    Scale,
+    Sparse,
+    When,
+    WholeSpiking,
+)
 
 Whole = int | Ref
 """One whole number for all, or the name of a tensor of them that broadcasts over the features."""
@@ -144,6 +156,50 @@ def finest(ops: Iterable[Op], tensors: Tensors) -> int:
             values = np.asarray(tensors[number] if isinstance(number, Ref) else number)
             common = math.gcd(common, int(np.gcd.reduce(values.astype(np.int64), axis=None)))
     return common
+
+
+def registers_of(
+    op: WholeSpiking, tensors: Tensors, name: str, offset: np.ndarray | None = None
+) -> tuple[FixedNeuron, dict[str, np.ndarray]]:
+    """The neuron ``op`` as it stands in the registers, and its tensors, named after ``name``.
+
+    ``offset``: a constant part of its input. Raises ValueError, saying what no register can hold.
+    """
+    made: dict[str, np.ndarray] = {}
+
+    def held(field: str, numbers: np.ndarray, dtype: type) -> Whole:
+        low, high = RANGES[field]
+        if np.any(numbers != np.rint(numbers)):
+            raise ValueError(f"{field} holds numbers that are not whole")
+        if numbers.min() < low or numbers.max() > high:
+            extent = f"from {numbers.min():g} to {numbers.max():g}"
+            raise ValueError(f"{field} goes {extent}, beyond {low} to {high}")
+        if np.all(numbers == numbers.flat[0]):
+            return int(numbers.flat[0])
+        made[ref := Ref(f"{name}.{field}")] = numbers.astype(dtype)
+        return ref
+
+    def values(number: Number) -> np.ndarray:
+        known = tensors[number] if isinstance(number, Ref) else number
+        return np.asarray(known, np.float64)
+
+    bias, constant = values(op.bias), np.zeros(()) if offset is None else offset
+    into: Literal["membrane", "current"] = "membrane"
+    if op.current_decay != 0 and np.any(constant):
+        if np.any(bias):
+            raise ValueError("one bias is of its current and one of its membrane")
+        into = "current"
+    if op.decay is None or not op.strict or op.v_reset or op.keep or op.initial:
+        raise ValueError("its reset or its start is none of the registers'")
+    return FixedNeuron(
+        vth=held("vth", values(op.threshold), np.int32),
+        dv=held("dv", UNITY * (1 - values(op.decay)), np.int16),
+        du=held("du", UNITY * (1 - values(op.current_decay)) - 1, np.int16),
+        bias_mant=held("bias_mant", bias + constant, np.int16),
+        reset=op.reset,
+        when=op.when,
+        bias_into=into,
+    ), made
 
 
 def copier(weight: int) -> FixedNeuron:

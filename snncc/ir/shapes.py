@@ -39,6 +39,7 @@ from snncc.ir.ops import (
     Sparse,
     Spiking,
     Upsample,
+    WholeSpiking,
 )  # fmt: skip
 
 Shape = tuple[int, ...]
@@ -181,6 +182,7 @@ _RULES: dict[type[Op], Callable[..., Shape]] = {
     OverTime: _same,
     Delay: _same,
     Spiking: _same,
+    WholeSpiking: _same,
     Membrane: _same,
     Conv: _conv,
     ConvTranspose: _conv_transpose,

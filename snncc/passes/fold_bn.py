@@ -10,7 +10,7 @@ q = |f| (design, *BN into thresholds*):
 4. the sign stays a diagonal on the projection, so that shared weights stay shared; a diagonal of
    ones goes
 5. into=weights: f is multiplied into the weights of the conv or dense map before it
-6. gates keep their whole numbers
+6. gates keep their whole numbers, and so do neurons in Loihi's registers
 7. so does a population all of whose diagonals are whole numbers: to divide by 3 would not be exact
 """
 
@@ -47,7 +47,7 @@ class FoldBn(Pass):
         folded = 0
         for place in form.places.values():
             incoming = form.incoming[place.name]
-            if not isinstance(place, Population) or place.role != "neuron":  # rule 6
+            if not _is_scaled(place):  # rule 6
                 projections += incoming
                 continue
             factors = [_diagonal(p, tensors) for p in incoming]
@@ -55,6 +55,7 @@ class FoldBn(Pass):
                 projections += incoming
                 continue
             q = _common(incoming, factors, tensors)
+            assert isinstance(place, Population)
             places[place.name] = _scaled(place, q, tensors)
             for number, (projection, factor) in enumerate(zip(incoming, factors, strict=True)):
                 name = f"{place.name}.diagonal" + (f".{number}" if number else "")
@@ -62,6 +63,14 @@ class FoldBn(Pass):
             folded += 1
         network = form.with_changes(places.values(), projections, tensors)
         return Outcome(network, report={"populations folded": folded})
+
+
+def _is_scaled(place: Place) -> bool:
+    return (
+        isinstance(place, Population)
+        and place.role == "neuron"
+        and isinstance(place.neuron, Neuron)
+    )
 
 
 def _split(chain: Sequence[Op]) -> tuple[tuple[Op, ...], tuple[Scale, ...]]:

@@ -9,7 +9,8 @@
 7. sums of spikes go to their readers term by term, and a note says what that costs
 
 Neurons are brought to the normal form: an input gain and v_reset ≠ 0 are scaled and shifted away,
-a strict threshold becomes ≥ the next float. An input gain that is not above 0 is a finding.
+a strict threshold becomes ≥ the next float. An input gain that is not above 0 is a finding. A
+``WholeSpiking`` is a neuron in Loihi's registers already, and then all the network must be so.
 """
 
 from __future__ import annotations

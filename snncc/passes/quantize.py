@@ -16,6 +16,7 @@ from snncc.ir.interpreter import (
     fixed,
     run_network,
 )
+from snncc.ir.interpreter.fixed_cell import WholeStore
 from snncc.ir.network import (
     Encoder,
     Network,
@@ -99,6 +100,9 @@ class Quantize(Pass):
     def __call__(self, form: Form) -> Outcome:
         assert isinstance(form, Network)
         self._check()
+        if form.is_fixed:
+            said = "its neurons and weights are whole numbers already"
+            raise refuse("SNN316", f"{self.name}: {said}", help="leave weight_bits out")
         if not form.populations:
             return Outcome(form)
         problems = tuple(_problems(form, self.thresholds))
@@ -285,7 +289,7 @@ class _Work:
         assert isinstance(neuron, FixedNeuron)
         run = self._teacher.run
         network = replace(self._form, projections=tuple(wires), tensors=self.tensors)
-        store = fixed.WholeStore.of(network)
+        store = WholeStore.of(network)
         a, wraps = fixed.gather(network, place.name, run.spikes, self._teacher.currents, store)
         taught = run.spikes[place.name].bool()
         fired = fixed.fire(neuron, a, store, taught)

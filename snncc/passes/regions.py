@@ -69,9 +69,11 @@ from snncc.ir.ops import (
     Spiking,
     Unread,
     When,
+    WholeSpiking,
     is_linear,
     is_max_pool,
 )  # fmt: skip
+from snncc.ir.registers import FixedNeuron, registers_of
 from snncc.ir.shapes import has_empty_window, output_shape
 from snncc.ir.values import REAL, ValueSet
 from snncc.passes.combination import (
@@ -97,6 +99,7 @@ from snncc.passes.cones import (
     used,
 )
 from snncc.passes.unlike import FEWER
+from snncc.passes.whole_numbers import WholeNumbers
 
 _HOST_OPS = (Softmax, Argmax, Identity)
 _WEIGHTED = (Conv, ConvTranspose, Dense)
@@ -141,6 +144,7 @@ class Lowering:
                 self._neuron(node)
         self._read_out(head)
         self._leave_out_parts()
+        self._in_registers()
         self.network = self._network()
 
     @property
@@ -167,6 +171,21 @@ class Lowering:
         return Network.build(
             places.values(), self._projections, self._tensors, graph.name, graph.time_steps
         )
+
+    def _in_registers(self) -> None:
+        """Where neurons come in whole numbers, so must all the rest."""
+        neurons = [p.neuron for p in self._places.values() if isinstance(p, Population)]
+        if not any(isinstance(neuron, FixedNeuron) for neuron in neurons):
+            return
+        for p in self._projections:  # neurons whose input was refused send spikes from outside
+            if p.source not in self._places:
+                shape = self._graph.nodes[p.source].signal.shape
+                self._places[p.source] = Source(p.source, shape)
+        whole = WholeNumbers(self._places, self._projections, self._tensors, self._sets)
+        self._places, self._projections = whole.places, whole.projections
+        self._tensors = whole.tensors
+        for finding in whole.findings:
+            self._found.setdefault((finding.code, f"{finding.node} {finding.message}"), finding)
 
     def _network(self) -> Network | None:
         return None if any(f.is_error for f in self._found.values()) else self.lowered
@@ -815,6 +834,9 @@ class Lowering:
         if region.broken:
             return
         op = node.op
+        if isinstance(op, WholeSpiking):
+            self._whole_neuron(node, op, region)
+            return
         leak = self._store.number(op.leak)
         as_written = op.decay is None
         decay = 1 - leak if op.decay is None else self._store.number(op.decay)
@@ -853,6 +875,19 @@ class Lowering:
                 f"{node.name}.current_initial", current if has_current else None
             ),
         )
+        self._places[node.name] = Population(
+            node.name, node.signal.shape, neuron, "neuron", node.name, node.origin
+        )
+        self._connect(region, node.name)
+
+    def _whole_neuron(self, node: Node, op: WholeSpiking, region: Region) -> None:
+        offset = None if region.offset is None else region.offset.numpy()
+        try:
+            neuron, tensors = registers_of(op, self._tensors, node.name, offset)
+        except ValueError as problem:
+            self._find("SNN214", node, f"neuron {node.name} has no place in registers: {problem}")
+            return
+        self._tensors |= tensors
         self._places[node.name] = Population(
             node.name, node.signal.shape, neuron, "neuron", node.name, node.origin
         )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from snncc.ir.interpreter import TensorStore, Value, fire, fixed, project
+from snncc.ir.interpreter.fixed_cell import WholeStore
 from snncc.ir.network import Neuron, Population, Projection
 from snncc.ir.ops import Ref
 from snncc.ir.registers import ONE, RANGES, WEIGHTS
@@ -174,7 +175,7 @@ class _Trial:
         tensors: dict[str, Array] = {}
         numbers = registers(self._neuron, levels, full, offset)
         neuron = as_neuron(self._neuron, numbers, "trial", tensors)
-        fired = fixed.fire(neuron, a, fixed.WholeStore(tensors), self._taught)
+        fired = fixed.fire(neuron, a, WholeStore(tensors), self._taught)
         flips = (fired.spikes != self._taught).sum((0, 1, *self._others), keepdim=True)[0, 0]
         far = fired.membranes / as_torch(full * ONE) - self._membranes
         relative = far / as_torch(levels.threshold)

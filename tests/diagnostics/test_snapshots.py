@@ -254,6 +254,23 @@ def said_in_metadata(folder: Path) -> None:
     raise SnnccError(export_nir(graph, folder / "net.nir").notes)
 
 
+def read_layers(neurons: str) -> Callable[[Path], None]:
+    """What the reader of Lava-DL says of an input layer with such neurons."""
+
+    def read(folder: Path) -> None:
+        import h5py
+
+        path = folder / "network.net"
+        with h5py.File(path, "w") as file:
+            layer = file.create_group("layer/0")
+            layer["type"], layer["shape"], layer["neuron/type"] = "input", [1, 2, 2], neurons
+            for name, value in {"iDecay": 4096, "vDecay": 1024, "vThMant": 25}.items():
+                layer[f"neuron/{name}"] = value
+        raise SnnccError(open_model(str(path)).notes)
+
+    return read
+
+
 def read_equations(name: str) -> Callable[[Path], None]:
     """A NIR file, which does not say how its equations become steps."""
 
@@ -297,12 +314,14 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN322": compiled(CountsCalls),
     "SNN323": misread,
     "SNN324": no_form_in_format,
+    "SNN330": read_layers("SDNN"),
     "SNN340": unrepeatable_data,
     "SNN506": quantized("threshold=1.0"),
     "SNN508": compiled(Loud),
     "SNN509": read_equations("export_lif_r_tau"),
     "SNN510": read_equations("sinabs_iaf"),
     "SNN511": said_in_metadata,
+    "SNN515": read_layers("CUBA"),
     "SNN520": unlike_range,
     "SNN521": no_probabilities,
 }

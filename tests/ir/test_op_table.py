@@ -60,6 +60,7 @@ from snncc.ir.ops import (
     Sparse,
     Spiking,
     Upsample,
+    WholeSpiking,
 )  # fmt: skip
 from snncc.ir.shapes import output_shape
 from snncc.ir.synapses import fan_out
@@ -228,6 +229,9 @@ TABLE = [
         In("snncc.frontends.torch.loops")),
     Row(Spiking(), (V,), V, "{0,1}", "spiking", COPY, None, None, [[]], Operations(updates=2),
         IF()),
+    Row(WholeSpiking(threshold=0.0, strict=True, decay=1.0), (V,), V, "{0,1}",
+        "wholespiking{threshold=0.0, strict=True, decay=1.0}", COPY, None, None, "SNN214",
+        Operations(updates=2), In("snncc.frontends.lava_dl.neuron")),
     Row(Membrane(leak=0.5, threshold=9.0), (V,), V, "real", "membrane{leak=0.5, threshold=9.0}",
         [[1, 0], [0.5, 1]], None, None, "SNN114", FREE, In("snncc.frontends.snntorch")),
     Row(Normalise("layer", None, None, 0.0, (0,)), (V,), V, "real",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc.backends.onnx.networks import as_graph
+from snncc.backends.onnx.networks import as_graph, in_registers
 from snncc.backends.onnx.writer import as_model
 from snncc.diagnostics import refuse
 from snncc.ir.files import write_whole
@@ -45,7 +45,7 @@ def export(
     if importlib.util.find_spec("onnx") is None:
         help = 'pip install "snncc[onnx]"'
         raise refuse("SNN317", "the package onnx, which writes the file, is missing", help=help)
-    graph = as_graph(form) if isinstance(form, Network) else form
+    graph = as_graph(form) if isinstance(form, Network) else in_registers(form)
     real: type[np.floating[Any]] = np.float64 if dtype == "float64" else np.float32
     rounded: set[str] = set()
     model = as_model(graph, dtype=real, about={**facts(form, graph), **about}, rounded=rounded)

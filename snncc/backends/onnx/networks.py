@@ -29,9 +29,11 @@ from snncc.ir.ops import (
     Repeat,
     Scale,
     Spiking,
+    WholeSpiking,
 )
-from snncc.ir.registers import FixedNeuron
+from snncc.ir.registers import FixedNeuron, registers_of
 from snncc.ir.shapes import Shape, output_shape
+from snncc.ir.values import REAL
 
 
 def as_graph(network: Network) -> Graph:
@@ -40,6 +42,21 @@ def as_graph(network: Network) -> Graph:
     A Graph of a network in whole numbers holds ops that only the writer knows.
     """
     return _Writing(network).graph()
+
+
+def in_registers(graph: Graph) -> Graph:
+    """``graph`` with each ``WholeSpiking`` as the writer knows it, on whole sums."""
+    nodes: list[Node] = []
+    tensors = dict(graph.tensors)
+    for node in graph.nodes.values():
+        if isinstance(node.op, WholeSpiking):
+            neuron, numbers = registers_of(node.op, graph.tensors, node.name)
+            tensors |= numbers
+            whole = replace(node, name=f"{node.name}.whole", op=WholeSum(rounded=True))
+            nodes.append(replace(whole, signal=replace(node.signal, values=REAL)))
+            node = replace(node, op=FixedSpiking(neuron), inputs=(whole.name,))
+        nodes.append(node)
+    return Graph.build(nodes, tensors, graph.heads, graph.name, graph.time_steps)
 
 
 class _Writing:

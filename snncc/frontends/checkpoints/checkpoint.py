@@ -23,7 +23,7 @@ from snncc.frontends.layout import USUAL, Layout, is_layout
 from snncc.ir.files import write_whole
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_MODELS = ".pt, .pth, .pt2, .onnx, .nir or package.module:factory"
+_MODELS = ".pt, .pth, .pt2, .onnx, .nir, .net or package.module:factory"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Said:
 
     ``shape``: of one sample at one step. ``dt`` in seconds, ``discretise``: how equations become
     steps (`snncc.frontends.nir.timing`), ``reset`` and ``reset_when``: what a spike resets, and in
-    which step.
+    which step. ``input``: what the values of the input are.
     """
 
     shape: tuple[int, ...] | None = None
@@ -40,6 +40,7 @@ class Said:
     discretise: Literal["euler", "exact", "impulse"] | None = None
     reset: Literal["hard", "soft"] | None = None
     reset_when: Literal["now", "next", "both"] | None = None
+    input: InputKind | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +72,11 @@ def open_model(
     allow: Sequence[str] = (),
     said: Said | None = None,
 ) -> Checkpoint:
-    """Open what the user names: a .pt, .pth, .pt2, .onnx or .nir, or ``package.module:factory``.
+    """Open what the user names: a file (.pt, .pth, .pt2, .onnx, .nir, .net) or a factory.
 
-    Nothing in a file is executed; a factory is the user's own code and is called. ``weights`` is
-    a state dict for the factory's network. ``allow`` adds dotted class names to those a file may
-    hold. ``said`` is for files that do not say all (NIR).
+    Nothing in a file is executed; a factory, ``package.module:factory``, is the user's own code and
+    is called. ``weights`` is a state dict for the factory's network. ``allow`` adds dotted class
+    names to those a file may hold. ``said`` is for files that do not say all (NIR, Lava-DL).
 
     Raises SNN304 for a file that is unsafe or has no architecture, SNN305 for one that is not
     there, damaged or of a kind not read, SNN307 for weights that are not finite, SNN313 and

@@ -2,32 +2,22 @@
 
 The HDF5 is not read by the package nir, which does not open every file that its users wrote (stale
 names of nested graphs, shapes with a batch axis), and in a process of its own
-(`snncc.frontends.nir.hdf5`), because HDF5 may run for ever on a damaged file.
+(`snncc.frontends.hdf5`), because HDF5 may run for ever on a damaged file.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snncc.diagnostics import Location, refuse
+from snncc.diagnostics import refuse
+from snncc.frontends.hdf5 import read_apart
 from snncc.frontends.nir.hdf5 import FIX
-
-SECONDS = 60.0
-"""So long the reading of a file may take, the start of its process included."""
-
-MEMORY = 16 << 30
-"""So many bytes of memory the process may have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,41 +67,8 @@ def read_file(path: Path, source: str = "") -> Parts:
     that are not finite.
     """
     source = source or str(path)
-    if importlib.util.find_spec("h5py") is None:
-        message = f"the package h5py, which reads {source}, is not installed"
-        raise refuse("SNN317", message, help='pip install "snncc[nir]"')
-    if not path.is_file():
-        raise refuse("SNN305", f"{source} does not exist", help="give a .nir file")
-    with np.load(io.BytesIO(_read(path, source)), allow_pickle=False) as arrays:
-        if "finding" in arrays:
-            said = json.loads(arrays["finding"].item())
-            where = Location(said["module"])
-            raise refuse(said["code"], said["message"], where, help=said["help"])
-        tree = json.loads(arrays["tree"].item())
-        return _flat(_nested(tree, arrays), source)
-
-
-def _read(path: Path, source: str) -> bytes:
-    """What the process that reads the file says (`snncc.frontends.nir.hdf5`)."""
-    command = [sys.executable, "-m", "snncc.frontends.nir.hdf5", str(path), source]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=SECONDS, preexec_fn=_limited, check=True
-        )
-    except subprocess.TimeoutExpired:
-        why = f"reading it takes longer than {SECONDS:g} s"
-    except subprocess.CalledProcessError:
-        why = "HDF5 ends where it is read"
-    else:
-        return done.stdout
-    raise refuse("SNN305", f"{source} is damaged: {why}", help=FIX)
-
-
-def _limited() -> None:
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    arrays = read_apart("snncc.frontends.nir.hdf5", path, source, ".nir", "nir", FIX)
+    return _flat(_nested(json.loads(arrays["tree"].item()), arrays), source)
 
 
 def _nested(tree: Any, arrays: Mapping[str, np.ndarray]) -> _Nested:

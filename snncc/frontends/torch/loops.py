@@ -86,22 +86,43 @@ class Loop:
         entries = [self._builder.tracked(t) for t in tensors if self._builder.is_tracked(t)]
         return len({e.node for e in entries}) > 1 and all(e.axes[dim] == "F" for e in entries)
 
-    def _stacked(self, tensors: Sequence[torch.Tensor]) -> Tracked | None:
-        """The entry of step 0 when ``tensors`` are all steps of one node, in order."""
+    def _stacked(self, tensors: Sequence[torch.Tensor], before: int = 0) -> Tracked | None:
+        """The entry of step 0 when ``tensors`` are all steps of one node, in order.
+
+        Behind so many others ``before`` they are all but as many.
+        """
         builder = self._builder
         if not all(map(builder.is_tracked, tensors)):
             return None
         entries = [builder.tracked(tensor) for tensor in tensors]
         steps = [entry.at for entry in entries]
-        whole = len(steps) > 1 or builder.steps == 1
+        whole = before + len(steps) > 1 or builder.steps == 1
         if None in steps or (len(steps) > 1 and len(set(steps)) == 1) or not whole:
             return None
         first, said = entries[0], ", ".join(f"{e.node} of step {e.at}" for e in entries[:4])
         same = all(e.node == first.node and e.axes == first.axes for e in entries)
         if not same or steps != list(range(len(steps))) or any(e.summed for e in entries):
             raise builder.refuse("SNN318", f"{said}, … are joined: not each step of one value")
-        self._numbering.fix(len(steps), f"a list of {len(steps)} steps of {first.node}")
+        count = before + len(steps)
+        self._numbering.fix(count, f"a list of {count} steps of {first.node}")
         return first
+
+    def _empty(self, parts: Sequence[torch.Tensor]) -> int:
+        """How many zeros stand in a list before the steps of a value, which so come late."""
+        known = [self._builder.is_tracked(part) for part in parts]
+        first = known.index(True) if True in known else 0
+        alike = all(p.shape == parts[first].shape and not p.any() for p in parts[:first])
+        return first if alike else 0
+
+    def _later(self, entry: Tracked, steps: int) -> str:
+        """The node of ``entry``, at all steps, so many steps later."""
+        builder, name = self._builder, entry.node
+        shape = builder.nodes[name].signal.shape
+        with self._numbering.call(()):
+            for _ in range(steps):
+                axes = builder.nodes[name].signal.axes
+                name = builder.emit(Delay(), [name], shape, axes, "step", what="delay")
+        return name
 
     def together(self, call: Call) -> bool:
         """Whether ``call`` joined several steps into one value, which then is bound."""
@@ -112,7 +133,8 @@ class Loop:
                 parts = list(call["tensors"])
                 if call.name != "stack" and self._differ(parts, dim):
                     return False
-                entry = self._stacked(parts)
+                empty = self._empty(parts) if call.name == "stack" else 0
+                entry = self._stacked(parts[empty:], empty)
                 if entry is None:
                     return False
                 axes = list(entry.axes)
@@ -122,7 +144,7 @@ class Loop:
                     axes[dim] = "T" if axes[dim] == "1" else "TN"
                 else:
                     raise builder.refuse("SNN112", "steps are joined along a feature")
-                builder.place(call.result, entry.node, tuple(axes))
+                builder.place(call.result, self._later(entry, empty), tuple(axes))
                 return True
             case "add" | "radd":
                 entry = self._adds_up(call["input"], call["other"])

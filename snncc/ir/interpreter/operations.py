@@ -48,12 +48,12 @@ class TensorStore:
     """The tensors of a Graph or Network as torch tensors of one dtype, converted when asked."""
 
     def __init__(self, tensors: Tensors, dtype: torch.dtype) -> None:
-        self._tensors, self._dtype = tensors, dtype
+        self.tensors, self._dtype = tensors, dtype
         self._ready: dict[str, Value] = {}
 
     def __getitem__(self, ref: str) -> Value:
         if ref not in self._ready:
-            tensor = torch.from_numpy(np.ascontiguousarray(self._tensors[ref]))
+            tensor = torch.from_numpy(np.ascontiguousarray(self.tensors[ref]))
             whole = not tensor.is_floating_point() and tensor.dtype != torch.bool
             self._ready[ref] = tensor if whole else tensor.to(self._dtype)
         return self._ready[ref]

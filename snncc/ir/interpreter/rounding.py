@@ -15,7 +15,7 @@ import torch
 
 from snncc.ir.interpreter.operations import TensorStore, Value
 from snncc.ir.interpreter.written import Written
-from snncc.ir.ops import Dynamics, Number, Ref
+from snncc.ir.ops import Dynamics, Number, Ref, WholeSpiking
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-4}
 """How far currents and outputs may lie apart, relative to the largest, by rounding alone."""
@@ -34,6 +34,8 @@ def is_tie(
     ``mine`` (t + 1,) are its currents as the Graph computes them, ``theirs`` as the module did;
     ``neuron`` is its place in the population, ``dtype`` that of the module.
     """
+    if isinstance(op, WholeSpiking):
+        return False  # whole numbers are never rounded
     tolerance = TOLERANCE[dtype]
     if not (bool(mine.isfinite().all()) and bool(theirs.isfinite().all())):
         return False

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
+from snncc.ir.interpreter.fixed_cell import FixedCell, WholeStore
 from snncc.ir.interpreter.operations import TensorStore, Value
-from snncc.ir.ops import Dynamics, Membrane, Ref
+from snncc.ir.ops import Dynamics, Membrane, Ref, WholeSpiking
+from snncc.ir.registers import ONE, registers_of
 
 
 class Written:
@@ -28,6 +30,10 @@ class Written:
         self._integrates = not leaks and not op.decay_input
         self._current = store.number(op.current_initial)
         self.v = store.number(op.initial).expand(tuple(shape))
+        self._cell = None
+        if isinstance(op, WholeSpiking):
+            neuron, tensors = registers_of(op, store.tensors, "neuron")
+            self._cell = FixedCell(neuron, shape, WholeStore(tensors))
 
     def _fires(self, v: Value) -> Value:
         return v > self._threshold if self._op.strict else v >= self._threshold
@@ -50,6 +56,10 @@ class Written:
         return rest + self._keep * (h - rest) if self._keeps else rest
 
     def __call__(self, x: Value) -> tuple[Value, Value]:
+        if self._cell is not None:
+            s, h = self._cell(x.round().long())
+            self.v = self._cell.v.to(x.dtype) / ONE
+            return s, h.to(x.dtype) / ONE
         op, h = self._op, self._charged(x)
         late = self._fires(self.v) if op.when != "now" else None
         if late is not None and op.reset == "hard":

@@ -13,7 +13,8 @@ from snncc.backends.loihi import emit, interpreter
 from snncc.backends.loihi.simulation import as_given
 from snncc.ir import Network
 from snncc.ir.interpreter import Run, Value, steps_of
-from snncc.ir.interpreter.fixed import State, run_fixed
+from snncc.ir.interpreter.fixed import run_fixed
+from snncc.ir.interpreter.fixed_cell import State
 
 SCRIPT = Path(__file__).parent / "on_lava" / "states.py"
 

@@ -12,7 +12,8 @@ import torch
 
 from snncc.backends.loihi import interpreter
 from snncc.ir.interpreter import run_network
-from snncc.ir.interpreter.fixed import FixedCell, WholeStore, gather, run_fixed
+from snncc.ir.interpreter.fixed import gather, run_fixed
+from snncc.ir.interpreter.fixed_cell import FixedCell, WholeStore
 from snncc.ir.network import FixedNeuron, Network, Population, Projection, Ref, Source
 from snncc.ir.ops import Conv, Dense, Op, Reshape, Sparse
 from snncc.ir.shapes import output_shape
