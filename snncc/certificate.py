@@ -285,7 +285,7 @@ def _results(program: Program, result: Result) -> Iterator[Line]:
         yield _form("program → schedule", program.scheduled, scheduled)
 
 
-OF_FILES = ("SNN509", "SNN510", "SNN521")
+OF_FILES = ("SNN509", "SNN510", "SNN515", "SNN521")
 """What a reader says of a file that does not say all, and of recordings: it is in no network."""
 
 
