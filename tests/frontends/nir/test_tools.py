@@ -99,14 +99,14 @@ def test_leaky_neurons_of_sinabs_part_where_they_fire_twice_in_a_step(nir_tools,
     """One layer: up to that step every neuron has the same spikes."""
     torch.manual_seed(62)
     net = nn.Sequential(nn.Linear(10, 20), LIF(tau=2.0, reset="soft")).double().eval()
-    net[0].weight.data *= 6.0
+    net[0].weight.data *= 4.0
     x = (torch.rand(STEPS, 1, 10) < 0.4).double()
     file = tmp_path / "net.nir"
     export(trace(net, x, input="spike"), file, reader="sinabs")
     mine, its = net(x)[:, 0].detach(), run(nir_tools, "sinabs", file, x[:, 0])
     once = (its > 1).cumsum(0) == 0
     assert torch.equal(mine[once], its[once])
-    assert mine[once].sum() > 50
+    assert mine[once].sum() > 20
     assert not once.all()
 
 
