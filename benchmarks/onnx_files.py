@@ -14,24 +14,15 @@ anything but a finding comes out. The comparisons are those of ``tests``.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
-from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from many_seeds import Tally, Way, main
+
 TESTS = Path(__file__).parents[1] / "tests"
 for room in ("generators", "networks", "frontends/onnx", "backends/onnx", ""):
     sys.path.insert(0, str(TESTS / room))
-
-Tally = Counter[str]
 
 
 def round_trip(seed: int) -> Tally:
@@ -71,57 +62,10 @@ def damaged(seed: int) -> Tally:
     return Counter({"files": 1, found.said: 1})
 
 
-WAYS: dict[str, Callable[[int], Tally]] = {
+WAYS: dict[str, Way] = {
     "round-trip": round_trip, "zoo": zoo, "onnxruntime": onnxruntime, "damaged": damaged,
 }  # fmt: skip
 
 
-def one(task: tuple[str, int]) -> tuple[Tally, str]:
-    import torch
-
-    torch.set_num_threads(1)
-    way, seed = task
-    try:
-        return WAYS[way](seed), ""
-    except Exception as error:
-        return Counter(), f"{way} {seed}: {type(error).__name__}: {error}"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("way", choices=list(WAYS))
-    parser.add_argument("number", type=int)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--record", type=Path, help="write the result to this file")
-    options = parser.parse_args()
-
-    begin = time.perf_counter()
-    tasks = [(options.way, seed) for seed in range(options.first, options.first + options.number)]
-    tally: Tally = Counter()
-    failures: list[str] = []
-    with get_context("spawn").Pool(options.jobs) as pool:
-        for part, failure in pool.imap_unordered(one, tasks, chunksize=1):
-            tally += part
-            if failure:
-                failures.append(failure)
-                print(failure, file=sys.stderr)
-    result = {
-        "way": options.way,
-        "seeds": [options.first, options.first + options.number],
-        **dict(sorted(tally.items())),
-        "failures": failures,
-        "seconds": round(time.perf_counter() - begin),
-        "versions": {name: version(name) for name in ("snncc", "torch", "onnx", "onnxruntime")},
-        "python": platform.python_version(),
-    }
-    print(json.dumps(result, indent=2))
-    if options.record is not None:
-        known = json.loads(options.record.read_text()) if options.record.exists() else {}
-        known[options.way] = result
-        options.record.write_text(json.dumps(known, indent=2) + "\n")
-    return int(bool(failures) or any(tally[name] for name in tally if name.endswith("differ")))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, WAYS, ["snncc", "torch", "onnx", "onnxruntime"]))

@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 from torch import Tensor
 
 import snncc
 from examples.danet.train import CALIBRATION, PLAN, STAGES, STEMS
 from examples.dst.compare import FOLDS, folds, recordings
-from examples.training import cross_entropy, train
+from examples.training import cross_entropy, mean_interval, train
 from snncc.nn import DANet
 
 SIZE, EPOCHS = 17, 25
@@ -66,16 +65,12 @@ def summary(found: dict[str, dict[str, str]]) -> dict[str, Any]:
         for name in ("float", "8 bits")
     )
     gain = 100.0 * (fixed - floats)
-    edges = [0.0, 0.0]
-    if gain.any():
-        drawn = bootstrap((gain,), np.mean, n_resamples=10_000, rng=np.random.default_rng(0))
-        edges = [round(float(edge), 2) for edge in drawn.confidence_interval]
     return {
         "recordings": len(floats),
         "float %": round(100 * float(floats.mean()), 2),
         "8 bits %": round(100 * float(fixed.mean()), 2),
         "gain, points": round(float(gain.mean()), 2),
-        "interval": edges,
+        "interval": [round(edge, 2) for edge in mean_interval(gain)],
         "right in 8 bits alone": int((gain > 0).sum()),
         "right in floats alone": int((gain < 0).sum()),
     }

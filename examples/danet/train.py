@@ -20,10 +20,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap
 
 from examples.dst.train import samples
-from examples.training import Plan, accuracy, cross_entropy, interval, outputs, train, write
+from examples.training import (
+    Plan,
+    accuracy,
+    cross_entropy,
+    interval,
+    mean_interval,
+    outputs,
+    train,
+    write,
+)
 from snncc import save_model
 from snncc.nn import DANet
 
@@ -62,13 +70,9 @@ def compared(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         found[kind] = {"mean": round(float(each.mean()), 2), "std": std, "per_seed": each.tolist()}
     for first, second in itertools.combinations(CONNECTIONS, 2):
         gain = 100 * (rows[first].mean(axis=0) - rows[second].mean(axis=0))
-        edges = [float(gain.mean())] * 2
-        if np.ptp(gain):
-            drawn = bootstrap((gain,), np.mean, n_resamples=10_000, rng=np.random.default_rng(0))
-            edges = [float(edge) for edge in drawn.confidence_interval]
         found[f"{first} - {second}"] = {
             "mean": round(float(gain.mean()), 2),
-            "interval": [round(edge, 2) for edge in edges],
+            "interval": [round(edge, 2) for edge in mean_interval(gain)],
         }
     return found
 

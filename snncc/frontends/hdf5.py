@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ MEMORY = 16 << 30
 LARGEST = 1 << 28
 """Maximum number of values of a tensor."""
 
-_PLAIN = (None, "gzip", "lzf")
+PLAIN = (None, "gzip", "lzf")
+"""How values may be packed: in ways that HDF5 unpacks itself."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -80,7 +82,7 @@ class Reading:
             raise self.damaged(f"`{name}` of `{group.name}` is no tensor")
         if dataset.is_virtual or dataset.external:
             raise self._elsewhere(f"`{name}` of `{group.name}`")
-        if dataset.compression not in _PLAIN or dataset.scaleoffset is not None:
+        if dataset.compression not in PLAIN or dataset.scaleoffset is not None:
             said = f"`{name}` of `{group.name}` in {self.source} is packed in a way not read here"
             raise refuse("SNN304", said, help="pack it with gzip or not at all")
         if dataset.size is None or dataset.size > LARGEST:
@@ -185,7 +187,11 @@ def read_apart(program: str, path: Path, source: str, suffix: str, extra: str, f
 def _output(command: list[str], source: str, fix: str) -> bytes:
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=SECONDS, preexec_fn=_limited, check=True
+            command,
+            capture_output=True,
+            timeout=SECONDS,
+            preexec_fn=partial(limited, MEMORY),
+            check=True,
         )
     except subprocess.TimeoutExpired:
         why = f"reading it takes longer than {SECONDS:g} s"
@@ -196,8 +202,9 @@ def _output(command: list[str], source: str, fix: str) -> bytes:
     raise refuse("SNN305", f"{source} is damaged: {why}", help=fix)
 
 
-def _limited() -> None:
+def limited(memory: int) -> None:
+    """Give this process so many bytes of memory at most, where the system can."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))

@@ -16,6 +16,7 @@ import select
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,7 @@ import numpy as np
 
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.data.recordings import Array, damaged
+from snncc.frontends.hdf5 import limited
 
 SECONDS = 60.0
 """So long the process may be silent."""
@@ -91,7 +93,7 @@ def open_hdf5(path: Path, opened: contextlib.ExitStack) -> dict[str, _Dataset]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         bufsize=0,
-        preexec_fn=_limited,
+        preexec_fn=partial(limited, MEMORY),
         start_new_session=True,  # Ctrl-C is for the run, which then closes this
     )
     reader = _Reader(process)
@@ -123,13 +125,6 @@ def _receive(stream: IO[bytes], length: int) -> bytearray:
         missing[: len(read)] = read
         missing = missing[len(read) :]
     return whole
-
-
-def _limited() -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def _no_hdf5(path: Path) -> SnnccError:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from snncc.frontends.hdf5 import PLAIN
+
 if TYPE_CHECKING:
     import h5py
 
 NAMES = ("inputs", "labels")
-_PLAIN = (None, "gzip", "lzf")
 
 
 class _Refused(Exception):
@@ -38,7 +39,7 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
         raise _Refused("SNN312", f"`{name}` is a group, not a dataset", "write it as a dataset")
     if found.is_virtual or found.external:
         raise _Refused("SNN304", f"`{name}` lies in another file", inside)
-    if found.compression not in _PLAIN or found.scaleoffset is not None:
+    if found.compression not in PLAIN or found.scaleoffset is not None:
         help = "pack it with gzip or not at all"
         raise _Refused("SNN304", f"`{name}` is packed in a way that is not read", help)
     if found.dtype.kind not in "biuf" or found.shape is None:
