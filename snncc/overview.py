@@ -65,8 +65,8 @@ def page(program: Program, processes: Mapping[str, Any] | None = None) -> str:
     """The facts, the findings, the layers and, on a chip, how full its cores are and where on the
     mesh they lie, as one HTML file that fetches nothing. Everything is escaped."""
     from snncc import floorplan
-    from snncc.passes.demands import LIMITS
-    from snncc.passes.fitting import ASKED
+    from snncc.mapping.demands import LIMITS
+    from snncc.mapping.fitting import ASKED
 
     network, chip = program.scheduled or program.network, find_target(program.target).chip
     reports, mapped = program.about["reports"], None

@@ -295,7 +295,7 @@ class _Samples:
 
 def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> Wiring:
     from snncc.backends.cycle import wire
-    from snncc.passes.fitting import not_on_chip, overfull
+    from snncc.mapping.fitting import not_on_chip, overfull
     from snncc.targets.chip import built_in
 
     network, own = program.scheduled, find_target(program.target).chip

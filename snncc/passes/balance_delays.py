@@ -20,8 +20,8 @@ from snncc.ir.network import (
 )
 from snncc.ir.ops import Op, Scale
 from snncc.ir.registers import FixedNeuron, copier, finest
+from snncc.mapping.levels import cheapest, earliest, held_back, long_loop, waiting
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.levels import cheapest, earliest, held_back, long_loop, waiting
 
 Copier = tuple[Neuron | FixedNeuron, tuple[Op, ...]]
 """A memoryless neuron that fires when its one input does, and the map of that input."""
@@ -38,7 +38,7 @@ class BalanceDelays(Pass):
        read, so that sources and encoders wait for nothing.
     2. The span of a projection is ``levels[target] + delay − levels[source]``, its ``delay`` being
        the steps that its spikes are late in the trained network. Levels let each span at least 1
-       step and, of all such levels, hold back the fewest spikes (``passes.levels``).
+       step and, of all such levels, hold back the fewest spikes (``mapping.levels``).
     3. A span above 1 + ``delays`` starts at a relay instead: a memoryless copy of its source. Each
        source has one chain of relays, ``<source>@+K`` at K steps behind it, 1 + ``delays`` steps
        apart, as long as its farthest reader needs, shared by all its readers.

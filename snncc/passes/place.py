@@ -9,16 +9,16 @@ import numpy as np
 
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Network
+from snncc.mapping.demands import Structure
+from snncc.mapping.placement import at_random, hops, placed
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.demands import Structure
-from snncc.passes.placement import at_random, hops, placed
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
 
 
 @dataclass(frozen=True)
 class Place(Pass):
-    """Move the cores of a mapping to where hops × spikes is small (`snncc.passes.placement`).
+    """Move the cores of a mapping to where hops × spikes is small (`snncc.mapping.placement`).
 
     ``chip`` as in partition; ``rounds`` bounds the search and ``seed`` fixes it. The report says
     what a placement by chance would cost. Which neurons share a core does not change, nor a spike.

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from snncc.ir.network import Network
+from snncc.mapping.demands import Structure
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.demands import Structure
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
 

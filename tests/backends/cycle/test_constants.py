@@ -97,6 +97,6 @@ def test_the_power_of_a_chip_is_drawn_all_the_time(chip):
 
 
 def test_no_cost_is_left_out():
-    """What a network may be is limited by the others; `tests/passes/test_limits.py` has those."""
+    """What a network may be is limited by the others; `tests/mapping/test_limits.py` has those."""
     costs = {name for name, unit in UNITS.items() if unit in ("J", "s", "W", "spikes/s")}
     assert costs == {*EVENTS, *TIMES, "static_w", "link_spikes_s"}

@@ -13,9 +13,9 @@ from chips import chip, chip_file
 from snncc.ir.mapping import Mapping
 from snncc.ir.registers import RANGES
 from snncc.ir.text import parse_network
+from snncc.mapping.fitting import overfull
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.check_stock import CheckStock
-from snncc.passes.fitting import overfull
 from snncc.passes.partition import Partition
 from snncc.passes.realise_projections import RealiseProjections
 from snncc.pipeline import collected

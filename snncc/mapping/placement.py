@@ -19,7 +19,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-from snncc.passes.searching import change_places
+from snncc.mapping.searching import change_places
 from snncc.targets.mesh import Mesh
 
 _VECTORS = 4

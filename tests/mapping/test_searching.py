@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from snncc.passes.searching import change_places, nearest_with_room
+from snncc.mapping.searching import change_places, nearest_with_room
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -7,7 +7,7 @@ import pytest
 from chips import chip, chip_file, convolutions
 
 from snncc.ir import Network, Neuron, Population, Projection, Source
-from snncc.passes.demands import Structure
+from snncc.mapping.demands import Structure
 from snncc.passes.partition import Partition
 from snncc.passes.place import Place
 from snncc.passes.route import Route

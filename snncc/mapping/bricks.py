@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from snncc.ir.ops import Scale
-from snncc.passes.demands import Structure, Wire
+from snncc.mapping.demands import Structure, Wire
 
 Grid = tuple[int, ...]
 """Into how many parts each axis is cut."""

@@ -16,11 +16,12 @@ from snncc.ir import Neuron, Population, Ref
 from snncc.ir.mapping import Mapping
 from snncc.ir.matrix import compose
 from snncc.ir.ops import Conv, Dense
-from snncc.passes.bricks import cut
-from snncc.passes.demands import Structure, limits
-from snncc.passes.partition import Cores, Partition, rates
+from snncc.mapping.bricks import cut
+from snncc.mapping.cores import Cores, rates
+from snncc.mapping.demands import Structure, limits
+from snncc.mapping.placement import at_random, hops, placed
+from snncc.passes.partition import Partition
 from snncc.passes.place import Place
-from snncc.passes.placement import at_random, hops, placed
 from snncc.passes.route import Route
 from snncc.targets.mesh import Mesh
 

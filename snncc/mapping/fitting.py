@@ -13,7 +13,7 @@ from snncc.ir.interpreter import Value
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.network import Network, Population
 from snncc.ir.ops import Ref
-from snncc.passes.demands import LIMITS, Demands, Structure, limits
+from snncc.mapping.demands import LIMITS, Demands, Structure, limits
 from snncc.targets.chip import Chip
 
 CODES = {"words": "SNN204", "lists": "SNN205", "axons": "SNN206", "entries": "SNN207"}

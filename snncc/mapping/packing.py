@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from snncc.passes.demands import Demands
-from snncc.passes.searching import nearest_with_room
+from snncc.mapping.demands import Demands
+from snncc.mapping.searching import nearest_with_room
 
 
 @dataclass
