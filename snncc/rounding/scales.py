@@ -12,8 +12,8 @@ from snncc.ir.network import Neuron, Population, Projection
 from snncc.ir.ops import Ref
 from snncc.ir.registers import ONE, RANGES, WEIGHTS
 from snncc.ir.shapes import Shape
-from snncc.passes.calibration import Teacher
-from snncc.passes.rounding import (
+from snncc.rounding.calibration import Teacher
+from snncc.rounding.registers import (
     LEAST,
     Array,
     Levels,
