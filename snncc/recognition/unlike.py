@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from snncc.ir.graph import Graph, Node
 from snncc.ir.ops import AtStep, Constant, Elementwise, Norm, Ref, Scale, Spiking
-from snncc.passes.beginnings import is_step
+from snncc.recognition.beginnings import is_step
 
 FEW = 3
 """Of fewer steps nobody can say what repeats."""

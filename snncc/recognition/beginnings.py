@@ -35,7 +35,7 @@ from snncc.ir.ops import (
     Slice,
     Spiking,
 )
-from snncc.passes.iterations import Iterations
+from snncc.recognition.iterations import Iterations
 
 Array = np.ndarray
 UNIFORM = (Reshape, Broadcast, Permute, Slice, Repeat, Identity)

@@ -24,7 +24,7 @@ from fractions import Fraction
 import numpy as np
 
 from snncc.ir.ops import Reset, When
-from snncc.passes.equations import (
+from snncc.recognition.equations import (
     ONE,
     Coefficient,
     NoForm,

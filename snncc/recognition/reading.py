@@ -15,8 +15,17 @@ import torch
 from snncc.ir.graph import Graph, Node
 from snncc.ir.interpreter import run_graph
 from snncc.ir.ops import Constant, Delay, Elementwise, Identity, Input, Number, Ref, Scale, Spiking
-from snncc.passes.equations import ONE, Bit, Coefficient, NoForm, Sum, alike, exact, is_never_zero
-from snncc.passes.obstacles import obstacle
+from snncc.recognition.equations import (
+    ONE,
+    Bit,
+    Coefficient,
+    NoForm,
+    Sum,
+    alike,
+    exact,
+    is_never_zero,
+)
+from snncc.recognition.obstacles import obstacle
 
 ABOVE: Mapping[str, tuple[int, bool | None]] = {
     "ge": (1, False), "gt": (1, True), "le": (-1, False), "lt": (-1, True),

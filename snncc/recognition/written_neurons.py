@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc.passes.equations import (
+from snncc.recognition.equations import (
     ONE,
     Bit,
     Coefficient,
@@ -21,8 +21,8 @@ from snncc.passes.equations import (
     is_zero,
     scaled,
 )
-from snncc.passes.normal_form import ZERO, NormalForm, Recurrence, normal_forms, positive
-from snncc.passes.reading import Reading
+from snncc.recognition.normal_form import ZERO, NormalForm, Recurrence, normal_forms, positive
+from snncc.recognition.reading import Reading
 
 Currents = Mapping[str, Coefficient]
 """Real values that are no states of the membrane, each with its factor."""

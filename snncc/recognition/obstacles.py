@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from snncc.ir.graph import Node
 from snncc.ir.ops import Elementwise
-from snncc.passes.equations import NoForm, Sum
+from snncc.recognition.equations import NoForm, Sum
 
 BOUNDS: Mapping[str, str] = {
     "maximum": "a floor", "relu": "a floor", "minimum": "a ceiling",
