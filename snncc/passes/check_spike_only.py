@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from snncc.ir.graph import Graph
+from snncc.lowering.regions import Lowering
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.regions import Lowering
 
 
 @dataclass(frozen=True)

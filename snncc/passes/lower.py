@@ -19,9 +19,9 @@ from typing import ClassVar
 
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
+from snncc.lowering.regions import Lowering
+from snncc.lowering.sums import sums_of_spikes
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.regions import Lowering
-from snncc.passes.sums import sums_of_spikes
 
 
 @dataclass(frozen=True)

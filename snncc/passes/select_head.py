@@ -17,9 +17,9 @@ from typing import ClassVar
 
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
+from snncc.lowering.leaks import beside_leaks, leaks
+from snncc.lowering.regions import Lowering
 from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.leaks import beside_leaks, leaks
-from snncc.passes.regions import Lowering
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from agreement import Parted, Tally, check, check_all, compare
 from random_networks import draw
 
-from snncc.passes import regions
+from snncc.lowering import regions
 
 GRAPHS = int(os.environ.get("SNNCC_GRAPHS", "2000"))
 BLOCK = 100

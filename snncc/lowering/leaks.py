@@ -9,7 +9,7 @@ from __future__ import annotations
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Spiking
-from snncc.passes.regions import Lowering
+from snncc.lowering.regions import Lowering
 
 
 def leaks(graph: Graph, head: str) -> tuple[Finding, ...]:

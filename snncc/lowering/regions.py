@@ -74,7 +74,7 @@ from snncc.ir.ops import (
 )  # fmt: skip
 from snncc.ir.shapes import has_empty_window, output_shape
 from snncc.ir.values import REAL, ValueSet
-from snncc.passes.combination import (
+from snncc.lowering.combination import (
     Region,
     Term,
     accumulate,
@@ -83,7 +83,7 @@ from snncc.passes.combination import (
     is_finite,
     plus,
 )  # fmt: skip
-from snncc.passes.cones import (
+from snncc.lowering.cones import (
     Affine,
     Moebius,
     Table,
@@ -96,7 +96,7 @@ from snncc.passes.cones import (
     realise,
     used,
 )
-from snncc.passes.unlike import FEWER
+from snncc.recognition.unlike import FEWER
 
 _HOST_OPS = (Softmax, Argmax, Identity)
 _WEIGHTED = (Conv, ConvTranspose, Dense)

@@ -24,7 +24,7 @@ from snncc.ir.ops import (
 )  # fmt: skip
 from snncc.ir.shapes import Shape
 from snncc.ir.synapses import synapses
-from snncc.passes.combination import Region, Term
+from snncc.lowering.combination import Region, Term
 
 Chain = tuple[Op, ...]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snncc.passes.cones import Affine, Moebius, Threshold, moebius, realise, rows
+from snncc.lowering.cones import Affine, Moebius, Threshold, moebius, realise, rows
 
 
 def binary(table: tuple[float, ...]) -> tuple[int, ...]:
