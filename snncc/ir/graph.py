@@ -178,9 +178,33 @@ class Graph:
             self.tensors, chosen, self.name, self.time_steps,
         )  # fmt: skip
 
+    def single(self, head: str) -> Graph:
+        """The backward slice of one head, the same Graph each time."""
+        names = self.ancestors(self.heads[head])
+        if len(self.heads) == 1 and len(names) == len(self.nodes):
+            return self
+        if head not in self._singles:
+            self._singles[head] = self.keep(names, {head: self.heads[head]})
+        return self._singles[head]
+
+    def with_first(self, head: str) -> Graph:
+        """The same Graph with this head as the first."""
+        if next(iter(self.heads)) == head:
+            return self
+        heads = {head: self.heads[head]} | dict(self.heads)
+        graph = replace(self, heads=MappingProxyType(heads))
+        vars(graph)["_singles"] = self._singles
+        return graph
+
+    @cached_property
+    def _singles(self) -> dict[str, Graph]:
+        return {}
+
     def bypass(self, names: Iterable[str]) -> Graph:
         """Without the one-argument nodes ``names``: their readers read their argument."""
         gone = frozenset(names)
+        if not gone:
+            return self
 
         def target(name: str) -> str:
             while name in gone:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Spiking
-from snncc.lowering.regions import Lowering
+from snncc.lowering.lower import lower
 
 
 def leaks(graph: Graph, head: str) -> tuple[Finding, ...]:
@@ -18,8 +18,7 @@ def leaks(graph: Graph, head: str) -> tuple[Finding, ...]:
     auxiliary: set[str] = set()
     for other, node in graph.heads.items():
         if other != head:
-            slice_ = graph.keep(graph.ancestors(node), {other: node})
-            auxiliary |= _without_neurons(graph, node) & Lowering(slice_).broken
+            auxiliary |= _without_neurons(graph, node) & lower(graph.single(other)).broken
     found = []
     for name in graph.nodes:
         if name not in auxiliary or name not in chosen:
@@ -34,9 +33,8 @@ def leaks(graph: Graph, head: str) -> tuple[Finding, ...]:
 
 def beside_leaks(graph: Graph, head: str) -> tuple[Finding, ...]:
     """What else is wrong with ``head``, in nodes that no other head reads."""
-    slice_ = graph.keep(graph.ancestors(graph.heads[head]), {head: graph.heads[head]})
     others = graph.ancestors(*(node for name, node in graph.heads.items() if name != head))
-    errors = (finding for finding in Lowering(slice_).findings if finding.is_error)
+    errors = (finding for finding in lower(graph.single(head)).findings if finding.is_error)
     return tuple(finding for finding in errors if finding.node not in others)
 
 

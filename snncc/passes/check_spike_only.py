@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from snncc.ir.graph import Graph
-from snncc.lowering.regions import Lowering
+from snncc.lowering.lower import lower
 from snncc.passes.base import Form, Outcome, Pass
 
 
@@ -29,4 +29,4 @@ class CheckSpikeOnly(Pass):
 
     def __call__(self, form: Form) -> Outcome:
         assert isinstance(form, Graph)
-        return Outcome(form, Lowering(form, self.strict).findings, rest=form)
+        return Outcome(form, lower(form, self.strict).findings, rest=form)

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
-from snncc.lowering.regions import Lowering
+from snncc.lowering.lower import lower
 from snncc.lowering.sums import sums_of_spikes
 from snncc.passes.base import Form, Outcome, Pass
 
@@ -36,10 +36,10 @@ class Lower(Pass):
 
     def __call__(self, form: Form) -> Outcome:
         assert isinstance(form, Graph)
-        lowering = Lowering(form, self.strict)
-        if lowering.network is None:
-            return Outcome(form, lowering.findings, rest=lowering.lowered)
-        network = lowering.network
+        lowered = lower(form, self.strict)
+        network = lowered.network
+        if network is None:
+            return Outcome(form, lowered.findings, rest=lowered.part)
         roles = [population.role for population in network.populations]
         report: dict[str, object] = {
             "populations": roles.count("neuron"),
@@ -47,8 +47,8 @@ class Lower(Pass):
             "projections": len(network.projections),
             "encoders": len(network.encoders),
         }
-        findings = lowering.findings
-        if (sums := sums_of_spikes(form, lowering.regions, network)) is not None:  # rule 7
+        findings = lowered.findings
+        if (sums := sums_of_spikes(form, lowered.regions, network)) is not None:  # rule 7
             findings += (sums.finding(form.nodes[sums.names[0]]),)
             report["sums of spikes"] = sums.report
         return Outcome(network, findings, report)

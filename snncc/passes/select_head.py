@@ -18,7 +18,7 @@ from typing import ClassVar
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.lowering.leaks import beside_leaks, leaks
-from snncc.lowering.regions import Lowering
+from snncc.lowering.lower import Lowered, lower
 from snncc.passes.base import Form, Outcome, Pass
 
 
@@ -46,12 +46,12 @@ class SelectHead(Pass):
             return _first(form, chosen, f"head {chosen} was asked for")  # rule 1
         if len(names) == 1:
             return _first(form, names[0], "")
-        lowered = {name: Lowering(single(form, name)) for name in names}
-        good = [name for name, lowering in lowered.items() if lowering.network is not None]
+        lowered = {name: lower(form.single(name)) for name in names}
+        good = [name for name, each in lowered.items() if each.network is not None]
         if len(good) == 1:  # rule 2
             others = [
-                f"{name} is not ({next(f for f in lowering.findings if f.is_error).code})"
-                for name, lowering in lowered.items()
+                f"{name} is not ({next(f for f in each.findings if f.is_error).code})"
+                for name, each in lowered.items()
                 if name != good[0]
             ]
             why = f"head {good[0]} is spike-only up to its readout, {', '.join(others)}"
@@ -69,7 +69,7 @@ class SelectHead(Pass):
         return Outcome(form, (Finding("SNN403", said, node.origin, node.name),))
 
 
-def _wrong(graph: Graph, lowered: Mapping[str, Lowering]) -> Iterator[Finding]:
+def _wrong(graph: Graph, lowered: Mapping[str, Lowered]) -> Iterator[Finding]:
     """What is wrong where no head is spike-only; a head without neurons is none to be mended."""
     found = {name: tuple(f for f in each.findings if f.is_error) for name, each in lowered.items()}
     spiking = {name: each for name, each in found.items() if _codes(each) != {"SNN113"}}
@@ -95,14 +95,8 @@ def _codes(findings: Iterable[Finding]) -> set[str]:
     return {finding.code for finding in findings}
 
 
-def single(graph: Graph, head: str) -> Graph:
-    """The backward slice of one head."""
-    return graph.keep(graph.ancestors(graph.heads[head]), {head: graph.heads[head]})
-
-
 def _first(graph: Graph, head: str, why: str) -> Outcome:
-    heads = {head: graph.heads[head]} | dict(graph.heads)
-    chosen = graph.keep(graph.nodes, heads)
+    chosen = graph.with_first(head)
     node = graph.nodes[graph.heads[head]]
     findings = (Finding("SNN504", why, node.origin, node.name),) if why else ()
     return Outcome(chosen, findings, {"head": head})

@@ -17,7 +17,7 @@ from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Constant, Dense, Elementwise, Identity, Norm, Op, OverTime, Ref, Softmax
 from snncc.lowering.leaks import beside_leaks, leaks
-from snncc.lowering.regions import Lowering
+from snncc.lowering.lower import lower
 from snncc.passes.base import Form, Outcome, Pass
 
 
@@ -44,7 +44,10 @@ class StripAap(Pass):
         found = leaks(form, head)  # rule 3
         if found:
             return Outcome(form, (*found, *beside_leaks(form, head)))
-        kept = form.keep(form.ancestors(target), {head: target})  # rule 1
+        if target == form.heads[head]:  # rule 1
+            kept = form.single(head)
+        else:
+            kept = form.keep(form.ancestors(target), {head: target})
         removed = [node for node in form.nodes.values() if node.name not in kept.nodes]
         for node in kept.nodes.values():  # rule 2
             assert all(source in kept.nodes for source in node.inputs), node.name
@@ -76,7 +79,7 @@ def _statistics(op: Op) -> tuple[Ref, ...]:
 
 def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
     """The add at the end of the network that joins one spike-only branch to one that is not."""
-    if Lowering(graph).network is not None:
+    if lower(graph).network is not None:
         return None
     node = graph.nodes[target]
     while True:
@@ -94,6 +97,6 @@ def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
     good = [
         name
         for name in live
-        if Lowering(graph.keep(graph.ancestors(name), {"branch": name})).network is not None
+        if lower(graph.keep(graph.ancestors(name), {"branch": name})).network is not None
     ]
     return (node.name, good[0]) if len(good) == 1 else None
