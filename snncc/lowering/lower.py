@@ -16,7 +16,6 @@ Numbered as in `snncc.passes.lower`:
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,23 +54,17 @@ class Lowered:
         return frozenset(name for name, region in self.regions.items() if region.broken)
 
 
-_LOWERED: dict[int, dict[bool, Lowered]] = {}
-"""What became of each Graph that is still there, by its identity and ``strict``."""
-
-
 def lower(graph: Graph, strict: bool = False) -> Lowered:
     """The first head of ``graph`` as a Network, with all that is found on the way.
 
-    ``strict`` makes analog work on the host an error. A Graph does not change, and is lowered once
-    for as long as it lives: several passes ask for the same.
+    ``strict`` makes analog work on the host an error. Several passes ask for the same; a Graph and
+    its copies are lowered once.
     """
-    if id(graph) not in _LOWERED:
-        _LOWERED[id(graph)] = {}
-        weakref.finalize(graph, _LOWERED.pop, id(graph)).atexit = False
-    known = _LOWERED[id(graph)]
-    if strict not in known:
-        known[strict] = _lowered(graph, strict)
-    return known[strict]
+    key = (lower, strict)
+    if key not in graph.derived:
+        graph.derived[key] = _lowered(graph, strict)
+    lowered: Lowered = graph.derived[key]
+    return lowered
 
 
 def _lowered(graph: Graph, strict: bool) -> Lowered:

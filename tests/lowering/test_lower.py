@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import torch
 from torch import nn
 
@@ -50,13 +48,10 @@ def test_one_head_is_lowered_once(monkeypatch):
     assert len(asked) == 1
 
 
-def test_nothing_is_kept_of_a_graph_that_is_gone():
+def test_a_graph_and_its_copies_are_lowered_once():
     graph = graph_of(nn.Sequential(nn.Linear(4, 3), IF()))
     found = lower(graph)
-    assert lower(graph) is found
+    assert lower(graph.copy()) is found
+    assert lower(graph.single(next(iter(graph.heads)))) is found
     assert lower(graph, strict=True) is not found
-    key = id(graph)
-    assert key in lowering._LOWERED
-    del graph
-    gc.collect()
-    assert key not in lowering._LOWERED
+    assert lower(graph.keep(graph.nodes)) is not found
