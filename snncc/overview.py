@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from snncc.diagnostics import Finding
+from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.work import GraphMeter
 from snncc.pages import filled
 from snncc.targets import target as find_target
@@ -70,7 +71,7 @@ def page(program: Program, processes: Mapping[str, Any] | None = None) -> str:
 
     network, chip = program.scheduled or program.network, find_target(program.target).chip
     reports, mapped = program.about["reports"], None
-    if chip is not None and network.mapping is not None:
+    if chip is not None and isinstance(network, Mapped):
         cut = reports["partition"]
         mapped = {
             "cut": cut, "placed": reports["place"], "routed": reports["route"],
@@ -111,7 +112,7 @@ def _layers(program: Program) -> Iterator[dict[str, Any]]:
             "kind": getattr(place, "role", type(place).__name__.lower()),
             "shape": " × ".join(map(str, place.shape)) or "1",
             "neurons": math.prod(place.shape),
-            "level": None if network.levels is None else network.levels[name],
+            "level": network.levels[name] if isinstance(network, Scheduled) else None,
             "heard": ", ".join(dict.fromkeys(heard)),
             "cores": cores.get(name, {}).get("cores"),
         }

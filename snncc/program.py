@@ -31,6 +31,8 @@ from snncc.ir.interpreter import Run, Value, run_graph
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.network import Network
 from snncc.ir.ops import Input
+from snncc.ir.stages import Mapped, Scheduled
+from snncc.options import KINDS
 from snncc.targets import target as find_target
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class Program:
     head: str = ""
     auxiliary: tuple[str, ...] = field(default=(), repr=False)
     keep_aap: bool = False
-    scheduled: Network | None = field(default=None, repr=False)
+    scheduled: Scheduled | None = field(default=None, repr=False)
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -298,7 +300,7 @@ class Program:
                 short: dict[str, Any] = {n: _short(each) for n, each in self.inputs.items()}
                 np.savez_compressed(file, **short)
         machine = find_target(self.target)
-        if self.scheduled is not None and self.scheduled.mapping is not None and machine.chip:
+        if isinstance(self.scheduled, Mapped) and machine.chip:
             mapping = self.scheduled.mapping
             mapping.save(folder / MAPPING)
             lines = floorplan.table(self.about["reports"])
@@ -346,7 +348,7 @@ def load(path: str | Path) -> Program:
         scheduled = _form(path, "scheduled", listed)
     if not isinstance(network, Network) or not isinstance(graph, Graph):
         raise _damaged(path, "its networks are not where they belong")
-    if scheduled is not None and not isinstance(scheduled, Network):
+    if scheduled is not None and not isinstance(scheduled, Scheduled):
         raise _damaged(path, "its networks are not where they belong")
     target = manifest["target"]
     if target.endswith(".toml"):
@@ -355,7 +357,7 @@ def load(path: str | Path) -> Program:
         target = str(path / CHIP)
     try:
         if scheduled is not None and MAPPING in listed:
-            scheduled = replace(scheduled, mapping=CoreMapping.load(path / MAPPING))
+            scheduled = Mapped.on(scheduled, CoreMapping.load(path / MAPPING))
         inputs = _inputs(path / INPUTS) if INPUTS in listed else {}
     except (KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise _damaged(path, f"an array of it cannot be read ({error})") from None
@@ -388,11 +390,6 @@ _KINDS: Mapping[str, type | UnionType] = {
 }  # fmt: skip
 """What a manifest holds."""
 
-_OPTIONS: Mapping[str, type] = {
-    "head": str, "input": str, "layout": str, "time_steps": int, "keep_aap": bool,
-    "cut_merge": bool, "strict": bool, "stock_only": bool, "weight_bits": int, "reset": str,
-}  # fmt: skip
-
 _FINDING: Mapping[str, type | UnionType] = {
     "code": str, "message": str, "help": str | None, "node": str | None, "module": str | None,
     "file": str | None, "line": int | None,
@@ -407,9 +404,9 @@ def _check_shape(manifest: Mapping[str, Any]) -> None:
     if more := manifest.keys() - _KINDS.keys() - _OWN:
         raise ValueError(f"`{min(more)}` is not known")
     for name, value in part["options"].items():
-        if name not in _OPTIONS:
+        if name not in KINDS:
             raise ValueError(f"the option `{name}` is not known")
-        taken({name: value}, name, _OPTIONS[name])
+        taken({name: value}, name, KINDS[name])
     for name in ("auxiliary", "passes"):
         for each in part[name]:
             taken({name: each}, name, str)

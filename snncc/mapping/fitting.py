@@ -13,6 +13,7 @@ from snncc.ir.interpreter import Value
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.network import Network, Population
 from snncc.ir.ops import Ref
+from snncc.ir.stages import Scheduled
 from snncc.mapping.demands import LIMITS, Demands, Structure, limits
 from snncc.targets.chip import Chip
 
@@ -141,7 +142,7 @@ def _what_fits(structure: Structure, name: str, what: str, need: int, limit: int
 
 def _delays(network: Network, chip: Chip) -> Iterator[Finding]:
     for p in network.projections:
-        delay = p.delay if network.levels is None else network.late(p)
+        delay = network.late(p) if isinstance(network, Scheduled) else p.delay
         if delay > chip.largest_delay:
             message = (
                 f"the projection {p.source} -> {p.target} has a delay of {delay} steps, "

@@ -21,25 +21,22 @@ from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.lowering.lower import lower
 from snncc.lowering.sums import sums_of_spikes
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.base import Outcome, Pass, refused
 
 
 @dataclass(frozen=True)
-class Lower(Pass):
+class Lower(Pass[Graph, Network]):
     """``strict``: analog work on the host is an error."""
 
     name: ClassVar[str] = "lower"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Network
 
     strict: bool = False
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
+    def __call__(self, form: Graph) -> Outcome[Network]:
         lowered = lower(form, self.strict)
         network = lowered.network
         if network is None:
-            return Outcome(form, lowered.findings, rest=lowered.part)
+            return refused(lowered.findings, lowered.part)
         roles = [population.role for population in network.populations]
         report: dict[str, object] = {
             "populations": roles.count("neuron"),

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from snncc.diagnostics import Finding
 from snncc.ir.interpreter import Value
 from snncc.ir.mapping import Mapping as CoreMapping
-from snncc.ir.network import Network
+from snncc.ir.stages import Mapped, Scheduled
 from snncc.mapping.cores import Cores, rates
 from snncc.mapping.demands import Structure
 from snncc.mapping.fitting import not_on_chip, origin, too_many_cores
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass, refused
+from snncc.targets import Target
 from snncc.targets.chip import find_chip
 
 
 @dataclass(frozen=True)
-class Partition(Pass):
+class Partition(Pass[Scheduled, Mapped]):
     """Split the places of a scheduled network over the cores of ``chip`` (design, section 3).
 
     ``chip`` is the name of one of ours or a file. ``balance`` is how much more synaptic work than
@@ -44,15 +46,19 @@ class Partition(Pass):
     """
 
     name: ClassVar[str] = "partition"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     chip: str = "loihi1"
     balance: float = 1.3
     calibration: Mapping[str, Value] | None = field(default=None, repr=False, compare=False)
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(chip=target.name)
+
+    def calibrated(self, inputs: Mapping[str, Value]) -> Self:
+        return replace(self, calibration=inputs)
+
+    def __call__(self, form: Scheduled) -> Outcome[Mapped]:
         chip = find_chip(self.chip)
         activity = None if self.calibration is None else rates(form, self.calibration)
         structure = Structure.of(form, chip, activity)
@@ -60,11 +66,11 @@ class Partition(Pass):
         cores = Cores.found(structure, self.balance)
         problems += [*cores.problems, *too_many_cores(structure, cores.of, cores.least)]
         if problems:
-            return Outcome(form, tuple(problems), rest=form)
+            return refused(problems, form)
         mapping = CoreMapping(cores.chips, cores.of, activity or {})
         mapping.verify(form.on_chip, chip.cores)
         findings = tuple(_imbalance(cores, self.balance))
-        return Outcome(replace(form, mapping=mapping), findings, cores.report)
+        return Outcome(Mapped.on(form, mapping), findings, cores.report)
 
 
 def _imbalance(cores: Cores, balance: float) -> Iterator[Finding]:

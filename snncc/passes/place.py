@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
 from snncc.ir.mapping import Mapping
-from snncc.ir.network import Network
+from snncc.ir.stages import Mapped
 from snncc.mapping.demands import Structure
 from snncc.mapping.placement import at_random, hops, placed
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass
+from snncc.targets import Target
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
 
 
 @dataclass(frozen=True)
-class Place(Pass):
+class Place(Pass[Mapped, Mapped]):
     """Move the cores of a mapping to where hops × spikes is small (`snncc.mapping.placement`).
 
     ``chip`` as in partition; ``rounds`` bounds the search and ``seed`` fixes it. The report says
@@ -25,17 +27,16 @@ class Place(Pass):
     """
 
     name: ClassVar[str] = "place"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     chip: str = "loihi1"
     rounds: int = 1000
     seed: int = 0
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
-        if form.mapping is None:
-            raise ValueError("place reads a network that was partitioned")
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(chip=target.name)
+
+    def __call__(self, form: Mapped) -> Outcome[Mapped]:
         chip, before = find_chip(self.chip), form.mapping
         mesh = Mesh(chip, before.chips)
         cores = before.cores

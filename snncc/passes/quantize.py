@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from snncc.diagnostics import Finding, refuse
 from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass, refused
 from snncc.rounding.calibration import Teacher
 from snncc.rounding.network import Rounding
 from snncc.rounding.refusals import refusals
 from snncc.rounding.report import totals
+from snncc.targets import Target
 
 
 @dataclass(frozen=True)
-class Quantize(Pass):
+class Quantize(Pass[Network, Network]):
     """Whole numbers for the registers and synapses of Loihi (design, section 4).
 
     ``weight_bits``, the sign included; ``thresholds``: "channel" where the target has them by
@@ -53,21 +55,25 @@ class Quantize(Pass):
     """
 
     name: ClassVar[str] = "quantize"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     weight_bits: int = 8
     thresholds: str = "channel"
     calibration: Mapping[str, Value] | None = field(default=None, repr=False, compare=False)
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(weight_bits=options.weight_bits or 8, thresholds=target.thresholds)
+
+    def calibrated(self, inputs: Mapping[str, Value]) -> Self:
+        return replace(self, calibration=inputs)
+
+    def __call__(self, form: Network) -> Outcome[Network]:
         self._check()
         if not form.populations:
             return Outcome(form)
         problems = tuple(refusals(form, self.thresholds))
         if problems:
-            return Outcome(form, problems)
+            return refused(problems)
         teacher = None if self.calibration is None else Teacher.of(form, self.calibration)
         rounding = Rounding(form, self.weight_bits, self.thresholds == "layer", teacher)
         for place in form.places.values():

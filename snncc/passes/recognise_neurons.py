@@ -31,7 +31,7 @@ from typing import ClassVar
 
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Delay
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.base import Outcome, Pass
 from snncc.recognition.equations import NoForm
 from snncc.recognition.reading import Reading, touched
 from snncc.recognition.refusals import refusals
@@ -41,13 +41,10 @@ from snncc.recognition.written_neurons import WrittenNeuron, neuron
 
 
 @dataclass(frozen=True)
-class RecogniseNeurons(Pass):
+class RecogniseNeurons(Pass[Graph, Graph]):
     name: ClassVar[str] = "recognise-neurons"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Graph
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
+    def __call__(self, form: Graph) -> Outcome[Graph]:
         if not form.of_type(Delay):
             return Outcome(form)
         form = in_one_spelling(form, touched(form))

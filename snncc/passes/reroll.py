@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from snncc.ir.graph import Graph
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.base import Outcome, Pass, refused
 from snncc.recognition.rolling import rolled
 
 
 @dataclass(frozen=True)
-class Reroll(Pass):
+class Reroll(Pass[Graph, Graph]):
     """The report has ``steps``: of each node of a loop what it was in each step."""
 
     name: ClassVar[str] = "reroll"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Graph
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
+    def __call__(self, form: Graph) -> Outcome[Graph]:
         found = rolled(form)
         if found.finding is not None:
-            return Outcome(form, (found.finding,))
+            return refused([found.finding])
         return Outcome(found.graph, (), {"steps": found.steps})

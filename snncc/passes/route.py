@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy import sparse
 
-from snncc.ir.network import Network
+from snncc.ir.stages import Mapped
 from snncc.mapping.demands import Structure
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass
+from snncc.targets import Target
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
 
@@ -18,7 +20,7 @@ _DIRECTIONS = ("east", "west", "north", "south")
 
 
 @dataclass(frozen=True)
-class Route(Pass):
+class Route(Pass[Mapped, Mapped]):
     """Route every spike along its row first, then along its column, and add up the links.
 
     The way is fixed by the mesh, so that nothing in the network changes; the report has the
@@ -26,15 +28,14 @@ class Route(Pass):
     """
 
     name: ClassVar[str] = "route"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     chip: str = "loihi1"
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
-        if form.mapping is None:
-            raise ValueError("route reads a network that was partitioned")
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(chip=target.name)
+
+    def __call__(self, form: Mapped) -> Outcome[Mapped]:
         chip = find_chip(self.chip)
         mesh = Mesh(chip, form.mapping.chips)
         demands = Structure.of(form, chip, form.mapping.activity).demands(form.mapping.core_of)

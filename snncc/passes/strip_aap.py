@@ -11,39 +11,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Constant, Dense, Elementwise, Identity, Norm, Op, OverTime, Ref, Softmax
 from snncc.lowering.leaks import beside_leaks, leaks
 from snncc.lowering.lower import lower
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass, refused
+from snncc.targets import Target
 
 
 @dataclass(frozen=True)
-class StripAap(Pass):
+class StripAap(Pass[Graph, Graph]):
     """``cut_merge``: keep the spike-only branch of a merged output."""
 
     name: ClassVar[str] = "strip-aap"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Graph
 
     cut_merge: bool = False
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(cut_merge=options.cut_merge)
+
+    def __call__(self, form: Graph) -> Outcome[Graph]:
         head = next(iter(form.heads))
         target = form.heads[head]
         if len(form.heads) == 1 and (merged := _merge(form, target)):  # rule 4
             add, branch = merged
             if not self.cut_merge:
                 message = f"head {head} merges a spike-only branch, {branch}, with another at {add}"
-                return Outcome(form, (Finding("SNN402", message, form.nodes[add].origin, add),))
+                return refused([Finding("SNN402", message, form.nodes[add].origin, add)])
             target = branch
         found = leaks(form, head)  # rule 3
         if found:
-            return Outcome(form, (*found, *beside_leaks(form, head)))
+            return refused([*found, *beside_leaks(form, head)])
         if target == form.heads[head]:  # rule 1
             kept = form.single(head)
         else:

@@ -9,6 +9,7 @@ import numpy as np
 
 from snncc.ir import Network, Neuron, Population, Projection, Readout, Ref, Source
 from snncc.ir.ops import Conv, Dense, Reshape, Sparse
+from snncc.ir.stages import Scheduled
 from snncc.targets.chip import parse_chip
 
 LOIHI1 = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
@@ -34,15 +35,24 @@ def chip_file(folder, **changes):
     return str(path)
 
 
+def scheduled(network):
+    """With every place one step behind the last that it hears at once."""
+    levels = {}
+    for name in network.places:
+        heard = [p.source for p in network.incoming[name] if p.delay == 0]
+        levels[name] = max((levels[source] + 1 for source in heard), default=0)
+    return Scheduled.of(network, levels)
+
+
 def dense(inputs, outputs, seed=0, spiking=True):
     """A source, one dense population or readout."""
     weight = np.random.default_rng(seed).normal(size=(outputs, inputs))
     last = Population("a", (outputs,), Neuron()) if spiking else Readout("a", (outputs,))
-    return Network.build(
+    return scheduled(Network.build(
         [Source("in", (inputs,)), last],
         [Projection("in", "a", (Dense(Ref("w")),))],
         {"w": weight}, time_steps=2,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def convolutions(channels=(2, 4, 6), size=6, seed=0):
@@ -59,7 +69,7 @@ def convolutions(channels=(2, 4, 6), size=6, seed=0):
     tensors["indices"] = np.nonzero(reached)[1]
     tensors["indptr"] = np.concatenate([[0], reached.sum(1).cumsum()])
     conv = {"stride": (1, 1), "padding": (1, 1)}
-    return Network.build(
+    return scheduled(Network.build(
         [
             Source("in", (first, size, size)),
             Population("a", (second, size, size), Neuron()),
@@ -79,4 +89,4 @@ def convolutions(channels=(2, 4, 6), size=6, seed=0):
             Projection("b", "y", (Reshape((third * size * size,)), Dense(Ref("fc")))),
         ],
         tensors, time_steps=2,
-    )  # fmt: skip
+    ))  # fmt: skip

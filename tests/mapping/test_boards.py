@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from chips import chip, chip_file, convolutions
+from chips import chip, chip_file, convolutions, scheduled
 
 from snncc.ir import Network, Neuron, Population, Projection, Source
 from snncc.mapping.demands import Structure
@@ -18,14 +18,14 @@ HALA = built_in("loihi2")
 
 def pairs(count, more=0):
     """``count`` inputs, a neuron that hears each, and inputs nobody hears."""
-    return Network.build(
+    return scheduled(Network.build(
         [
             Source("in", (count,)),
             Population("a", (count,), Neuron()),
             *(Source(f"x{k}", (1,)) for k in range(more)),
         ],
         [Projection("in", "a")], {}, time_steps=1,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def mapped(network, file, *passes):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from chips import chip, chip_file
+from chips import chip, chip_file, scheduled
 
 from snncc.ir.mapping import Mapping
 from snncc.ir.registers import RANGES
@@ -64,7 +64,7 @@ network late {
   source %in [2] spike
   neuron %a [2] {}
     %in -> %a
-    %a -> %a after 3
+    %a -> %a after 4
 }"""
 
 OWN_THRESHOLDS = """
@@ -160,7 +160,7 @@ def test_every_constant_of_a_chip_is_a_limit_with_a_test_or_a_cost():
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_limit_holds_at_it_and_is_named_beyond(name, tmp_path):
     row = LIMITS[name]
-    network = parse_network(row.network)
+    network = scheduled(parse_network(row.network))
     given = {"balance": 99.0, "calibration": row.inputs}
     fits = Partition(chip_file(tmp_path, **{**row.more, name: row.fits}), **given)(network)
     assert fits.ok, fits.findings
@@ -176,7 +176,7 @@ def test_a_limit_holds_at_it_and_is_named_beyond(name, tmp_path):
 
 def test_what_fits_exactly_beside_a_limit_that_does_not_is_not_named(tmp_path):
     """A neuron of DENSE takes 40 words and 40 fan-in lists; only the words are one too many."""
-    network = parse_network(DENSE)
+    network = scheduled(parse_network(DENSE))
     full = chip_file(tmp_path, synapse_words=40, fan_in_lists=40)
     assert Partition(full, balance=99.0)(network).ok
     less = chip_file(tmp_path, synapse_words=39, fan_in_lists=40)
@@ -192,7 +192,7 @@ def test_each_step_of_a_limit_is_one():
 
 
 def test_counts_that_no_data_shows_need_two_bits(tmp_path):
-    network = parse_network(COUNTS)
+    network = scheduled(parse_network(COUNTS))
     (finding,) = Partition(chip_file(tmp_path, spike_bits=1))(network).findings
     assert (finding.code, finding.node) == ("SNN202", "in")
     assert "counts up to 2 or more in 2 bits, 1 more than the 1" in finding.message
@@ -200,7 +200,7 @@ def test_counts_that_no_data_shows_need_two_bits(tmp_path):
 
 
 def test_thresholds_that_are_a_tensor_of_equal_numbers_are_one_a_layer(tmp_path):
-    network = parse_network(OWN_THRESHOLDS.replace("[1.0, 2.0]", "[2.0, 2.0]"))
+    network = scheduled(parse_network(OWN_THRESHOLDS.replace("[1.0, 2.0]", "[2.0, 2.0]")))
     assert Partition(chip_file(tmp_path, thresholds="layer"), balance=99.0)(network).ok
 
 
@@ -217,7 +217,7 @@ HELD = {
 @pytest.mark.parametrize("name", HELD)
 def test_a_core_of_a_mapping_from_elsewhere(name):
     need, words, elsewhere = HELD[name]
-    network = parse_network(DENSE)
+    network = scheduled(parse_network(DENSE))
     cores = [1, 2, 2] if elsewhere else [0, 0, 0]
     mapping = Mapping(1, {"in": [0] * 40, "a": cores})
     assert not list(overfull(network, mapping, chip(**{name: need})))
@@ -230,7 +230,7 @@ def test_a_core_of_a_mapping_from_elsewhere(name):
 
 
 def test_a_board_of_a_mapping_from_elsewhere():
-    network = parse_network(DENSE)
+    network = scheduled(parse_network(DENSE))
     mapping = Mapping(3, {"in": [0] * 40, "a": [300] * 3})
     assert not list(overfull(network, mapping, chip(chips=3)))
     (finding,) = overfull(network, mapping, chip(chips=2))
@@ -299,7 +299,7 @@ def test_a_check_says_what_is_beyond_the_limits_of_several_passes(tmp_path):
 @pytest.mark.parametrize(("balance", "codes"), [(2.01, set()), (1.99, {"SNN210"})])
 def test_balance(tmp_path, balance, codes):
     text = DENSE.replace("[3]", "[1]").replace("[3,40]", "[1,40]")
-    network = parse_network(text.replace(str(WEIGHTS), str(WEIGHTS[:1])))
+    network = scheduled(parse_network(text.replace(str(WEIGHTS), str(WEIGHTS[:1]))))
     outcome = Partition(chip_file(tmp_path, neurons=40), balance=balance)(network)
     assert {f.code for f in outcome.findings} == codes
 
