@@ -487,7 +487,7 @@ def test_a_failure_while_writing_leaves_the_old_program_and_nothing_else(
     def full(*args, **more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("snncc.program.files.save", full)
+    monkeypatch.setattr("snncc.program.folder.files.save", full)
     with pytest.raises(SnnccError, match="cannot be written: No space left on device") as caught:
         program.save(folder)
     assert caught.value.exit_code == 2
@@ -535,7 +535,7 @@ def test_a_manifest_of_something_else_is_a_sentence(folder, manifest, said):
 
 
 def test_a_manifest_cannot_point_outside_its_folder(folder):
-    from snncc.program import _canonical, _checksum
+    from snncc.program.manifest import _canonical, _checksum
 
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["checksum"]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snncc import floorplan
 from snncc.ir.mapping import Mapping
+from snncc.program import floorplan
 from snncc.targets.chip import built_in
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from snncc.diagnostics import Finding
 from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.work import GraphMeter
+from snncc.mapping.demands import LIMITS
+from snncc.mapping.fitting import ASKED
 from snncc.pages import filled
+from snncc.program import floorplan
+from snncc.program.parts import Parts
 from snncc.targets import target as find_target
-
-if TYPE_CHECKING:
-    from snncc.program import Program
 
 Fact = tuple[str, str]
 
 
-def facts(program: Program, processes: Mapping[str, Any] | None = None) -> list[Fact]:
+def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fact]:
     """What was made, each fact with its name.
 
     ``processes``: how many of each kind the emitted package has, where there is one.
@@ -62,13 +63,9 @@ def facts(program: Program, processes: Mapping[str, Any] | None = None) -> list[
     return rows
 
 
-def page(program: Program, processes: Mapping[str, Any] | None = None) -> str:
+def page(program: Parts, processes: Mapping[str, Any] | None = None) -> str:
     """The facts, the findings, the layers and, on a chip, how full its cores are and where on the
     mesh they lie, as one HTML file that fetches nothing. Everything is escaped."""
-    from snncc import floorplan
-    from snncc.mapping.demands import LIMITS
-    from snncc.mapping.fitting import ASKED
-
     network, chip = program.scheduled or program.network, find_target(program.target).chip
     reports, mapped = program.about["reports"], None
     if chip is not None and isinstance(network, Mapped):
@@ -84,7 +81,7 @@ def page(program: Program, processes: Mapping[str, Any] | None = None) -> str:
             "picture": floorplan.picture(network.mapping, chip),
         }  # fmt: skip
     return filled(
-        "snncc", "overview.html.j2", count=count,
+        "snncc.program", "overview.html.j2", count=count,
         title=f"{program.about['source'].get('name', network.name)} for {program.target}",
         facts=facts(program, processes), findings=[_said(each) for each in program.findings],
         layers=list(_layers(program)), mapped=mapped,
@@ -101,7 +98,7 @@ def _said(finding: Finding) -> dict[str, str]:
     }
 
 
-def _layers(program: Program) -> Iterator[dict[str, Any]]:
+def _layers(program: Parts) -> Iterator[dict[str, Any]]:
     """Every place in the order of computation, with what it hears and, on a chip, its cores."""
     network = program.scheduled or program.network
     cores = program.about["reports"].get("partition", {}).get("places", {})
@@ -175,7 +172,7 @@ def _schedule(report: dict[str, Any]) -> Iterator[Fact]:
     )
 
 
-def _populations(program: Program) -> str:
+def _populations(program: Parts) -> str:
     whole = program.scheduled or program.network
     parts = []
     for role in ("neuron", "gate", "relay"):
@@ -188,7 +185,7 @@ def _populations(program: Program) -> str:
     return ", ".join(parts)
 
 
-def _cores(program: Program) -> str:
+def _cores(program: Parts) -> str:
     machine, whole = find_target(program.target), program.scheduled or program.network
     neurons = sum(math.prod(p.shape) for p in whole.populations)
     cores = math.ceil(neurons / machine["neurons"])
