@@ -15,6 +15,7 @@ from snncc.mapping.bricks import Bricks, cut
 from snncc.mapping.demands import LIMITS, Activity, Demands, Structure, limits
 from snncc.mapping.fitting import OWN_BIAS, alike, too_much
 from snncc.mapping.packing import Packing
+from snncc.mapping.reports import Cut
 from snncc.targets.chip import Chip, board_for
 
 ROUNDS = 6
@@ -93,16 +94,16 @@ class Cores:
         return float(self.demands.work.max() / mean) if mean else 1.0
 
     @property
-    def report(self) -> dict[str, object]:
+    def report(self) -> Cut:
         chip, held = self.structure.chip, self.demands.limited
-        return {
-            "chip": chip.name,
-            "cores": self.count,
-            "chips": self.chips,
-            "cores at least": dict(self.least),
-            "largest work over mean": round(self.imbalance, 4),
-            "mean work": float(self.demands.work.mean()) if self.count else 0.0,
-            "utilisation": {
+        return Cut(
+            chip=chip.name,
+            cores=self.count,
+            chips=self.chips,
+            cores_at_least=dict(self.least),
+            largest_work_over_mean=round(self.imbalance, 4),
+            mean_work=float(self.demands.work.mean()) if self.count else 0.0,
+            utilisation={
                 what: {
                     "mean": round(float(held[:, i].mean() / limit), 4),
                     "max": round(float(held[:, i].max() / limit), 4),
@@ -110,11 +111,11 @@ class Cores:
                 for i, (what, limit) in enumerate(zip(LIMITS, limits(chip).tolist(), strict=True))
                 if self.count
             },
-            "places": {
+            places={
                 name: {"neurons": core.size, "cores": len(np.unique(core))}
                 for name, core in self.of.items()
             },
-        }
+        )
 
 
 def lower_bound(structure: Structure) -> dict[str, int]:

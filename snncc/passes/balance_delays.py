@@ -22,6 +22,7 @@ from snncc.ir.ops import Op, Scale
 from snncc.ir.registers import FixedNeuron, copier, finest
 from snncc.ir.stages import Scheduled
 from snncc.mapping.levels import cheapest, earliest, held_back, long_loop, waiting
+from snncc.mapping.reports import Schedule
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass, refused
 from snncc.targets import Target
@@ -100,7 +101,7 @@ class BalanceDelays(Pass[Network, Scheduled]):
                 projections.append(replace(p, source=stages[steps // stride]))
         network = Scheduled.of(form.with_changes(places, projections), at)
         findings = _notes(form, network, relays, self.delays)
-        return Outcome(network, tuple(findings), _report(form, network, relays, levels))
+        return Outcome(network, tuple(findings), _report(form, network, relays, levels).said)
 
     def _too_many(
         self, network: Network, count: Mapping[str, int], wait: Mapping[str, int]
@@ -210,18 +211,18 @@ def _notes(
 
 def _report(
     before: Network, after: Scheduled, relays: list[Population], levels: Mapping[str, int]
-) -> dict[str, object]:
+) -> Schedule:
     late = _late(after)
     steps = before.time_steps
-    return {
-        "latency": max(levels.values(), default=0),
-        "idle steps": after.idle_steps,
-        **({} if steps is None else {"steps a sample": steps + after.idle_steps}),
-        "relay populations": len(relays),
-        "relay neurons": sum(map(_size, relays)),
-        "other neurons": _neurons(before),
-        "delayed populations": len(late),
-        "delayed neuron-steps": sum(_size(after.places[name]) * n for name, n in late.items()),
-        "neuron-steps held back": held_back(before, levels),
-        "neuron-steps held back by the longest path": held_back(before, earliest(before)),
-    }
+    return Schedule(
+        latency=max(levels.values(), default=0),
+        idle_steps=after.idle_steps,
+        steps_a_sample=None if steps is None else steps + after.idle_steps,
+        relay_populations=len(relays),
+        relay_neurons=sum(map(_size, relays)),
+        other_neurons=_neurons(before),
+        delayed_populations=len(late),
+        delayed_neuron_steps=sum(_size(after.places[name]) * n for name, n in late.items()),
+        neuron_steps_held_back=held_back(before, levels),
+        neuron_steps_held_back_by_the_longest_path=held_back(before, earliest(before)),
+    )

@@ -70,7 +70,7 @@ class Partition(Pass[Scheduled, Mapped]):
         mapping = CoreMapping(cores.chips, cores.of, activity or {})
         mapping.verify(form.on_chip, chip.cores)
         findings = tuple(_imbalance(cores, self.balance))
-        return Outcome(Mapped.on(form, mapping), findings, cores.report)
+        return Outcome(Mapped.on(form, mapping), findings, cores.report.said)
 
 
 def _imbalance(cores: Cores, balance: float) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from snncc.ir.mapping import Mapping
 from snncc.ir.stages import Mapped
 from snncc.mapping.demands import Structure
 from snncc.mapping.placement import at_random, hops, placed
+from snncc.mapping.reports import Placed
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass
 from snncc.targets import Target
@@ -50,10 +51,10 @@ class Place(Pass[Mapped, Mapped]):
         chosen, random = (
             hops(spikes, mesh, each) for each in (slots, at_random(len(slots), mesh, self.seed))
         )
-        report: dict[str, object] = {
-            "spikes": float(spikes.sum()),
-            "hops": chosen,
-            "hops at random": random,
-            "times fewer": round(random / chosen, 3) if chosen else 0.0,
-        }
-        return Outcome(replace(form, mapping=mapping), report=report)
+        report = Placed(
+            spikes=float(spikes.sum()),
+            hops=chosen,
+            hops_at_random=random,
+            times_fewer=round(random / chosen, 3) if chosen else 0.0,
+        )
+        return Outcome(replace(form, mapping=mapping), report=report.said)

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from snncc.ir.stages import Mapped
 from snncc.mapping.demands import Structure
+from snncc.mapping.reports import Routed
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass
 from snncc.targets import Target
@@ -45,11 +46,11 @@ class Route(Pass[Mapped, Mapped]):
         tile, direction = divmod(busiest, 4)
         row, column = divmod(tile, mesh.columns)
         used = loads[loads > 1e-9]
-        report: dict[str, object] = {
-            "links in use": len(used),
-            "spikes on the mean link": float(used.mean()) if len(used) else 0.0,
-            "spikes on the busiest link": float(loads[busiest]),
-            "busiest link": f"{_DIRECTIONS[direction]} of tile ({column}, {row})",
-            "seconds on the busiest link": float(loads[busiest]) / chip.link_spikes_s,
-        }
-        return Outcome(form, report=report)
+        report = Routed(
+            links_in_use=len(used),
+            spikes_on_the_mean_link=float(used.mean()) if len(used) else 0.0,
+            spikes_on_the_busiest_link=float(loads[busiest]),
+            busiest_link=f"{_DIRECTIONS[direction]} of tile ({column}, {row})",
+            seconds_on_the_busiest_link=float(loads[busiest]) / chip.link_spikes_s,
+        )
+        return Outcome(form, report=report.said)

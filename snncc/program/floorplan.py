@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from snncc.ir.mapping import Mapping as CoreMapping
+from snncc.mapping.reports import Cut, Placed, Routed
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
 
@@ -25,28 +26,28 @@ _KEY_COLUMNS, _KEY_MOST, _KEY_LETTERS = 3, 45, 38
 
 def table(reports: Mapping[str, Any]) -> list[str]:
     """Lines of text from the reports of partition, place and route."""
-    cut, placed, routed = (reports[name] for name in ("partition", "place", "route"))
-    least = cut["cores at least"]
+    cut, placed = Cut.read(reports["partition"]), Placed.read(reports["place"])
+    routed, least = Routed.read(reports["route"]), cut.cores_at_least
     lines = [
-        f"{cut['cores']:,} cores on {cut['chips']:,} chips of {cut['chip']}; at least "
-        f"{max(least.values(), default=0):,} cores whatever the mapping",
+        f"{cut.cores:,} cores on {cut.chips:,} chips of {cut.chip}; at least "
+        f"{cut.least:,} cores whatever the mapping",
         "",
         f"{'':<10}{'mean':>8}{'max':>8}{'cores at least':>16}",
     ]
-    for what, used in cut["utilisation"].items():
+    for what, used in cut.utilisation.items():
         bound = f"{least[what]:,}" if what in least else "-"
         lines.append(f"{what:<10}{used['mean']:>8.1%}{used['max']:>8.1%}{bound:>16}")
     lines += [
         "",
-        f"largest synaptic work of a core over the mean  {cut['largest work over mean']:.3f}",
-        f"spikes × hops a step  {placed['hops']:,.0f}; at random {placed['hops at random']:,.0f}",
-        f"spikes on the busiest link  {routed['spikes on the busiest link']:,.0f}, "
-        f"{routed['busiest link']}; the mean {routed['spikes on the mean link']:,.0f}",
+        f"largest synaptic work of a core over the mean  {cut.largest_work_over_mean:.3f}",
+        f"spikes × hops a step  {placed.hops:,.0f}; at random {placed.hops_at_random:,.0f}",
+        f"spikes on the busiest link  {routed.spikes_on_the_busiest_link:,.0f}, "
+        f"{routed.busiest_link}; the mean {routed.spikes_on_the_mean_link:,.0f}",
         "",
         f"{'place':<40}{'neurons':>12}{'cores':>8}",
     ]
     lines += [
-        f"{name:<40}{row['neurons']:>12,}{row['cores']:>8,}" for name, row in cut["places"].items()
+        f"{name:<40}{row['neurons']:>12,}{row['cores']:>8,}" for name, row in cut.places.items()
     ]
     return lines
 

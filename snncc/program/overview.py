@@ -11,6 +11,7 @@ from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.work import GraphMeter
 from snncc.mapping.demands import LIMITS
 from snncc.mapping.fitting import ASKED
+from snncc.mapping.reports import Cut, Placed, Routed, Schedule
 from snncc.pages import filled
 from snncc.program import floorplan
 from snncc.program.parts import Parts
@@ -45,7 +46,7 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
     if rounded := about["reports"].get("quantize"):
         rows.append(("fixed point", _rounded(rounded, about["options"]["weight_bits"])))
     if schedule := about["reports"].get("balance-delays"):
-        rows += _schedule(schedule)
+        rows += _schedule(Schedule.read(schedule))
     if processes:
         named = {
             whose: ", ".join(f"{number} {name}" for name, number in kinds.items()) or "none"
@@ -69,15 +70,15 @@ def page(program: Parts, processes: Mapping[str, Any] | None = None) -> str:
     network, chip = program.scheduled or program.network, find_target(program.target).chip
     reports, mapped = program.about["reports"], None
     if chip is not None and isinstance(network, Mapped):
-        cut = reports["partition"]
+        cut = Cut.read(reports["partition"])
         mapped = {
-            "cut": cut, "placed": reports["place"], "routed": reports["route"],
+            "cut": cut, "placed": Placed.read(reports["place"]),
+            "routed": Routed.read(reports["route"]),
             "limits": [
                 {"name": ASKED[what], "limit": getattr(chip, LIMITS[what]),
-                 "least": cut["cores at least"].get(what), **used}
-                for what, used in cut["utilisation"].items()
+                 "least": cut.cores_at_least.get(what), **used}
+                for what, used in cut.utilisation.items()
             ],
-            "least": max(cut["cores at least"].values(), default=0),
             "picture": floorplan.picture(network.mapping, chip),
         }  # fmt: skip
     return filled(
@@ -157,18 +158,17 @@ def _rounded(report: dict[str, Any], bits: int) -> str:
     )
 
 
-def _schedule(report: dict[str, Any]) -> Iterator[Fact]:
+def _schedule(report: Schedule) -> Iterator[Fact]:
     """Latency, throughput, and what it costs that spikes wait."""
-    yield "latency", f"{report['latency']} steps"
-    if "steps a sample" in report:
-        idle = report["idle steps"]
-        more = f", {idle} of them idle" if idle else ""
-        yield "throughput", f"a sample every {report['steps a sample']} steps{more}"
-    longest = report["neuron-steps held back by the longest path"]
+    yield "latency", f"{report.latency} steps"
+    if report.steps_a_sample is not None:
+        more = f", {report.idle_steps} of them idle" if report.idle_steps else ""
+        yield "throughput", f"a sample every {report.steps_a_sample} steps{more}"
+    longest = report.neuron_steps_held_back_by_the_longest_path
     yield (
         "waiting",
-        f"{report['neuron-steps held back']:,} neuron-steps ({longest:,} by the longest path), "
-        f"{report['relay neurons']:,} relay neurons",
+        f"{report.neuron_steps_held_back:,} neuron-steps ({longest:,} by the longest path), "
+        f"{report.relay_neurons:,} relay neurons",
     )
 
 
@@ -198,19 +198,19 @@ def _many(number: int, what: str) -> str:
 
 
 def _mapped(reports: Mapping[str, Any]) -> list[Fact]:
-    cut, placed = reports["partition"], reports["place"]
-    full = ", ".join(f"{what} {used['mean']:.0%}" for what, used in cut["utilisation"].items())
-    fewer = placed["times fewer"]
+    cut, placed = Cut.read(reports["partition"]), Placed.read(reports["place"])
+    full = ", ".join(f"{what} {used['mean']:.0%}" for what, used in cut.utilisation.items())
+    fewer = placed.times_fewer
     times = f", {fewer:.1f} times fewer than at random" if fewer else ""
     return [
         (
             "cores",
-            f"{cut['cores']:,} on {_many(cut['chips'], 'chip')}; at "
-            f"least {max(cut['cores at least'].values(), default=0):,} whatever the mapping",
+            f"{cut.cores:,} on {_many(cut.chips, 'chip')}; at "
+            f"least {cut.least:,} whatever the mapping",
         ),
         ("full", f"{full} on the average"),
-        ("work", f"{cut['largest work over mean']:.2f} times the mean on the busiest core"),
-        ("hops", f"{count(placed['hops'])} a step{times}"),
+        ("work", f"{cut.largest_work_over_mean:.2f} times the mean on the busiest core"),
+        ("hops", f"{count(placed.hops)} a step{times}"),
     ]
 
 
