@@ -32,7 +32,7 @@ from snncc.ir.ops import (
 )  # fmt: skip
 from snncc.ir.shapes import Shape, output_shape
 from snncc.ir.synapses import synapses
-from snncc.passes.base import Outcome, Pass, refused
+from snncc.passes.base import Outcome, Pass
 
 Chain = tuple[Op, ...]
 
@@ -95,7 +95,7 @@ class RealiseProjections(Pass[Network, Network]):
             })  # fmt: skip
         network = form.with_changes(projections=projections, tensors=work.tensors)
         if findings:
-            return refused(findings, network)
+            return Outcome(form, tuple(findings), rest=network)
         return Outcome(network, report={"projections": rows})
 
 
