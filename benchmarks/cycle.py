@@ -43,6 +43,7 @@ from snncc.backends.fused import Simulator
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Network, Neuron, Population, Projection, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape
+from snncc.ir.stages import Scheduled
 from snncc.ir.synapses import synapses
 from snncc.targets.chip import built_in
 
@@ -83,7 +84,7 @@ def stacked(shape, shapes, tensors, maps) -> Network:
     ]
     weights = {Ref(name): w.astype(np.float32) for name, w in tensors.items()}
     levels = {place.name: level for level, place in enumerate(places)}
-    return Network.build(places, projections, weights, levels=levels)
+    return Scheduled.of(Network.build(places, projections, weights), levels)
 
 
 def mapped(network: Network, how: str) -> Mapping:

@@ -23,8 +23,8 @@ import torch
 from snncc.frontends.checkpoints import open_model
 from snncc.frontends.torch import trace
 from snncc.ir.network import Network
+from snncc.mapping.levels import cheapest, earliest, held_back
 from snncc.passes.balance_delays import BalanceDelays
-from snncc.passes.levels import cheapest, earliest, held_back
 from snncc.pipeline import frontend_passes, run
 
 ROOT = Path(__file__).parents[1]

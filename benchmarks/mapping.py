@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from trace_lower_fold import DEPTHS, PASSES, peak
 
-from snncc import floorplan
 from snncc.diagnostics import SnnccError
 from snncc.frontends.torch import trace
 from snncc.ir.network import Network
@@ -35,6 +34,7 @@ from snncc.passes.partition import Partition
 from snncc.passes.place import Place
 from snncc.passes.realise_projections import RealiseProjections
 from snncc.passes.route import Route
+from snncc.program import floorplan
 
 SECONDS, BALANCE, FEWER = 300.0, 1.3, 2.0
 

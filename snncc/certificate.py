@@ -27,8 +27,6 @@ import torch
 
 from snncc.compiler import (
     as_json,
-    calibrated,
-    passes_of,
     unasked,
     what_went,
     without_aap,
@@ -41,8 +39,10 @@ from snncc.frontends.torch import record as recorded_again
 from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
+from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.text import print_graph, print_network
-from snncc.pipeline import PassError, Result, run, with_reset
+from snncc.options import Options
+from snncc.pipeline import PassError, Result, plan, run, with_reset
 from snncc.program import INPUTS, MANIFEST, MAPPING, PAGE, Program, load
 from snncc.targets import target as find_target
 from snncc.verification import (
@@ -237,21 +237,21 @@ def _passes(
 
     ``target`` as the manifest names it: a chip's file is another one in the folder.
     """
-    graph, options = program.graph, program.about["options"]
-    passes = passes_of(program.target, options)
+    graph = program.graph
+    planned = plan(program.target, Options(**program.about["options"]))
     if (calibration := program.inputs.get("calibration")) is not None:
         axis = ran[0].axis + calibration.ndim - ran[0].inputs.dim()
         measured = Probe("calibration", torch.from_numpy(calibration), axis)
-        passes = calibrated(passes, arranged(graph, [measured]))
+        planned = planned.calibrated(arranged(graph, [measured]))
     verification = Verification(arranged(graph, for_passes(ran)))
     try:
-        result = run(graph, passes, verify=verification)
+        result = run(graph, planned.passes, verify=verification)
     except (SnnccError, PassError) as error:
         yield Line("network → program", False, str(error))
         return False
     lines = [
         *_rows(record, verification.checks),
-        *_results(program, result),
+        *_results(program, *planned.forms(result)),
         _findings(program, result, agreed),
         *_claims(program, result, target),
     ]
@@ -272,12 +272,9 @@ def _rows(record: Record, checks: Sequence[Check]) -> Iterator[Line]:
             yield Line("ties", None, f"the record has {row.ties:,}; another machine may have those")
 
 
-def _results(program: Program, result: Result) -> Iterator[Line]:
+def _results(program: Program, network: Network, scheduled: Scheduled | None) -> Iterator[Line]:
     """The Network and the scheduled Network."""
-    last = "fold-bn" if "weight_bits" not in program.about["options"] else "quantize"
-    names = [stage.applied.name for stage in result.stages]
-    yield _form("network → program", program.network, result.stages[names.index(last)].after)
-    scheduled = result.form if names[-1] != last else None
+    yield _form("network → program", program.network, network)
     if (scheduled is None) != (program.scheduled is None):
         said = "the folder has none" if scheduled is not None else "the target needs none"
         yield Line("program → schedule", False, said)
@@ -355,8 +352,8 @@ def _stored(form: Graph | Network) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _same_mapping(recorded: Network, now: Network) -> bool:
-    if recorded.mapping is None or now.mapping is None:
-        return recorded.mapping is now.mapping
+    if not isinstance(recorded, Mapped) or not isinstance(now, Mapped):
+        return isinstance(recorded, Mapped) is isinstance(now, Mapped)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for number, mapping in enumerate((recorded.mapping, now.mapping)):

@@ -5,32 +5,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from snncc.diagnostics import Finding, Location, refuse
+from snncc.diagnostics import Finding, Location
 from snncc.frontends.data import InputKind
 from snncc.frontends.layout import Layout
 from snncc.frontends.torch import Recording, as_example, read, record
 from snncc.frontends.torch.states import held, restore
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Value
-from snncc.ir.network import Network
 from snncc.ir.ops import Norm, Unread
 from snncc.ir.work import GraphMeter
-from snncc.passes.base import Pass
+from snncc.options import Options, Reset
 from snncc.pipeline import (
     Observer,
-    Reset,
     Result,
     collected,
-    frontend_passes,
     ordered,
+    plan,
     run,
-    target_passes,
     with_reset,
 )
 from snncc.program import Program
@@ -77,8 +74,11 @@ def check(
     host an error, ``stock_only`` what the target's own software does not have. Raises SnnccError
     only for a ``target`` that is not there (SNN313) or has no such ``weight_bits`` (SNN316).
     """
-    options = {"head": _head(head), "cut_merge": cut_merge, "strict": strict}
-    passes = passes_of(target, options | {"stock_only": stock_only, "weight_bits": weight_bits})
+    options = Options(
+        head=_head(head), cut_merge=cut_merge, strict=strict, stock_only=stock_only,
+        weight_bits=weight_bits,
+    )  # fmt: skip
+    passes = plan(target, options).passes
     reading = read(module, example_input, time_steps=time_steps, layout=layout, input=input)
     findings = list(reading.findings)
     if reading.graph is not None:
@@ -136,22 +136,11 @@ def compile(
     Raises SnnccError with all findings where the module cannot be compiled, and SNN316 for an
     option that is not there; PassError where a pass is broken, and that is our bug.
     """
-    _check_options(reset)
-    options = {
-        "head": _head(head),
-        "input": input,
-        "layout": layout,
-        "time_steps": time_steps,
-        "keep_aap": keep_aap,
-        "cut_merge": cut_merge,
-        "strict": strict,
-        "stock_only": stock_only,
-        "weight_bits": weight_bits,
-        "reset": reset,
-    }
-    passes = passes_of(target, options)
-    last = "fold-bn" if weight_bits is None else "quantize"
-    scheduled_from = [each.name for each in passes].index(last) + 1
+    options = Options(
+        _head(head), input, layout, time_steps, keep_aap, cut_merge, strict, stock_only,
+        weight_bits, reset,
+    )  # fmt: skip
+    planned = plan(target, options)
     begin = time.perf_counter()
     example = as_example(example_input)
     before = held(module)
@@ -172,13 +161,12 @@ def compile(
         graph = with_reset(graph, reset)
     measured = None if data is None else recordings(graph, data, CALIBRATION)
     if measured is not None:
-        passes = calibrated(passes, arranged(graph, [measured]))
-    result = run(graph, passes, verify=verification, print_after=print_after, on_pass=on_pass)
+        planned = planned.calibrated(arranged(graph, [measured]))
+    result = run(
+        graph, planned.passes, verify=verification, print_after=print_after, on_pass=on_pass
+    )
 
-    network, scheduled = result.stages[scheduled_from - 1].after, None
-    assert isinstance(network, Network)
-    if isinstance(result.form, Network) and len(passes) > scheduled_from:
-        scheduled = result.form
+    network, scheduled = planned.forms(result)
     stripped = without_aap(result)
     gone = tuple(name for name in graph.nodes if name not in stripped.nodes)
     return Program(
@@ -195,7 +183,7 @@ def compile(
         ),
         about={
             "source": dict(source or {"name": type(module).__qualname__}),
-            "options": {name: value for name, value in options.items() if value},
+            "options": options.given,
             "passes": [str(stage.applied) for stage in result.stages],
             "reports": as_json(result.reports),
             "stripped": what_went(graph, stripped, gone),
@@ -245,23 +233,6 @@ def what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str,
     }
 
 
-def passes_of(target: str, options: Mapping[str, Any]) -> list[Pass]:
-    """The passes that `compile` runs with ``options``, as the manifest has them."""
-    chosen = {name: options[name] for name in ("head", "cut_merge", "strict") if name in options}
-    wanted = {name: options[name] for name in ("stock_only", "weight_bits") if name in options}
-    return [*frontend_passes(**chosen), *target_passes(target, **wanted)]
-
-
-def calibrated(passes: Iterable[Pass], measured: Mapping[str, Value]) -> list[Pass]:
-    """``passes``, those that measure on recordings with ``measured``, as `arranged` gives them."""
-    return [
-        replace(each, calibration=measured)  # type: ignore[call-arg]
-        if "calibration" in {f.name for f in fields(each)}
-        else each
-        for each in passes
-    ]
-
-
 def unasked(recording: Recording, agreed: Agreement | None) -> Iterator[Finding]:
     """The numbers of samples that forward asks about and that are too large to be called."""
     for count in sorted(recording.samples) if agreed is not None else ():
@@ -276,11 +247,6 @@ def _users(agreed: Agreement | None, measured: Probe | None) -> dict[str, np.nda
     kept = {p.name: p for p in calls if p.name == "example"}
     kept |= {} if measured is None else {measured.name: measured}
     return {name: probe.inputs.double().numpy() for name, probe in kept.items()}
-
-
-def _check_options(reset: str | None) -> None:
-    if reset not in (None, "hard", "soft"):
-        raise refuse("SNN316", f"reset is hard or soft, not {reset!r}", help="or leave it out")
 
 
 def _head(head: str | int | None) -> str | None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.diagnostics.rules import Severity
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.ir.ops import Delay, Spiking
+from snncc.ir.stages import Scheduled
 from snncc.ir.text import print_graph, print_network
-from snncc.passes.base import Form, Outcome, Pass, find
+from snncc.options import Options, Reset
+from snncc.passes.base import AnyPass, Form, Outcome, find
 from snncc.targets import Target
 from snncc.targets import target as find_target
 
-Reset = Literal["hard", "soft"]
+if TYPE_CHECKING:
+    from snncc.ir.interpreter import Value
 
 
 class PassError(Exception):
@@ -27,7 +31,7 @@ class PassError(Exception):
     ``failed`` is the pass, ``before`` those that had run; ``__cause__`` is what went wrong.
     """
 
-    def __init__(self, failed: Pass, before: Sequence[Pass], reason: str) -> None:
+    def __init__(self, failed: AnyPass, before: Sequence[AnyPass], reason: str) -> None:
         after = f", after {', '.join(map(str, before))}," if before else ""
         super().__init__(f"pass {failed}{after} {reason}")
         self.failed, self.before = failed, tuple(before)
@@ -44,15 +48,17 @@ class Stage:
     ``done`` are the passes before it, ``seconds`` its wall-clock time.
     """
 
-    applied: Pass
+    applied: AnyPass
     before: Form
-    outcome: Outcome
+    outcome: Outcome[Any]
     seconds: float
-    done: tuple[Pass, ...] = ()
+    done: tuple[AnyPass, ...] = ()
 
     @property
     def after(self) -> Form:
-        return self.outcome.form
+        form: Form | None = self.outcome.form
+        assert form is not None, self.applied
+        return form
 
 
 Observer = Callable[[Stage], object]
@@ -81,47 +87,88 @@ class Result:
         return {str(stage.applied): stage.seconds for stage in self.stages}
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The passes of a compilation: those that make the program's Network, and those behind it.
+
+    ``schedule`` is empty where the target runs any Network.
+    """
+
+    network: tuple[AnyPass, ...]
+    schedule: tuple[AnyPass, ...]
+
+    @property
+    def passes(self) -> tuple[AnyPass, ...]:
+        return self.network + self.schedule
+
+    def calibrated(self, inputs: Mapping[str, Value]) -> Plan:
+        """The same passes, those that measure on recordings with ``inputs``, by node."""
+        return Plan(*(tuple(each.calibrated(inputs) for each in part)
+                      for part in (self.network, self.schedule)))  # fmt: skip
+
+    def forms(self, result: Result) -> tuple[Network, Scheduled | None]:
+        """The program's Network, and what the target runs, of a run of all passes."""
+        network, last = result.stages[len(self.network) - 1].after, result.form
+        assert isinstance(network, Network)
+        return network, last if isinstance(last, Scheduled) else None
+
+
+def plan(target: str, options: Options) -> Plan:
+    """The passes that bring a Graph to ``target``.
+
+    Raises SNN313, SNN320, and SNN316 for a target that has no whole numbers, or not so many bits.
+    """
+    machine = find_target(target)
+    rounding, schedule = _to_target(machine, options)
+    return Plan(_to_network(machine, options) + rounding, schedule)
+
+
 def frontend_passes(
     *, head: str | None = None, cut_merge: bool = False, strict: bool = False
-) -> tuple[Pass, ...]:
+) -> tuple[AnyPass, ...]:
     """Graph to Network, the same for every target."""
-    chosen = {} if head is None else {"head": head}
-    return (
-        _pass("select-head", **chosen),
-        _pass("strip-aap", cut_merge=cut_merge),
-        _pass("drop-identity"),
-        _pass("check-spike-only", strict=strict),
-        _pass("lower"),
-        _pass("fold-bn"),
-    )
+    options = Options(head=head, cut_merge=cut_merge, strict=strict)
+    return _to_network(find_target("reference"), options)
 
 
 def target_passes(
     name: str, *, stock_only: bool = False, weight_bits: int | None = None
-) -> tuple[Pass, ...]:
+) -> tuple[AnyPass, ...]:
     """Network to what the target runs; none where it runs any Network.
 
     With ``stock_only`` nothing is used that the target's own software does not have, with
-    ``weight_bits`` whole numbers. Raises SNN313, SNN320, and SNN316 for a target that has no whole
-    numbers, or not so many bits.
+    ``weight_bits`` whole numbers. Raises as `plan` does.
     """
-    machine = find_target(name)
-    options = {"chip": name, "delays": 0 if stock_only else machine.delays}
-    names = list(machine.passes)
-    if weight_bits is not None:
-        _check_bits(machine, weight_bits)
-        options |= {"weight_bits": weight_bits, "thresholds": machine.thresholds}
-        names.insert(names.index("balance-delays"), "quantize")
-    passes = [
-        _pass(each, **{f.name: options[f.name] for f in fields(find(each)) if f.name in options})
-        for each in names
-    ]
-    return (*passes, _pass("check-stock")) if stock_only and passes else tuple(passes)
+    options = Options(stock_only=stock_only, weight_bits=weight_bits)
+    rounding, schedule = _to_target(find_target(name), options)
+    return rounding + schedule
+
+
+def _to_network(machine: Target, options: Options) -> tuple[AnyPass, ...]:
+    names = ("select-head", "strip-aap", "drop-identity", "check-spike-only", "lower", "fold-bn")
+    return tuple(find(name).chosen(options, machine) for name in names)
+
+
+def _to_target(
+    machine: Target, options: Options
+) -> tuple[tuple[AnyPass, ...], tuple[AnyPass, ...]]:
+    """The passes up to whole numbers, where these are wanted, and those behind."""
+    kinds = [find(each) for each in machine.passes]
+    cut = 0
+    if options.weight_bits is not None:
+        _check_bits(machine, options.weight_bits)
+        unscheduled = itertools.takewhile(lambda kind: kind.writes is Network, kinds)
+        cut = len(list(unscheduled)) + 1
+        kinds.insert(cut - 1, find("quantize"))
+    if options.stock_only and kinds:
+        kinds.append(find("check-stock"))
+    passes = tuple(each.chosen(options, machine) for each in kinds)
+    return passes[:cut], passes[cut:]
 
 
 def run(
     form: Form,
-    passes: Iterable[Pass],
+    passes: Iterable[AnyPass],
     *,
     verify: Observer | None = None,
     print_after: Collection[str] = (),
@@ -156,15 +203,16 @@ OF_A_WHOLE = frozenset({"SNN208", "SNN212"})
 """Errors with numbers of the whole network."""
 
 
-def collected(form: Form, passes: Iterable[Pass]) -> tuple[Finding, ...]:
+def collected(form: Form, passes: Iterable[AnyPass]) -> tuple[Finding, ...]:
     """All that ``passes`` have to say, also behind an error, on the rest that it leaves.
 
     Behind an error only other errors count, and not those `OF_A_WHOLE`: notes, warnings and sums
-    would be of a network with holes. A pass that holes make fail has nothing to say. Raises
-    PassError as `run` does, for a pass that fails before any error.
+    would be of a network with holes. A pass behind it may be given a Network of an earlier stage,
+    and has nothing to say where that or holes make it fail. Raises PassError as `run` does, for a
+    pass that fails before any error.
     """
     findings: dict[Finding, None] = {}
-    done: list[Pass] = []
+    done: list[AnyPass] = []
     whole = True
     for each in passes:
         if whole:
@@ -173,7 +221,7 @@ def collected(form: Form, passes: Iterable[Pass]) -> tuple[Finding, ...]:
             except SnnccError as error:
                 return (*findings, *error.findings)
             findings |= dict.fromkeys(outcome.findings)
-        elif isinstance(form, each.reads):
+        elif isinstance(form, Graph) == issubclass(each.reads, Graph):
             try:
                 outcome = each(form)
             except Exception:
@@ -233,12 +281,7 @@ def _check_bits(machine: Target, weight_bits: int) -> None:
         raise refuse("SNN316", said, help="choose a number from there")
 
 
-def _pass(name: str, **options: object) -> Pass:
-    make: Callable[..., Pass] = find(name)
-    return make(**options)
-
-
-def _step(each: Pass, form: Form, done: tuple[Pass, ...], said: list[Finding]) -> Stage:
+def _step(each: AnyPass, form: Form, done: tuple[AnyPass, ...], said: list[Finding]) -> Stage:
     begin = time.perf_counter()
     try:
         outcome = _applied(each, form, done)
@@ -250,7 +293,7 @@ def _step(each: Pass, form: Form, done: tuple[Pass, ...], said: list[Finding]) -
     return Stage(each, form, outcome, seconds, done)
 
 
-def _applied(each: Pass, form: Form, done: tuple[Pass, ...]) -> Outcome:
+def _applied(each: AnyPass, form: Form, done: tuple[AnyPass, ...]) -> Outcome[Any]:
     """What a pass makes of a form, whole unless it has errors. Raises PassError."""
     if not isinstance(form, each.reads):
         reason = f"reads a {each.reads.__name__} and was given a {type(form).__name__}"
@@ -295,7 +338,7 @@ def _check(form: Form) -> None:
             raise ValueError(f"head {head} is node {name}, which is not there")
 
 
-def _check_names(names: Collection[str], passes: Sequence[Pass]) -> None:
+def _check_names(names: Collection[str], passes: Sequence[AnyPass]) -> None:
     known = [each.name for each in passes]
     for name in names:
         if name not in (*known, "all"):

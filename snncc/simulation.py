@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -28,9 +28,11 @@ from snncc.frontends.data import Recordings
 from snncc.ir.interpreter import Value, steps_of
 from snncc.ir.network import Network
 from snncc.ir.ops import Input
+from snncc.ir.stages import Mapped
 from snncc.ir.work import Work
 from snncc.measures import Agreement, Counted, InLava, Measure, OnChip, Rounded, Rounding
-from snncc.pipeline import frontend_passes
+from snncc.options import Options
+from snncc.pipeline import plan
 from snncc.pipeline import run as run_passes
 from snncc.program import Program, Result, emit
 from snncc.targets import target as find_target
@@ -298,12 +300,13 @@ class _Samples:
 
 def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> Wiring:
     from snncc.backends.cycle import wire
-    from snncc.passes.fitting import not_on_chip, overfull
+    from snncc.mapping.fitting import not_on_chip, overfull
     from snncc.targets.chip import built_in
 
     network, own = program.scheduled, find_target(program.target).chip
     assert network is not None
-    mapping, chip = mapping or network.mapping, chip or own or built_in("loihi1")
+    own_mapping = network.mapping if isinstance(network, Mapped) else None
+    mapping, chip = mapping or own_mapping, chip or own or built_in("loihi1")
     if mapping is None:
         message = f"a program for {program.target} has no mapping to cores"
         help = "compile it for a chip, --target loihi1, or give a mapping"
@@ -313,7 +316,7 @@ def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> 
     except ValueError as error:
         message = f"the mapping is not one of this program and chip: {error}"
         raise refuse("SNN316", message, help="map this program to this chip") from None
-    elsewhere = (mapping, chip) != (network.mapping, own)
+    elsewhere = (mapping, chip) != (own_mapping, own)
     if elsewhere and (problems := (*not_on_chip(network, chip), *overfull(network, mapping, chip))):
         raise SnnccError(problems)
     return wiring
@@ -323,11 +326,9 @@ def _trained(program: Program) -> Network:
     """The network in floats: the program's own, or of one in whole numbers as before rounding."""
     if not program.is_rounded:
         return program.network
-    options = program.about["options"]
-    chosen = {name: options[name] for name in ("head", "cut_merge", "strict") if name in options}
-    form = run_passes(program.graph, frontend_passes(**chosen)).form
-    assert isinstance(form, Network)
-    return form
+    options = replace(Options(**program.about["options"]), weight_bits=None)
+    planned = plan("reference", options)
+    return planned.forms(run_passes(program.graph, planned.passes))[0]
 
 
 def _union(parts: Iterable[Collection[str] | None]) -> frozenset[str] | None:

@@ -117,7 +117,7 @@ def test_the_graph_is_not_run_again_where_the_spikes_say_all(floats, monkeypatch
     def refuse(*_, **__):
         raise AssertionError("the Graph ran")
 
-    monkeypatch.setattr("snncc.program.run_graph", refuse)
+    monkeypatch.setattr("snncc.program.program.run_graph", refuse)
     simulate(floats, events(3), dtype=torch.float64)
 
 

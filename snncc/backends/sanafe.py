@@ -31,6 +31,7 @@ from snncc.ir.network import (
 )
 from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape
 from snncc.ir.registers import FixedNeuron
+from snncc.ir.stages import Scheduled
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
 
@@ -39,7 +40,7 @@ NEVER = 1e30
 
 
 def export(
-    network: Network,
+    network: Scheduled,
     mapping: CoreMapping,
     chip: Chip,
     folder: Path,
@@ -156,7 +157,7 @@ def architecture(chip: Chip, mesh: Mesh, barrier_s: float, inputs: int) -> str:
 """
 
 
-def _problems(network: Network, inputs: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+def _problems(network: Scheduled, inputs: Mapping[str, np.ndarray]) -> Iterator[Finding]:
     for encoder in network.encoders:
         message = f"the current of {encoder.name} comes from the host, and SANA-FE has no host"
         yield Finding("SNN202", message, node=encoder.name, help="give the network spikes as input")

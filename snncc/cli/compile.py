@@ -127,7 +127,7 @@ def command(
 
 def summary(program: Program, model: str, folder: Path) -> list[str]:
     """What was made, a line a fact."""
-    from snncc.overview import facts
+    from snncc.program.overview import facts
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     rows = facts(program, manifest.get("processes"))

@@ -55,7 +55,7 @@ def _onnx(order: Order) -> str:
     about = {"org.snncc.target": program.target}
     source = program.about.get("source") or {}
     about |= {f"org.snncc.source.{name}": str(value) for name, value in source.items()}
-    if program.scheduled is not None and program.scheduled.levels is not None:
+    if program.scheduled is not None:
         about["org.snncc.levels"] = json.dumps(dict(program.scheduled.levels), sort_keys=True)
     what = program.network if order.form == "network" else program.graph
     written = export(what, order.output, dtype=order.dtype, about=about)
@@ -101,12 +101,13 @@ def _sanafe(order: Order) -> str:
     """architecture.yaml and network.yaml in a folder, from a program with its mapping."""
     from snncc.backends.sanafe import export
     from snncc.diagnostics import refuse
+    from snncc.ir.stages import Mapped
     from snncc.targets import target
 
     compiled = order.program
     chip = target(compiled.target).chip
     network = compiled.scheduled
-    if network is None or network.mapping is None or chip is None:
+    if not isinstance(network, Mapped) or chip is None:
         raise refuse(
             "SNN316",
             f"{order.name} is compiled for {compiled.target} and lies on no cores",

@@ -221,7 +221,7 @@ def summary(
 ) -> list[str]:
     """Answers and work, a line a fact; ``asked`` is the number of samples there were."""
     from snncc.ir.work import CMOS_45NM, WHOLE_45NM
-    from snncc.overview import count
+    from snncc.program.overview import count
 
     samples = simulation.samples
     many = f"{samples} of {asked}" if simulation.partial else f"{samples}"
@@ -306,7 +306,7 @@ def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int,
 def _on_chip(timing: Timing) -> list[str]:
     """Time and energy, a line a fact."""
     from snncc.backends.cycle.report import quantity
-    from snncc.overview import count
+    from snncc.program.overview import count
 
     w, totals, samples = timing.wiring, timing.totals, max(timing.samples, 1)
     busiest = totals.critical.argmax()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -178,9 +178,42 @@ class Graph:
             self.tensors, chosen, self.name, self.time_steps,
         )  # fmt: skip
 
+    @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What has been worked out of this Graph, for who asks again: a Graph does not change."""
+        return {}
+
+    def copy(self) -> Graph:
+        """Another Graph that is equal; what is derived of one is derived of the other."""
+        copy = replace(self)
+        vars(copy)["derived"] = self.derived
+        return copy
+
+    def single(self, head: str) -> Graph:
+        """The backward slice of one head."""
+        names = self.ancestors(self.heads[head])
+        if len(self.heads) == 1 and len(names) == len(self.nodes):
+            return self.copy()
+        key = ("single", head)
+        if key not in self.derived:
+            self.derived[key] = self.keep(names, {head: self.heads[head]})
+        single: Graph = self.derived[key]
+        return single
+
+    def with_first(self, head: str) -> Graph:
+        """The same Graph with this head as the first."""
+        if next(iter(self.heads)) == head:
+            return self.copy()
+        graph = replace(self, heads=MappingProxyType({head: self.heads[head]} | dict(self.heads)))
+        singles = {key: self.derived.get(key) for key in (("single", each) for each in self.heads)}
+        graph.derived.update({key: each for key, each in singles.items() if each is not None})
+        return graph
+
     def bypass(self, names: Iterable[str]) -> Graph:
         """Without the one-argument nodes ``names``: their readers read their argument."""
         gone = frozenset(names)
+        if not gone:
+            return self.copy()
 
         def target(name: str) -> str:
             while name in gone:

@@ -16,7 +16,6 @@ import networkx as nx
 
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Tensors, loops_together
-from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, is_linear
 from snncc.ir.registers import FixedNeuron, misfits, weight_misfits
 from snncc.ir.shapes import Shape, output_shape
@@ -149,30 +148,21 @@ Place = Source | Encoder | Population | Readout
 
 @dataclass(frozen=True)
 class Network:
-    """Places in an order in which undelayed projections point forward, and their projections.
-
-    ``levels``: after balance-delays, the step at which each place answers step 0 of the input. They
-    are of the schedule alone: what a place says in its step t keeps that number.
-    ``mapping``: after partition, the core of every neuron.
-    """
+    """Places in an order in which undelayed projections point forward, and their projections."""
 
     places: Mapping[str, Place]
     projections: tuple[Projection, ...]
     tensors: Tensors = field(repr=False)
     name: str = "network"
     time_steps: int | None = None
-    levels: Mapping[str, int] | None = None
-    mapping: CoreMapping | None = field(default=None, repr=False)
 
-    @classmethod
+    @staticmethod
     def build(
-        cls,
         places: Iterable[Place],
         projections: Iterable[Projection],
         tensors: Tensors,
         name: str = "network",
         time_steps: int | None = None,
-        levels: Mapping[str, int] | None = None,
     ) -> Network:
         """Order the places, drop tensors nobody reads, and check. Raises ValueError."""
         table = {place.name: place for place in places}
@@ -190,10 +180,10 @@ class Network:
         except nx.NetworkXUnfeasible:
             raise ValueError("a loop of projections has no delay") from None
         sorted_places = {name: table[name] for name in sorted(table, key=rank.__getitem__)}
-        network = cls(
+        network = Network(
             MappingProxyType(sorted_places),
             tuple(sorted(wires, key=lambda p: rank[p.target])),
-            MappingProxyType({}), name, time_steps, levels,
+            MappingProxyType({}), name, time_steps,
         )  # fmt: skip
         used = {str(ref): tensors[ref] for ref in network.refs()}
         network = replace(network, tensors=MappingProxyType(used))
@@ -225,14 +215,13 @@ class Network:
         places: Iterable[Place] | None = None,
         projections: Iterable[Projection] | None = None,
         tensors: Tensors | None = None,
-        levels: Mapping[str, int] | None = None,
     ) -> Network:
-        """The same network with some parts replaced, ordered and checked anew, on no cores yet."""
+        """The same network with some parts replaced, ordered and checked anew."""
         return Network.build(
             self.places.values() if places is None else places,
             self.projections if projections is None else projections,
             self.tensors if tensors is None else tensors,
-            self.name, self.time_steps, self.levels if levels is None else levels,
+            self.name, self.time_steps,
         )  # fmt: skip
 
     @cached_property
@@ -285,20 +274,6 @@ class Network:
     def echo(self, name: str) -> int:
         """By how many steps at most what a place says is heard again in the trained network."""
         return max((p.delay for p in self.outgoing[name]), default=0)
-
-    def span(self, p: Projection) -> int:
-        """Steps from the spike to its arrival, once there are levels."""
-        levels = self.levels or {}
-        return levels[p.target] + p.delay - levels[p.source]
-
-    def late(self, p: Projection) -> int:
-        """Steps beyond the one of every projection that spikes wait on the target.
-
-        What the host sends and what it hears waits there.
-        """
-        source, target = self.places[p.source], self.places[p.target]
-        on_host = not isinstance(source, Population) or isinstance(target, Readout)
-        return 0 if on_host else self.span(p) - 1
 
     def _by(self, end: Callable[[Projection], str]) -> Mapping[str, tuple[Projection, ...]]:
         table: dict[str, list[Projection]] = {name: [] for name in self.places}

@@ -27,6 +27,7 @@ from snncc.ir.network import (
 )  # fmt: skip
 from snncc.ir.ops import OPS, Op, Ref
 from snncc.ir.registers import FixedNeuron
+from snncc.ir.stages import Scheduled
 from snncc.ir.values import ValueSet
 
 INLINE = 64
@@ -134,7 +135,7 @@ def print_network(network: Network) -> str:
     """The text of a Network."""
     lines = [f"network {network.name}{_steps(network.time_steps)} {{"]
     for place in network.places.values():
-        level = f" @{network.levels[place.name]}" if network.levels is not None else ""
+        level = f" @{network.levels[place.name]}" if isinstance(network, Scheduled) else ""
         lines += _indent(_place(place, level))
         lines += _indent(_indent([_projection(p) for p in network.incoming[place.name]]))
     lines += _indent(_tensors(network.tensors))
@@ -283,7 +284,8 @@ def _network_body(opened: re.Match[str], lines: _Lines, stored: Tensors) -> Netw
         else:
             raise TextError(f"line {lines.number}: not understood: {line!r}")
     steps = int(opened["steps"]) if opened["steps"] else None
-    return Network.build(places, projections, tensors, opened["name"], steps, levels or None)
+    network = Network.build(places, projections, tensors, opened["name"], steps)
+    return Scheduled.of(network, levels) if levels else network
 
 
 def _parse_place(found: re.Match[str], lines: _Lines, stored: Tensors) -> Place:
@@ -324,6 +326,9 @@ def parse_graph(text: str, stored: Mapping[str, np.ndarray] | None = None) -> Gr
 
 
 def parse_network(text: str, stored: Mapping[str, np.ndarray] | None = None) -> Network:
-    """The Network that prints as ``text``; larger tensors from ``stored``. Raises TextError."""
+    """The Network that prints as ``text``, `Scheduled` where it has levels.
+
+    Larger tensors come from ``stored``. Raises TextError.
+    """
     network: Network = _parse(text, "network", _network_body, stored)
     return network

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from snncc.diagnostics import Finding, Location
 from snncc.ir.network import (
@@ -20,15 +20,19 @@ from snncc.ir.network import (
 )
 from snncc.ir.ops import Op, Scale
 from snncc.ir.registers import FixedNeuron, copier, finest
-from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.levels import cheapest, earliest, held_back, long_loop, waiting
+from snncc.ir.stages import Scheduled
+from snncc.mapping.levels import cheapest, earliest, held_back, long_loop, waiting
+from snncc.mapping.reports import Schedule
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass, refused
+from snncc.targets import Target
 
 Copier = tuple[Neuron | FixedNeuron, tuple[Op, ...]]
 """A memoryless neuron that fires when its one input does, and the map of that input."""
 
 
 @dataclass(frozen=True)
-class BalanceDelays(Pass):
+class BalanceDelays(Pass[Network, Scheduled]):
     """Level the places and hold back the spikes that would arrive early (design, section 3).
 
     Hardware delivers a spike one step after it was sent.
@@ -38,7 +42,7 @@ class BalanceDelays(Pass):
        read, so that sources and encoders wait for nothing.
     2. The span of a projection is ``levels[target] + delay − levels[source]``, its ``delay`` being
        the steps that its spikes are late in the trained network. Levels let each span at least 1
-       step and, of all such levels, hold back the fewest spikes (``passes.levels``).
+       step and, of all such levels, hold back the fewest spikes (``mapping.levels``).
     3. A span above 1 + ``delays`` starts at a relay instead: a memoryless copy of its source. Each
        source has one chain of relays, ``<source>@+K`` at K steps behind it, 1 + ``delays`` steps
        apart, as long as its farthest reader needs, shared by all its readers.
@@ -57,22 +61,23 @@ class BalanceDelays(Pass):
     """
 
     name: ClassVar[str] = "balance-delays"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
     delays: int = 0
     """The longest delay of a projection on the target, beyond the one step."""
     limit: int = 100_000_000
     """As many neurons as the largest machine of Loihi chips has (Pohoiki Springs, 768 chips)."""
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(delays=0 if options.stock_only else target.delays)
+
+    def __call__(self, form: Network) -> Outcome[Scheduled]:
         if loop := long_loop(form):
-            return Outcome(form, (_too_long(form, loop),), rest=form)
+            return refused([_too_long(form, loop)], form)
         levels = cheapest(form)  # rules 1 and 2
         wait, stride = waiting(form, levels), 1 + self.delays
         count = {name: steps // stride for name, steps in wait.items()}
         if problem := self._too_many(form, count, wait):
-            return Outcome(form, (problem,), rest=form)
+            return refused([problem], form)
         places: list[Place] = []
         projections: list[Projection] = []
         relays: list[Population] = []
@@ -94,9 +99,9 @@ class BalanceDelays(Pass):
                 held = isinstance(place, Population) and not _is_readout(form, p)  # rules 1 and 5
                 steps = levels[p.target] + p.delay - levels[name] - 1 if held else 0
                 projections.append(replace(p, source=stages[steps // stride]))
-        network = form.with_changes(places, projections, levels=at)
+        network = Scheduled.of(form.with_changes(places, projections), at)
         findings = _notes(form, network, relays, self.delays)
-        return Outcome(network, tuple(findings), _report(form, network, relays, levels))
+        return Outcome(network, tuple(findings), _report(form, network, relays, levels).said)
 
     def _too_many(
         self, network: Network, count: Mapping[str, int], wait: Mapping[str, int]
@@ -164,13 +169,13 @@ def _neurons(network: Network) -> int:
     return sum(_size(place) for place in network.populations if place.role != "relay")
 
 
-def _late(network: Network) -> dict[str, int]:
+def _late(network: Scheduled) -> dict[str, int]:
     """The steps that spikes of each population wait beyond their first, without relays."""
-    return {name: steps for name, steps in waiting(network, network.levels or {}).items() if steps}
+    return {name: steps for name, steps in waiting(network, network.levels).items() if steps}
 
 
 def _notes(
-    before: Network, after: Network, relays: list[Population], delays: int
+    before: Network, after: Scheduled, relays: list[Population], delays: int
 ) -> Iterator[Finding]:
     late = _late(after)
     if late:
@@ -196,7 +201,7 @@ def _notes(
     )
     yield Finding("SNN503", message, where, longest)
     if relayed > neurons:
-        least = max(waiting(before, after.levels or {}).values())
+        least = max(waiting(before, after.levels).values())
         message = (
             f"{relayed:,} relay neurons serve {neurons:,} others; with projection delays of "
             f"{_steps(least)}, {delays} now, there would be none"
@@ -205,20 +210,19 @@ def _notes(
 
 
 def _report(
-    before: Network, after: Network, relays: list[Population], levels: Mapping[str, int]
-) -> dict[str, object]:
-    assert after.levels is not None
+    before: Network, after: Scheduled, relays: list[Population], levels: Mapping[str, int]
+) -> Schedule:
     late = _late(after)
     steps = before.time_steps
-    return {
-        "latency": max(levels.values(), default=0),
-        "idle steps": after.idle_steps,
-        **({} if steps is None else {"steps a sample": steps + after.idle_steps}),
-        "relay populations": len(relays),
-        "relay neurons": sum(map(_size, relays)),
-        "other neurons": _neurons(before),
-        "delayed populations": len(late),
-        "delayed neuron-steps": sum(_size(after.places[name]) * n for name, n in late.items()),
-        "neuron-steps held back": held_back(before, levels),
-        "neuron-steps held back by the longest path": held_back(before, earliest(before)),
-    }
+    return Schedule(
+        latency=max(levels.values(), default=0),
+        idle_steps=after.idle_steps,
+        steps_a_sample=None if steps is None else steps + after.idle_steps,
+        relay_populations=len(relays),
+        relay_neurons=sum(map(_size, relays)),
+        other_neurons=_neurons(before),
+        delayed_populations=len(late),
+        delayed_neuron_steps=sum(_size(after.places[name]) * n for name, n in late.items()),
+        neuron_steps_held_back=held_back(before, levels),
+        neuron_steps_held_back_by_the_longest_path=held_back(before, earliest(before)),
+    )

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from snncc.diagnostics import Finding, refuse
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
+from snncc.options import Options
+from snncc.targets import Target
+
+if TYPE_CHECKING:
+    from snncc.ir.interpreter import Value
 
 Form = Graph | Network
+"""What a pass may read or write: a Graph, or a Network in any of its stages (`ir.stages`)."""
+
+Before = TypeVar("Before", bound=Form, contravariant=True)
+After = TypeVar("After", bound=Form, covariant=True)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Generic[After]):
     """What a pass made of its input.
 
-    ``findings`` holds all it has to say; with an error among them ``form`` is not to be used.
-    ``report`` holds plain values (numbers, names, lists) for the manifest. ``rest``: with an error
-    among the findings, what of the form is still as it should be, so that a check goes on with it.
+    ``findings`` holds all it has to say; with an error among them ``form`` is None, or not to be
+    used. ``report`` holds plain values (numbers, names, lists) for the manifest. ``rest``: with an
+    error among the findings, what of the form is still as it should be, so that a check goes on
+    with it.
     """
 
-    form: Form
+    form: After | None
     findings: tuple[Finding, ...] = ()
     report: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     rest: Form | None = None
@@ -37,19 +47,38 @@ class Outcome:
         return not any(finding.is_error for finding in self.findings)
 
 
+def refused(findings: Iterable[Finding], rest: Form | None = None) -> Outcome[Any]:
+    """The outcome of a pass that found errors."""
+    return Outcome(None, tuple(findings), rest=rest)
+
+
 @dataclass(frozen=True)
-class Pass:
+class Pass(Generic[Before, After]):
     """Base of all passes; the fields of a subclass are its options.
 
-    ``reads`` and ``writes`` are the forms before and after. A field with ``repr=False`` holds data
-    and is no option.
+    ``Pass[Before, After]`` says the forms that it ``reads`` and ``writes``: `Graph`, `Network`,
+    `Scheduled` or `Mapped`. A field with ``repr=False`` holds data and is no option.
     """
 
     name: ClassVar[str]
     reads: ClassVar[type[Form]]
     writes: ClassVar[type[Form]]
 
-    def __call__(self, form: Form) -> Outcome:
+    def __init_subclass__(cls) -> None:
+        for base in vars(cls).get("__orig_bases__", ()):
+            if len(forms := get_args(base)) == 2:
+                cls.reads, cls.writes = forms
+
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        """The pass as a compilation with these options for this target runs it."""
+        return cls()
+
+    def calibrated(self, inputs: Mapping[str, Value]) -> Self:
+        """The pass as it measures on ``inputs``, by node, where it measures anything."""
+        return self
+
+    def __call__(self, form: Before) -> Outcome[After]:
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -62,7 +91,11 @@ class Pass:
         return self.name + ("{" + ",".join(chosen) + "}" if chosen else "")
 
 
-def options(cls: type[Pass]) -> tuple[Field[Any], ...]:
+AnyPass = Pass[Any, Any]
+"""A pass, whatever it reads and writes."""
+
+
+def options(cls: type[AnyPass]) -> tuple[Field[Any], ...]:
     """The fields of a pass that are its options."""
     return tuple(f for f in fields(cls) if f.repr)
 
@@ -78,15 +111,15 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in _installed()))
 
 
-def find(name: str) -> type[Pass]:
+def find(name: str) -> type[AnyPass]:
     """The pass of that name. Raises SnnccError (SNN313)."""
     for entry in _installed().select(name=name):
-        found: type[Pass] = entry.load()
+        found: type[AnyPass] = entry.load()
         return found
     raise refuse("SNN313", f"there is no pass {name!r}; there are {', '.join(names())}")
 
 
-def parse(spec: str) -> Pass:
+def parse(spec: str) -> AnyPass:
     """The pass a spec such as ``fold-bn{into=weights}`` names. Raises SnnccError (SNN313, 316)."""
     found = re.fullmatch(r"\s*([\w-]+)\s*(?:\{(.*)\})?\s*", spec)
     if not found:

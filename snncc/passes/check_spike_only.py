@@ -10,23 +10,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from snncc.ir.graph import Graph
-from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.regions import Lowering
+from snncc.lowering.lower import lower
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass
+from snncc.targets import Target
 
 
 @dataclass(frozen=True)
-class CheckSpikeOnly(Pass):
+class CheckSpikeOnly(Pass[Graph, Graph]):
     """``strict``: analog work on the host is an error."""
 
     name: ClassVar[str] = "check-spike-only"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Graph
 
     strict: bool = False
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
-        return Outcome(form, Lowering(form, self.strict).findings, rest=form)
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(strict=options.strict)
+
+    def __call__(self, form: Graph) -> Outcome[Graph]:
+        return Outcome(form, lower(form, self.strict).findings, rest=form)

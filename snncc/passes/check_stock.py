@@ -15,19 +15,17 @@ from typing import ClassVar
 
 from snncc.diagnostics import Finding
 from snncc.ir.network import Network, Population
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.ir.stages import Scheduled
+from snncc.passes.base import Outcome, Pass
 
 
 @dataclass(frozen=True)
-class CheckStock(Pass):
+class CheckStock(Pass[Scheduled, Scheduled]):
     """Refuses each population (SNN213) and each projection (SNN202) that is not Lava's own."""
 
     name: ClassVar[str] = "check-stock"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
+    def __call__(self, form: Scheduled) -> Outcome[Scheduled]:
         return Outcome(form, (*_neurons(form), *_delays(form)))
 
 
@@ -43,7 +41,7 @@ def _neurons(network: Network) -> Iterator[Finding]:
             yield Finding("SNN213", message, place.origin, place.name)
 
 
-def _delays(network: Network) -> Iterator[Finding]:
+def _delays(network: Scheduled) -> Iterator[Finding]:
     for p in network.projections:
         if late := network.late(p):  # rule 2
             place = network.places[p.source]

@@ -11,17 +11,14 @@ from typing import ClassVar
 
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Identity
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.base import Outcome, Pass
 
 
 @dataclass(frozen=True)
-class DropIdentity(Pass):
+class DropIdentity(Pass[Graph, Graph]):
     name: ClassVar[str] = "drop-identity"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Graph
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
+    def __call__(self, form: Graph) -> Outcome[Graph]:
         heads = set(form.heads.values())
         gone = [node.name for node in form.of_type(Identity) if node.name not in heads]
         return Outcome(form.bypass(gone), report={"dropped": len(gone)})

@@ -24,21 +24,18 @@ import numpy as np
 
 from snncc.ir.network import Network, Neuron, Place, Population, Projection
 from snncc.ir.ops import Conv, ConvTranspose, Dense, Number, Op, Ref, Scale
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.base import Outcome, Pass
 
 
 @dataclass(frozen=True)
-class FoldBn(Pass):
+class FoldBn(Pass[Network, Network]):
     """``into``: "threshold" (per-channel thresholds) or "weights"."""
 
     name: ClassVar[str] = "fold-bn"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     into: str = "threshold"
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
+    def __call__(self, form: Network) -> Outcome[Network]:
         if self.into == "weights":
             return _into_weights(form)
         tensors = dict(form.tensors)
@@ -155,7 +152,7 @@ def _with_diagonal(
     return replace(projection, map=(*maps, Scale(number)))
 
 
-def _into_weights(network: Network) -> Outcome:
+def _into_weights(network: Network) -> Outcome[Network]:
     """Rule 5. A diagonal that varies along other axes than the outputs stays where it is."""
     tensors = dict(network.tensors)
     projections: list[Projection] = []

@@ -20,27 +20,24 @@ from typing import ClassVar
 
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
-from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.regions import Lowering
-from snncc.passes.sums import sums_of_spikes
+from snncc.lowering.lower import lower
+from snncc.lowering.sums import sums_of_spikes
+from snncc.passes.base import Outcome, Pass, refused
 
 
 @dataclass(frozen=True)
-class Lower(Pass):
+class Lower(Pass[Graph, Network]):
     """``strict``: analog work on the host is an error."""
 
     name: ClassVar[str] = "lower"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Network
 
     strict: bool = False
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
-        lowering = Lowering(form, self.strict)
-        if lowering.network is None:
-            return Outcome(form, lowering.findings, rest=lowering.lowered)
-        network = lowering.network
+    def __call__(self, form: Graph) -> Outcome[Network]:
+        lowered = lower(form, self.strict)
+        network = lowered.network
+        if network is None:
+            return refused(lowered.findings, lowered.part)
         roles = [population.role for population in network.populations]
         report: dict[str, object] = {
             "populations": roles.count("neuron"),
@@ -48,8 +45,8 @@ class Lower(Pass):
             "projections": len(network.projections),
             "encoders": len(network.encoders),
         }
-        findings = lowering.findings
-        if (sums := sums_of_spikes(form, lowering.regions, network)) is not None:  # rule 7
+        findings = lowered.findings
+        if (sums := sums_of_spikes(form, lowered.regions, network)) is not None:  # rule 7
             findings += (sums.finding(form.nodes[sums.names[0]]),)
             report["sums of spikes"] = sums.report
         return Outcome(network, findings, report)

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
 from snncc.ir.mapping import Mapping
-from snncc.ir.network import Network
-from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.demands import Structure
-from snncc.passes.placement import at_random, hops, placed
+from snncc.ir.stages import Mapped
+from snncc.mapping.demands import Structure
+from snncc.mapping.placement import at_random, hops, placed
+from snncc.mapping.reports import Placed
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass
+from snncc.targets import Target
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
 
 
 @dataclass(frozen=True)
-class Place(Pass):
-    """Move the cores of a mapping to where hops × spikes is small (`snncc.passes.placement`).
+class Place(Pass[Mapped, Mapped]):
+    """Move the cores of a mapping to where hops × spikes is small (`snncc.mapping.placement`).
 
     ``chip`` as in partition; ``rounds`` bounds the search and ``seed`` fixes it. The report says
     what a placement by chance would cost. Which neurons share a core does not change, nor a spike.
     """
 
     name: ClassVar[str] = "place"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     chip: str = "loihi1"
     rounds: int = 1000
     seed: int = 0
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
-        if form.mapping is None:
-            raise ValueError("place reads a network that was partitioned")
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(chip=target.name)
+
+    def __call__(self, form: Mapped) -> Outcome[Mapped]:
         chip, before = find_chip(self.chip), form.mapping
         mesh = Mesh(chip, before.chips)
         cores = before.cores
@@ -49,10 +51,10 @@ class Place(Pass):
         chosen, random = (
             hops(spikes, mesh, each) for each in (slots, at_random(len(slots), mesh, self.seed))
         )
-        report: dict[str, object] = {
-            "spikes": float(spikes.sum()),
-            "hops": chosen,
-            "hops at random": random,
-            "times fewer": round(random / chosen, 3) if chosen else 0.0,
-        }
-        return Outcome(replace(form, mapping=mapping), report=report)
+        report = Placed(
+            spikes=float(spikes.sum()),
+            hops=chosen,
+            hops_at_random=random,
+            times_fewer=round(random / chosen, 3) if chosen else 0.0,
+        )
+        return Outcome(replace(form, mapping=mapping), report=report.said)

@@ -32,7 +32,7 @@ from snncc.ir.ops import (
 )  # fmt: skip
 from snncc.ir.shapes import Shape, output_shape
 from snncc.ir.synapses import synapses
-from snncc.passes.base import Form, Outcome, Pass
+from snncc.passes.base import Outcome, Pass
 
 Chain = tuple[Op, ...]
 
@@ -41,7 +41,7 @@ GATHERING = (Conv, ConvTranspose, Dense, Sparse, Pool, AdaptivePool, Reduce)
 
 
 @dataclass(frozen=True)
-class RealiseProjections(Pass):
+class RealiseProjections(Pass[Network, Network]):
     """Turn the chain of linear maps of every projection into at most one op (design, section 2).
 
     What remains is the identity (no op), one Scale, Conv, Dense or Sparse, or a Reshape that
@@ -70,13 +70,10 @@ class RealiseProjections(Pass):
     """
 
     name: ClassVar[str] = "realise-projections"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     limit: int = 50_000_000
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
+    def __call__(self, form: Network) -> Outcome[Network]:
         work = _Workshop(form.tensors, self.limit)
         projections, rows, findings = [], [], []
         for projection in form.projections:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy import sparse
 
-from snncc.ir.network import Network
-from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.demands import Structure
+from snncc.ir.stages import Mapped
+from snncc.mapping.demands import Structure
+from snncc.mapping.reports import Routed
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass
+from snncc.targets import Target
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
 
@@ -18,7 +21,7 @@ _DIRECTIONS = ("east", "west", "north", "south")
 
 
 @dataclass(frozen=True)
-class Route(Pass):
+class Route(Pass[Mapped, Mapped]):
     """Route every spike along its row first, then along its column, and add up the links.
 
     The way is fixed by the mesh, so that nothing in the network changes; the report has the
@@ -26,15 +29,14 @@ class Route(Pass):
     """
 
     name: ClassVar[str] = "route"
-    reads: ClassVar[type[Form]] = Network
-    writes: ClassVar[type[Form]] = Network
 
     chip: str = "loihi1"
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Network)
-        if form.mapping is None:
-            raise ValueError("route reads a network that was partitioned")
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(chip=target.name)
+
+    def __call__(self, form: Mapped) -> Outcome[Mapped]:
         chip = find_chip(self.chip)
         mesh = Mesh(chip, form.mapping.chips)
         demands = Structure.of(form, chip, form.mapping.activity).demands(form.mapping.core_of)
@@ -44,11 +46,11 @@ class Route(Pass):
         tile, direction = divmod(busiest, 4)
         row, column = divmod(tile, mesh.columns)
         used = loads[loads > 1e-9]
-        report: dict[str, object] = {
-            "links in use": len(used),
-            "spikes on the mean link": float(used.mean()) if len(used) else 0.0,
-            "spikes on the busiest link": float(loads[busiest]),
-            "busiest link": f"{_DIRECTIONS[direction]} of tile ({column}, {row})",
-            "seconds on the busiest link": float(loads[busiest]) / chip.link_spikes_s,
-        }
-        return Outcome(form, report=report)
+        report = Routed(
+            links_in_use=len(used),
+            spikes_on_the_mean_link=float(used.mean()) if len(used) else 0.0,
+            spikes_on_the_busiest_link=float(loads[busiest]),
+            busiest_link=f"{_DIRECTIONS[direction]} of tile ({column}, {row})",
+            seconds_on_the_busiest_link=float(loads[busiest]) / chip.link_spikes_s,
+        )
+        return Outcome(form, report=report.said)

@@ -13,27 +13,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
-from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.leaks import beside_leaks, leaks
-from snncc.passes.regions import Lowering
+from snncc.lowering.leaks import beside_leaks, leaks
+from snncc.lowering.lower import Lowered, lower
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass, refused
+from snncc.targets import Target
 
 
 @dataclass(frozen=True)
-class SelectHead(Pass):
+class SelectHead(Pass[Graph, Graph]):
     """``head``: index or name of an output of the network; empty for the automatic choice."""
 
     name: ClassVar[str] = "select-head"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Graph
 
     head: str = ""
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(head=options.head or "")
+
+    def __call__(self, form: Graph) -> Outcome[Graph]:
         names = list(form.heads)
         if self.head:
             named = self.head in names
@@ -41,17 +44,17 @@ class SelectHead(Pass):
             if not named and not numbered:
                 listed = ", ".join(names)
                 message = f"there is no head {self.head!r}; the network has {listed}"
-                return Outcome(form, (Finding("SNN313", message),))
+                return refused([Finding("SNN313", message)])
             chosen = self.head if named else names[int(self.head)]
             return _first(form, chosen, f"head {chosen} was asked for")  # rule 1
         if len(names) == 1:
             return _first(form, names[0], "")
-        lowered = {name: Lowering(single(form, name)) for name in names}
-        good = [name for name, lowering in lowered.items() if lowering.network is not None]
+        lowered = {name: lower(form.single(name)) for name in names}
+        good = [name for name, each in lowered.items() if each.network is not None]
         if len(good) == 1:  # rule 2
             others = [
-                f"{name} is not ({next(f for f in lowering.findings if f.is_error).code})"
-                for name, lowering in lowered.items()
+                f"{name} is not ({next(f for f in each.findings if f.is_error).code})"
+                for name, each in lowered.items()
                 if name != good[0]
             ]
             why = f"head {good[0]} is spike-only up to its readout, {', '.join(others)}"
@@ -60,16 +63,16 @@ class SelectHead(Pass):
         if any(leaked.values()) and not good:  # rule 3
             edges = {f.message: f for found in leaked.values() for f in found}
             own = [f for name in names if leaked[name] for f in beside_leaks(form, name)]
-            return Outcome(form, (*edges.values(), *own))
+            return refused([*edges.values(), *own])
         if not good:
-            return Outcome(form, tuple(_wrong(form, lowered)))  # rule 5
+            return refused(_wrong(form, lowered))  # rule 5
         message = f"the network has the heads {', '.join(names)}, and more than one is spike-only"
         said = f"{message}: {', '.join(good)}"  # rule 4
         node = form.nodes[form.heads[good[0]]]
-        return Outcome(form, (Finding("SNN403", said, node.origin, node.name),))
+        return refused([Finding("SNN403", said, node.origin, node.name)])
 
 
-def _wrong(graph: Graph, lowered: Mapping[str, Lowering]) -> Iterator[Finding]:
+def _wrong(graph: Graph, lowered: Mapping[str, Lowered]) -> Iterator[Finding]:
     """What is wrong where no head is spike-only; a head without neurons is none to be mended."""
     found = {name: tuple(f for f in each.findings if f.is_error) for name, each in lowered.items()}
     spiking = {name: each for name, each in found.items() if _codes(each) != {"SNN113"}}
@@ -95,14 +98,8 @@ def _codes(findings: Iterable[Finding]) -> set[str]:
     return {finding.code for finding in findings}
 
 
-def single(graph: Graph, head: str) -> Graph:
-    """The backward slice of one head."""
-    return graph.keep(graph.ancestors(graph.heads[head]), {head: graph.heads[head]})
-
-
-def _first(graph: Graph, head: str, why: str) -> Outcome:
-    heads = {head: graph.heads[head]} | dict(graph.heads)
-    chosen = graph.keep(graph.nodes, heads)
+def _first(graph: Graph, head: str, why: str) -> Outcome[Graph]:
+    chosen = graph.with_first(head)
     node = graph.nodes[graph.heads[head]]
     findings = (Finding("SNN504", why, node.origin, node.name),) if why else ()
     return Outcome(chosen, findings, {"head": head})

@@ -11,40 +11,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.ops import Constant, Dense, Elementwise, Identity, Norm, Op, OverTime, Ref, Softmax
-from snncc.passes.base import Form, Outcome, Pass
-from snncc.passes.leaks import beside_leaks, leaks
-from snncc.passes.regions import Lowering
+from snncc.lowering.leaks import beside_leaks, leaks
+from snncc.lowering.lower import lower
+from snncc.options import Options
+from snncc.passes.base import Outcome, Pass, refused
+from snncc.targets import Target
 
 
 @dataclass(frozen=True)
-class StripAap(Pass):
+class StripAap(Pass[Graph, Graph]):
     """``cut_merge``: keep the spike-only branch of a merged output."""
 
     name: ClassVar[str] = "strip-aap"
-    reads: ClassVar[type[Form]] = Graph
-    writes: ClassVar[type[Form]] = Graph
 
     cut_merge: bool = False
 
-    def __call__(self, form: Form) -> Outcome:
-        assert isinstance(form, Graph)
+    @classmethod
+    def chosen(cls, options: Options, target: Target) -> Self:
+        return cls(cut_merge=options.cut_merge)
+
+    def __call__(self, form: Graph) -> Outcome[Graph]:
         head = next(iter(form.heads))
         target = form.heads[head]
         if len(form.heads) == 1 and (merged := _merge(form, target)):  # rule 4
             add, branch = merged
             if not self.cut_merge:
                 message = f"head {head} merges a spike-only branch, {branch}, with another at {add}"
-                return Outcome(form, (Finding("SNN402", message, form.nodes[add].origin, add),))
+                return refused([Finding("SNN402", message, form.nodes[add].origin, add)])
             target = branch
         found = leaks(form, head)  # rule 3
         if found:
-            return Outcome(form, (*found, *beside_leaks(form, head)))
-        kept = form.keep(form.ancestors(target), {head: target})  # rule 1
+            return refused([*found, *beside_leaks(form, head)])
+        if target == form.heads[head]:  # rule 1
+            kept = form.single(head)
+        else:
+            kept = form.keep(form.ancestors(target), {head: target})
         removed = [node for node in form.nodes.values() if node.name not in kept.nodes]
         for node in kept.nodes.values():  # rule 2
             assert all(source in kept.nodes for source in node.inputs), node.name
@@ -76,7 +82,7 @@ def _statistics(op: Op) -> tuple[Ref, ...]:
 
 def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
     """The add at the end of the network that joins one spike-only branch to one that is not."""
-    if Lowering(graph).network is not None:
+    if lower(graph).network is not None:
         return None
     node = graph.nodes[target]
     while True:
@@ -94,6 +100,6 @@ def _merge(graph: Graph, target: str) -> tuple[str, str] | None:
     good = [
         name
         for name in live
-        if Lowering(graph.keep(graph.ancestors(name), {"branch": name})).network is not None
+        if lower(graph.keep(graph.ancestors(name), {"branch": name})).network is not None
     ]
     return (node.name, good[0]) if len(good) == 1 else None

@@ -15,7 +15,7 @@ import snncc
 from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.nn import SAFNet
-from snncc.program import _canonical, _checksum, _digests
+from snncc.program.manifest import _canonical, _checksum, digests
 from snncc.verification.probes import SAMPLES
 
 pytestmark = pytest.mark.slow
@@ -124,7 +124,7 @@ def sealed(folder, **changes):
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["checksum"]
     (folder / "manifest.json").unlink()
-    manifest |= changes | {"files": _digests(folder)}
+    manifest |= changes | {"files": digests(folder)}
     text = _canonical({**manifest, "checksum": _checksum(manifest)})
     (folder / "manifest.json").write_text(text)
 
@@ -193,7 +193,7 @@ def tampered(program, folder, change):
     kept = manifest["files"]
     change(manifest, folder)
     if manifest.get("files") is kept:
-        manifest["files"] = _digests(folder)
+        manifest["files"] = digests(folder)
     text = _canonical({**manifest, "checksum": _checksum(manifest)})
     (folder / "manifest.json").write_text(text)
     return folder

@@ -13,7 +13,7 @@ import torch
 from agreement import Parted, Tally, check, check_all, compare
 from random_networks import draw
 
-from snncc.passes import regions
+from snncc.lowering import linear
 
 GRAPHS = int(os.environ.get("SNNCC_GRAPHS", "2000"))
 BLOCK = 100
@@ -66,13 +66,13 @@ def test_the_same_seed_draws_the_same_network():
 @pytest.mark.slow
 def test_a_wrong_lowering_is_found_and_made_small(monkeypatch):
     """Every norm's constant part, and nothing else, gets lost."""
-    right = regions.Lowering._norm_parts
+    right = linear.norm_parts
 
-    def wrong(self, op, rank):
-        scale, shift = right(self, op, rank)
+    def wrong(store, op, rank):
+        scale, shift = right(store, op, rank)
         return scale, shift * 0
 
-    monkeypatch.setattr(regions.Lowering, "_norm_parts", wrong)
+    monkeypatch.setattr(linear, "norm_parts", wrong)
     found = [seed for seed in range(20) if _parts(seed)]
     assert found
     with pytest.raises(Parted) as problem:

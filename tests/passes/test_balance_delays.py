@@ -17,8 +17,8 @@ from snncc.ir.interpreter import run_network
 from snncc.ir.ops import Dense, Scale
 from snncc.ir.registers import FixedNeuron
 from snncc.ir.text import parse_graph, parse_network, print_network
+from snncc.mapping.levels import cheapest, earliest, held_back, long_loop
 from snncc.passes.balance_delays import BalanceDelays
-from snncc.passes.levels import cheapest, earliest, held_back, long_loop
 
 SKIP = """
 network skip steps=2 {

@@ -15,7 +15,7 @@ from snncc.ir.registers import FixedNeuron, weights
 from snncc.ir.text import parse_network, print_network
 from snncc.passes.base import parse
 from snncc.passes.quantize import Quantize
-from snncc.passes.rounding import mantissa_exponent
+from snncc.rounding.registers import mantissa_exponent
 
 
 def inputs(network: Network, steps: int = 8, samples: int = 6, seed: int = 0):

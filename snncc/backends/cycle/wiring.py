@@ -13,6 +13,7 @@ from snncc.ir.mapping import Mapping
 from snncc.ir.network import Encoder, Network, Neuron, Population, Readout, Source
 from snncc.ir.ops import Number, Ref
 from snncc.ir.registers import FixedNeuron
+from snncc.ir.stages import Scheduled
 from snncc.ir.synapses import Reach, reach
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
@@ -149,7 +150,7 @@ class Wiring:
         return max((place.lag for place in self.places), default=0)
 
 
-def wire(network: Network, mapping: Mapping, chip: Chip) -> Wiring:
+def wire(network: Scheduled, mapping: Mapping, chip: Chip) -> Wiring:
     """The tables of ``network``, scheduled and mapped by ``mapping`` to ``chip``.
 
     No synapse is written down: a convolution has one row for each position of its input. Raises
@@ -295,8 +296,9 @@ def _routes(
     return group_hops, begins, path.ravel().astype(np.int32), path_start, links
 
 
-def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach]) -> Iterable[Place]:
-    levels = network.levels or {}
+def _places(
+    network: Scheduled, number: dict[str, int], reaches: dict[int, Reach]
+) -> Iterable[Place]:
     for name in number:
         place = network.places[name]
         assert not isinstance(place, Encoder)
@@ -319,7 +321,7 @@ def _places(network: Network, number: dict[str, int], reaches: dict[int, Reach])
             driven = _nonzero(network, place.bias, place.shape)
         yield Place(
             name, place.role if isinstance(place, Population) else type(place).__name__.lower(),
-            place.shape, levels.get(name, 0), not isinstance(place, Source),
+            place.shape, network.levels[name], not isinstance(place, Source),
             _rests(neuron), neuron.is_memoryless,
             rest, driven, hears,
         )  # fmt: skip

@@ -42,6 +42,7 @@ from snncc.ir.network import (
 from snncc.ir.ops import Conv, Dense, Number, Ref, Reshape, Scale, Sparse
 from snncc.ir.registers import FixedNeuron, Whole
 from snncc.ir.shapes import Shape
+from snncc.ir.stages import Mapped, Scheduled
 
 PACKAGE = Path(__file__).parent / "package"
 NEEDED = ("lava", "numpy", "scipy")
@@ -72,8 +73,7 @@ def emit(
     """
     if not folder.name.isidentifier() or folder.name in NEEDED or keyword.iskeyword(folder.name):
         raise ValueError(f"{folder.name!a} is no name for a Python package")
-    _check(network)
-    writer = _Writer(network, stock_only)
+    writer = _Writer(_checked(network), stock_only)
     text = writer.network(time_steps or network.time_steps)
     folder.mkdir(parents=True, exist_ok=True)
     needed = {f"{OWN[name].rpartition('.')[2]}.py" for name in writer.processes()["own"]}
@@ -92,9 +92,8 @@ def emit(
     return writer.processes()
 
 
-def _check(network: Network) -> None:
-    levels = network.levels
-    if levels is None:
+def _checked(network: Network) -> Scheduled:
+    if not isinstance(network, Scheduled):
         raise ValueError("the network has no levels: it did not go through balance-delays")
     for p in network.projections:
         source, where = network.places[p.source], f"{p.source} -> {p.target}"
@@ -112,6 +111,7 @@ def _check(network: Network) -> None:
                 pass
             case _ if not isinstance(source, Encoder):
                 raise ValueError(f"{where} is not realised: {p.map}")
+    return network
 
 
 def _keeps_firing(place: Population, network: Network) -> bool:
@@ -144,14 +144,13 @@ def _moved(tensor: np.ndarray) -> np.ndarray:
 class _Writer:
     """Collects arrays while it writes the text of one network."""
 
-    form: Network
+    form: Scheduled
     stock_only: bool = False
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     used: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        assert self.form.levels is not None
-        self.levels: Mapping[str, int] = self.form.levels
+        self.levels = self.form.levels
         self.waits = {place.name: self._waits(place) for place in self.form.places.values()}
         self.late = _identifiers({
             (name, steps): f"{name}_late{steps}" if steps else name
@@ -288,7 +287,7 @@ class _Writer:
         yield f"# {place.role} {_comment(place.name)}, level {level}{stands}"
         if str(place.origin):
             yield f"# {_comment(str(place.origin))}"
-        if self.form.mapping is not None:
+        if isinstance(self.form, Mapped):
             used = np.unique(self.form.mapping.core_of[place.name])
             starts = np.flatnonzero(np.diff(used, prepend=-2) > 1)
             runs = [(run[0], run[-1]) for run in np.split(used, starts[1:])]

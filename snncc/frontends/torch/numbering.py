@@ -17,7 +17,7 @@ from snncc.frontends.torch.draft import Draft
 from snncc.frontends.torch.tracked import Tracked
 from snncc.ir.graph import Node, Rate, is_zero
 from snncc.ir.ops import Constant, Delay, Elementwise, Membrane, Norm, Op, Spiking
-from snncc.passes.unlike import NORM
+from snncc.recognition.unlike import NORM
 
 
 class Numbering:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import nn
@@ -23,9 +23,9 @@ from snncc.frontends.torch.states import Held, Place, changed, held
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Rate
 from snncc.ir.ops import Delay, Identity, Input, Spiking
-from snncc.passes.beginnings import is_step
 from snncc.passes.recognise_neurons import RecogniseNeurons
-from snncc.passes.reroll import Reroll, Step
+from snncc.recognition.beginnings import is_step
+from snncc.recognition.rolling import rolled
 
 Noted = dict[str, dict[int | None, torch.Tensor]]
 """Values of nodes by step; None where all steps are in one."""
@@ -190,21 +190,19 @@ def record_steps(
     graph, recorder = _recorded(
         twin, data, run, notes, values if noted is not None else None, unrolled=True
     )
-    outcome = Reroll()(graph)
-    if not outcome.ok:
-        raise StepsDiffer(*outcome.findings)
-    assert isinstance(outcome.form, Graph)
-    circles = [f for f in RecogniseNeurons()(outcome.form).findings if f.code == "SNN112"]
+    found = rolled(graph)
+    if found.finding is not None:
+        raise StepsDiffer(found.finding)
+    circles = [f for f in RecogniseNeurons()(found.graph).findings if f.code == "SNN112"]
     if circles:
         raise SnnccError(circles)
-    rolled = _of_one_call(outcome.form, run) if run.single else outcome.form
-    for name, steps in cast(Mapping[str, tuple[Step, ...]], outcome.report["steps"]).items():
+    for name, steps in found.steps.items():
         if noted and name in noted:
             noted[name] |= {
                 t: values[step][None] if isinstance(step, str) else torch.as_tensor(step)
                 for t, step in enumerate(steps) if step is not None
             }  # fmt: skip
-    return rolled, recorder
+    return (_of_one_call(found.graph, run) if run.single else found.graph), recorder
 
 
 def _of_one_call(graph: Graph, run: Run) -> Graph:

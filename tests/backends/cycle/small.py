@@ -10,6 +10,7 @@ import numpy as np
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Network, Neuron, Population, Projection, Readout, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape, Sparse
+from snncc.ir.stages import Scheduled
 from snncc.targets.chip import built_in
 
 CHIP = replace(
@@ -99,7 +100,8 @@ def random_network(draw, whole=False):
     out = Readout("out", (3,))
     projections.append(Projection(places[-1].name, "out", connect(places[-1], (3,))))
     levels["out"] = levels[places[-1].name] + 1
-    network = Network.build([*places, out], projections, tensors, time_steps=3, levels=levels)
+    network = Network.build([*places, out], projections, tensors, time_steps=3)
+    network = Scheduled.of(network, levels)
     cores = {
         name: rng.integers(0, CHIP.cores, place.shape) for name, place in network.places.items()
     }

@@ -11,6 +11,7 @@ import small
 
 from snncc.backends.cycle import measure, wire
 from snncc.ir.network import Network, Neuron, Population, Source
+from snncc.ir.stages import Scheduled
 from snncc.targets.chip import BUILT_IN, CONSTANTS, built_in
 
 UNITS = {name: f.metadata["unit"] for name, f in CONSTANTS.items()}
@@ -43,7 +44,7 @@ def timed(chip, chips=2, level="packet"):
         Population("busy", (UPDATES - 4,), Neuron()),
     ]  # fmt: skip
     levels = {"in": 0, "p": 1, "busy": 0}
-    network = Network.build(places, projections, tensors, levels=levels)
+    network = Scheduled.of(Network.build(places, projections, tensors), levels)
     below = (chip.tile_columns + 2) * chip.cores_per_tile
     cores = {"in": 0, "p": [below, below, *(2 * [(chips - 1) * chip.cores or below])], "busy": 0}
     spikes = {
@@ -97,6 +98,6 @@ def test_the_power_of_a_chip_is_drawn_all_the_time(chip):
 
 
 def test_no_cost_is_left_out():
-    """What a network may be is limited by the others; `tests/passes/test_limits.py` has those."""
+    """What a network may be is limited by the others; `tests/mapping/test_limits.py` has those."""
     costs = {name for name, unit in UNITS.items() if unit in ("J", "s", "W", "spikes/s")}
     assert costs == {*EVENTS, *TIMES, "static_w", "link_spikes_s"}

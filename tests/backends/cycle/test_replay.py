@@ -23,6 +23,7 @@ from snncc.diagnostics import SnnccError
 from snncc.ir.interpreter import run_network
 from snncc.ir.matrix import compose
 from snncc.ir.network import Network, Neuron, Population, Source
+from snncc.ir.stages import Scheduled
 
 CHIP = small.CHIP
 
@@ -130,7 +131,7 @@ def straight(sources, targets=1, **levels):
     """``sources`` input neurons, all joined to ``targets`` others."""
     projections, tensors = small.dense({"in>p": (targets, sources)})
     places = [Source("in", (sources,)), Population("p", (targets,), Neuron(threshold=100.0))]
-    return Network.build(places, projections, tensors, levels={"in": 0, "p": 1} | levels)
+    return Scheduled.of(Network.build(places, projections, tensors), {"in": 0, "p": 1} | levels)
 
 
 def once(*spikes, targets=1):
@@ -199,7 +200,7 @@ def test_a_core_sends_one_packet_after_the_other_with_its_updates_between():
     places = [
         Source("in", (1,)), Population("p", (2,), Neuron()), Population("q", (1,), Neuron()),
     ]  # fmt: skip
-    network = Network.build(places, projections, tensors, levels={"in": 0, "p": 1, "q": 2})
+    network = Scheduled.of(Network.build(places, projections, tensors), {"in": 0, "p": 1, "q": 2})
     spikes = {"in": np.ones((1, 1, 1)), "p": np.ones((1, 1, 2)), "q": np.ones((1, 1, 1))}
     found = timing(network, {"in": 0, "p": 0, "q": 1}, spikes)
     # Step 1: update, packet, update, packet; each is 2 + 7 + 1 in the inbox of core 1.
@@ -275,7 +276,7 @@ def test_an_event_of_count_three_is_a_packet_and_three_operations_a_synapse():
 def test_a_neuron_nobody_hears_sends_nothing():
     projections, tensors = small.dense({"in>p": (1, 1)})
     places = [Source("in", (1,)), Population("p", (1,), Neuron())]
-    network = Network.build(places, projections, tensors, levels={"in": 0, "p": 1})
+    network = Scheduled.of(Network.build(places, projections, tensors), {"in": 0, "p": 1})
     found = timing(network, {"in": 0, "p": 1}, {"in": np.ones((1, 1, 1)), "p": np.ones((1, 1, 1))})
     assert found.steps.packets_out.sum() == 1
 
@@ -283,7 +284,7 @@ def test_a_neuron_nobody_hears_sends_nothing():
 def test_a_late_spike_is_heard_as_many_steps_later():
     projections, tensors = small.dense({"in>p": (2, 1)}, delay=2)
     places = [Source("in", (1,)), Population("p", (2,), Neuron(threshold=9.0, decay=0.0))]
-    network = Network.build(places, projections, tensors, levels={"in": 0, "p": 1})
+    network = Scheduled.of(Network.build(places, projections, tensors), {"in": 0, "p": 1})
     spikes = {"in": np.eye(5)[:1].reshape(5, 1, 1), "p": np.zeros((5, 1, 2))}
     found = timing(network, {"in": 0, "p": 1}, spikes)
     # Heard two steps after the one in which it would have been, and at rest again a step later.
@@ -293,7 +294,7 @@ def test_a_late_spike_is_heard_as_many_steps_later():
 def test_several_projections_of_one_spike_are_one_packet():
     projections, tensors = small.dense({"in>p": (2, 1), "in>q": (3, 1)})
     places = [Source("in", (1,)), Population("p", (2,), Neuron()), Population("q", (3,), Neuron())]
-    network = Network.build(places, projections, tensors, levels={"in": 0, "p": 1, "q": 1})
+    network = Scheduled.of(Network.build(places, projections, tensors), {"in": 0, "p": 1, "q": 1})
     spikes = {"in": np.ones((1, 1, 1)), "p": np.zeros((1, 1, 2)), "q": np.zeros((1, 1, 3))}
     found = timing(network, {"in": 0, "p": 1, "q": 1}, spikes)
     assert found.steps.packets_in[0].tolist() == [0, 1]

@@ -33,6 +33,7 @@ from snncc.ir.interpreter import run_network
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Network, Neuron, Population, Projection, Readout, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape
+from snncc.ir.stages import Scheduled
 from snncc.passes.partition import Partition
 from snncc.passes.place import Place
 from snncc.passes.route import Route
@@ -124,7 +125,7 @@ def conv_network(rng, threshold):
         Projection("r", "out", (Dense(Ref("d")),)),
     ]
     levels = {"in": 0, "p": 1, "q": 2, "r": 3, "out": 4}
-    return Network.build(places, projections, tensors, levels=levels)
+    return Scheduled.of(Network.build(places, projections, tensors), levels)
 
 
 def blocks(network, size):
@@ -150,7 +151,7 @@ def dense_network(rng):
     projections = [
         Projection("in", "p", (Dense(Ref("a")),)), Projection("p", "q", (Dense(Ref("b")),)),
     ]  # fmt: skip
-    return Network.build(places, projections, tensors, levels={"in": 0, "p": 1, "q": 2})
+    return Scheduled.of(Network.build(places, projections, tensors), {"in": 0, "p": 1, "q": 2})
 
 
 def conv_case(threshold, size):
@@ -356,9 +357,9 @@ def test_a_network_with_relays_on_its_mapped_cores(tmp_path):
             Projection("late", "y", (Reshape((6 * 4 * 4,)), Dense(Ref("c")))),
         ],
         tensors, time_steps=8,
-        levels={"in": 0, "stage.1/sn": 1, "stage.1/sn@+1": 2, "stage_1_sn": 2, "gate": 3,
-                "late": 4, "y": 5},
     )  # fmt: skip
+    levels = {"in": 0, "stage.1/sn": 1, "stage.1/sn@+1": 2, "stage_1_sn": 2, "gate": 3, "late": 4}
+    network = Scheduled.of(network, levels | {"y": 5})
     hops = {f"hop_{way}_{unit}": 20e-9 for way in ("ew", "ns", "chip") for unit in "sj"}
     path = tmp_path / "small.toml"
     path.write_text(chip_text(replace(small.CHIP, name="small", neurons=40, **hops)))

@@ -307,7 +307,7 @@ def test_whole_membranes_get_a_threshold_in_between(folder):
 def test_a_network_must_be_scheduled_and_realised(folder):
     network = parse_network(RESIDUAL)
     with pytest.raises(ValueError, match="did not go through balance-delays"):
-        emit(replace(network, levels=None), folder)
+        emit(Network.build(network.places.values(), network.projections, network.tensors), folder)
     early = dict(network.levels) | {"soft": 1}
     with pytest.raises(ValueError, match="layer1.sn -> soft spans 0 steps, and at least 1"):
         emit(replace(network, levels=early), folder)

@@ -43,7 +43,7 @@ from snncc.ir.ops import (
     Slice,
     Upsample,
 )  # fmt: skip
-from snncc.passes.reroll import AHEAD
+from snncc.recognition.rolling import AHEAD
 
 
 @on("view reshape flatten unflatten view_as reshape_as ravel", "input ~*rest")

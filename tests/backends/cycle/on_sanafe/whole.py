@@ -8,6 +8,7 @@ import numpy as np
 
 from snncc.ir.network import Network, Place, Population
 from snncc.ir.ops import Conv, Dense, Number, Ref
+from snncc.ir.stages import Scheduled
 
 
 def in_whole_numbers(network: Network, largest: int = 127) -> Network:
@@ -38,10 +39,11 @@ def in_whole_numbers(network: Network, largest: int = 127) -> Network:
     return network.with_changes(places, tensors=tensors)
 
 
-def in_chip_time(network: Network) -> Network:
+def in_chip_time(network: Scheduled) -> Scheduled:
     """Step t of every place is step t of the chip: every projection takes what it spans.
 
     SANA-FE knows no samples: its biases act from the first step on, whatever the level.
     """
     projections = [replace(p, delay=network.span(p)) for p in network.projections]
-    return network.with_changes(projections=projections, levels=dict.fromkeys(network.places, 0))
+    same = network.with_changes(projections=projections)
+    return replace(same, levels=dict.fromkeys(network.places, 0))

@@ -1,0 +1,40 @@
+"""What a compiled network is made of: a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from snncc.diagnostics import Finding
+from snncc.ir.graph import Graph
+from snncc.ir.network import Network
+from snncc.ir.stages import Scheduled
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """A network compiled for ``target``.
+
+    ``network`` is spike-only and not yet scheduled, ``scheduled`` the same with relays and one map
+    a projection, where the target needs that. ``graph`` is the whole network as traced, its
+    auxiliary path included; ``auxiliary`` names the nodes of it that were stripped, ``head`` the
+    output that was kept. With ``keep_aap`` the host runs the auxiliary path on the spikes.
+    ``about`` holds plain values for the manifest: source, options, passes, reports, verification;
+    ``inputs`` the user's own samples that this was verified and measured on, in the module's
+    layout. ``seconds``, what each pass took, stays in memory.
+    """
+
+    network: Network
+    graph: Graph = field(repr=False)
+    target: str = "reference"
+    head: str = ""
+    auxiliary: tuple[str, ...] = field(default=(), repr=False)
+    keep_aap: bool = False
+    scheduled: Scheduled | None = field(default=None, repr=False)
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    inputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
