@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from snncc.backends.fused import Simulator
-from snncc.backends.membranes import differing
+from snncc.backends.reference.fused import Simulator
+from snncc.backends.reference.membranes import differing
 from snncc.ir.graph import backward
 from snncc.ir.interpreter import Run, Value
 from snncc.ir.network import Network

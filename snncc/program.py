@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from snncc import floorplan, overview
-from snncc.backends.fused import Simulator, tile_of
 from snncc.backends.reference import MEMORY, joined, simulate
-from snncc.backends.workers import together
+from snncc.backends.reference.fused import Simulator, tile_of
+from snncc.backends.reference.workers import together
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
 from snncc.ir import files
 from snncc.ir.graph import Graph, Node

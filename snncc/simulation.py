@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from snncc.arithmetic import Arithmetic, arithmetic, classes, tried
-from snncc.backends.fused import sample_axes
 from snncc.backends.reference import chunk_size
-from snncc.backends.workers import cores
+from snncc.backends.reference.fused import sample_axes
+from snncc.backends.reference.workers import cores
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.data import Recordings
 from snncc.ir.interpreter import Value, steps_of

@@ -128,7 +128,8 @@ INTERRUPTED = """
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_the_numbers_so_far(interrupted, program, data, tmp_path):
-    code = "import snncc.backends.fused as fused; fused.TILE = 1\n" + textwrap.dedent(INTERRUPTED)
+    small = "from snncc.backends.reference import fused; fused.TILE = 1\n"
+    code = small + textwrap.dedent(INTERRUPTED)
     arguments = ["simulate", str(program), "--input", str(data), "--memory", "1K",
                  "--save-spikes", "spikes.npz"]  # fmt: skip
     code, out, err = interrupted(code, tmp_path, *arguments)
