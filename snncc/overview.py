@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from snncc.diagnostics import Finding
 from snncc.ir.work import GraphMeter
-from snncc.pages import filled
+from snncc.pages import count, filled
 from snncc.targets import target as find_target
 
 if TYPE_CHECKING:
@@ -214,11 +214,3 @@ def _mapped(reports: Mapping[str, Any]) -> list[Fact]:
         ("work", f"{cut['largest work over mean']:.2f} times the mean on the busiest core"),
         ("hops", f"{count(placed['hops'])} a step{times}"),
     ]
-
-
-def count(number: float) -> str:
-    """1,234 and 1.23 M and 1.23 G."""
-    for limit, unit in ((1e9, "G"), (1e6, "M")):
-        if number >= limit:
-            return f"{number / limit:.2f} {unit}"
-    return f"{number:,.0f}"

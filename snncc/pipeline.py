@@ -21,6 +21,10 @@ from snncc.targets import target as find_target
 Reset = Literal["hard", "soft"]
 
 
+SCHEDULES = "balance-delays"
+"""The pass before which a network is rounded, where a target has it."""
+
+
 class PassError(Exception):
     """A pass broke its promise: a bug of ours, or of the package the pass comes from.
 
@@ -111,7 +115,7 @@ def target_passes(
     if weight_bits is not None:
         _check_bits(machine, weight_bits)
         options |= {"weight_bits": weight_bits, "thresholds": machine.thresholds}
-        names.insert(names.index("balance-delays"), "quantize")
+        names.insert(names.index(SCHEDULES) if SCHEDULES in names else len(names), "quantize")
     passes = [
         _pass(each, **{f.name: options[f.name] for f in fields(find(each)) if f.name in options})
         for each in names

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from importlib.metadata import entry_points, version
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from types import UnionType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ import numpy as np
 import torch
 
 from snncc import floorplan, overview
+from snncc.backends.base import Backend, Stage, emitting
+from snncc.backends.base import find as find_backend
 from snncc.backends.reference import MEMORY, joined, simulate
 from snncc.backends.reference.fused import Simulator, tile_of
 from snncc.backends.reference.workers import together
@@ -31,6 +33,7 @@ from snncc.ir.interpreter import Run, Value, run_graph
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.network import Network
 from snncc.ir.ops import Input
+from snncc.parts import with_known
 from snncc.targets import target as find_target
 
 if TYPE_CHECKING:
@@ -257,6 +260,19 @@ class Program:
 
         check_bound(node, value)
 
+    def at(self, stage: Stage) -> Network:
+        """The Network as a backend takes it. Raises SnnccError (SNN316) where there is none."""
+        if stage == "network":
+            return self.network
+        if self.scheduled is None:
+            said = f"a program for {self.target} has no schedule"
+            raise refuse("SNN316", said, help="compile it for another target")
+        if stage == "mapped" and self.scheduled.mapping is None:
+            message = f"a program for {self.target} has no mapping to cores"
+            help = "compile it for a chip, --target loihi1, or give a mapping"
+            raise refuse("SNN316", message, help=help)
+        return self.scheduled
+
     # -- on disk -------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
@@ -307,8 +323,9 @@ class Program:
             if self.target.endswith(".toml"):
                 shutil.copyfile(self.target, folder / CHIP)
         processes = None
-        if emits := machine.emits:
-            processes = emit(emits, self, folder / emits)
+        if machine.emits:
+            backend = find_backend(machine.emits)()
+            processes = emit(backend, self, folder / emitting(backend).package)
         (folder / PAGE).write_text(overview.page(self, processes), encoding="utf-8")
         manifest = {
             "format": FORMAT,
@@ -464,16 +481,17 @@ def replaceable(path: str | Path) -> bool:
     return is_program(path) or not any(path.iterdir())
 
 
-def emit(backend: str, program: Program, folder: Path) -> Any:
-    """Write the package a backend runs. Raises SnnccError as the backend does, and SNN313.
+def emit(
+    backend: Backend, program: Program, folder: Path
+) -> Mapping[str, Mapping[str, int]] | None:
+    """Write the package a backend runs, with those options of the program that it has too.
 
-    Returns what the backend says of it, plain values for the manifest.
+    Returns what the backend says of it. Raises SnnccError as the backend does, and SNN316 where it
+    writes none or the program is not what it takes.
     """
-    options = {"stock_only": True} if program.about.get("options", {}).get("stock_only") else {}
-    for entry in entry_points(group="snncc.backends", name=backend):
-        return entry.load()(program.scheduled, folder, program.graph.time_steps, **options)
-    known = ", ".join(sorted(e.name for e in entry_points(group="snncc.backends")))
-    raise refuse("SNN313", f"there is no backend {backend!r} to emit for; there are {known}")
+    options = with_known(backend, program.about.get("options", {}))
+    writer = emitting(replace(backend, **options))
+    return writer.emit(program.at(writer.takes), folder)
 
 
 def _manifest(path: Path) -> dict[str, Any]:

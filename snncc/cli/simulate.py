@@ -13,7 +13,6 @@ from snncc.cli.model import Options, model_options, open_model, recordings_for
 from snncc.cli.progress import adding, bars
 
 if TYPE_CHECKING:
-    from snncc.backends.cycle import Timing
     from snncc.frontends.data import Array
     from snncc.program import Program
     from snncc.simulation import Simulation
@@ -46,10 +45,12 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option(
     "--backend",
-    type=click.Choice(["reference", "lava", "cycle"]),
+    "spec",
+    metavar="NAME",
     default="reference",
     show_default=True,
-    help="Where to run it.",
+    help="Where to run it: reference, lava, cycle, or a backend of another package; with options, "
+    "NAME{option=value}.",
 )
 @click.option(
     "--samples",
@@ -94,9 +95,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--level",
     type=click.Choice(["cycle", "count"]),
-    default="cycle",
-    show_default=True,
-    help="With --backend cycle: time every packet, or only add up what each core does.",
+    help="With --backend cycle: time every packet, or only add up what each core does.  [default: "
+    "cycle]",
 )
 @click.option(
     "--chip",
@@ -131,7 +131,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 def command(
     what: str,
     data_path: Path,
-    backend: Any,
+    spec: str,
     limit: int | None,
     dtype: str | None,
     memory: int | None,
@@ -158,14 +158,19 @@ def command(
 
     import torch
 
+    from snncc.backends.base import Replays, parse
     from snncc.diagnostics import Exit, refuse
     from snncc.ir.mapping import Mapping
+    from snncc.parts import with_known
     from snncc.program import load
     from snncc.rasters import writing
     from snncc.simulation import MEMORY, simulate
     from snncc.targets.chip import find_chip
 
-    if backend != "cycle" and (timing_path or report_path or mapping_path):
+    backend = parse(spec)
+    backend = replace(backend, **with_known(backend, {} if level is None else {"level": level}))
+    on_chip = isinstance(backend, Replays)
+    if not on_chip and (timing_path or report_path or mapping_path):
         raise click.UsageError("--timing, --report and --mapping belong to --backend cycle")
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
@@ -175,21 +180,21 @@ def command(
     if Path(what).is_dir():
         program = load(what)
     else:
-        target = {"lava": "loihi", "cycle": chip_name or "loihi1"}.get(backend, "reference")
+        target = (chip_name if on_chip else None) or backend.target
         program = open_model(what, options).compile(target, options)
     if keep_aap:
         program = replace(program, keep_aap=True)
     with ExitStack() as stack:
         data = stack.enter_context(recordings_for(program, data_path, _classes(program), limit))
         count, labels = data.samples, data.labels
-        here, in_lava = stack.enter_context(bars("simulating", "in Lava"))
+        here, there = stack.enter_context(bars("simulating", f"in {backend.name.capitalize()}"))
         counts = {source.name for source in program.network.sources if source.kind == "count"}
         add = None if spikes_path is None else stack.enter_context(writing(spikes_path, counts))
         simulation = simulate(
-            program, data, backend, level=level if backend == "cycle" else None, chip=chip,
+            program, data, backend, chip=chip,
             mapping=mapping, memory=memory or MEMORY, threads=threads, timeout=timeout,
             dtype=None if dtype is None else getattr(torch, dtype), partial=True,
-            on_samples=adding(here, count), on_spikes=add, on_step=in_lava,
+            on_samples=adding(here, count), on_spikes=add, on_step=there,
         )  # fmt: skip
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
@@ -197,10 +202,8 @@ def command(
         try:
             if timing_path is not None:
                 timing.save(timing_path)
-            if report_path is not None:
-                from snncc.backends.cycle.report import report
-
-                page = report(timing, what, accuracies(simulation, labels))
+            if report_path is not None and isinstance(backend, Replays):
+                page = backend.page(timing, what, accuracies(simulation, labels))
                 report_path.write_text(page, encoding="utf-8")
         except OSError as error:
             message = f"{error.filename} cannot be written: {error.strerror}"
@@ -215,8 +218,9 @@ def summary(
     simulation: Simulation, what: str, labels: Array | None, asked: int | None = None
 ) -> list[str]:
     """Answers and work, a line a fact; ``asked`` is the number of samples there were."""
+    from snncc.backends.base import Replays, find
     from snncc.ir.work import CMOS_45NM, WHOLE_45NM
-    from snncc.overview import count
+    from snncc.pages import count
 
     samples = simulation.samples
     many = f"{samples} of {asked}" if simulation.partial else f"{samples}"
@@ -261,12 +265,14 @@ def summary(
         "  relays and the encoders on the host.",
         *(f"  {line}." for line in sources),
     ]
-    if simulation.timing is not None:
-        rows += _on_chip(simulation.timing)
+    machine = find(simulation.backend)()
+    if simulation.timing is not None and isinstance(machine, Replays):
+        rows += ["", *machine.lines(simulation.timing)]
     if (agreement := simulation.agreement) is not None:
+        name = simulation.backend.capitalize()
         rows += [
             "",
-            f"  Lava against the reference: {agreement.compared:,} spikes and silences, "
+            f"  {name} against the reference: {agreement.compared:,} spikes and silences, "
             f"{agreement.differing:,} differ; outputs by at most {agreement.outputs:.2g}",
         ]
         if agreement.first is not None:
@@ -294,38 +300,6 @@ def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int,
     heads |= {f"accuracy, {name}": logits for name, logits in simulation.result.heads.items()}
     right = {title: int((classes(y).numpy() == labels).sum()) for title, y in heads.items()}
     return {title: (count, count / len(labels)) for title, count in right.items()}
-
-
-def _on_chip(timing: Timing) -> list[str]:
-    """Time and energy, a line a fact."""
-    from snncc.backends.cycle.report import quantity
-    from snncc.overview import count
-
-    w, totals, samples = timing.wiring, timing.totals, max(timing.samples, 1)
-    busiest = totals.critical.argmax()
-    share = totals.critical[busiest] / max(totals.steps, 1)
-
-    def row(title: str, value: str, more: str = "") -> str:
-        return f"  {title:<24}{value:>10}  {more}".rstrip()
-
-    network = 1 - timing.count_ns / max(timing.time_ns, 1e-300)
-    where = "every packet timed" if timing.level == "packet" else "estimated from counts"
-    rows = [
-        "",
-        f"  on {w.chips} × {w.chip.name}, {len(w.cores)} cores in {w.tiles} tiles, {where}",
-        row("time a step", quantity(timing.mean_step_ns * 1e-9, "s")),
-        row("time a sample", quantity(timing.time_ns / samples * 1e-9, "s")),
-        row("latency of a sample", quantity(timing.latency_ns * 1e-9, "s")),
-        row("energy a sample", quantity(timing.energy_j / samples, "J")),
-        row("and of the idle chips", quantity(timing.static_j / samples, "J")),
-        row("packets a sample", count(totals.packets_out.sum() / samples)),
-        row("hops a sample", count(totals.hops.sum() / samples)),
-        row("critical core", str(w.cores[busiest]), f"in {share:.0%} of the steps"),
-        row("mean core busy", f"{timing.utilisation.mean():.1%}"),
-    ]
-    if timing.level == "packet":
-        rows.append(row("waiting for the network", f"{network:.1%}", "of the time"))
-    return rows
 
 
 def _classes(program: Program) -> int | None:

@@ -1,6 +1,7 @@
 """What a compiled network runs on: limits of the hardware, each with its source."""
 
 from snncc.diagnostics import refuse
+from snncc.parts import TARGETS, find, names
 from snncc.targets.chip import BUILT_IN, Chip, Constant, built_in, load_chip
 from snncc.targets.loihi import LOIHI
 from snncc.targets.reference import REFERENCE
@@ -10,12 +11,17 @@ __all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "of_chip", "target", "tar
 
 
 def targets() -> tuple[Target, ...]:
-    """All targets, the default one first."""
-    return (LOIHI, REFERENCE, *(of_chip(built_in(name)) for name in BUILT_IN))
+    """All targets, the default one first, those of other packages last."""
+    own = (LOIHI, REFERENCE, *(of_chip(built_in(name)) for name in BUILT_IN))
+    return (*own, *(find(TARGETS, name) for name in names(TARGETS)))
 
 
 def target(name: str) -> Target:
-    """The target of that name, or of the chip in a .toml file. Raises SnnccError (SNN313, 320)."""
+    """The target of that name, or of the chip in a .toml file.
+
+    Raises SnnccError: SNN313, SNN320, and SNN316 or SNN317 for one of another package that
+    `snncc.parts.find` refuses.
+    """
     if name.endswith(".toml"):
         return of_chip(load_chip(name), name)
     for each in targets():
@@ -32,7 +38,7 @@ def of_chip(chip: Chip, name: str = "") -> Target:
         name or chip.name,
         chip.title,
         passes=("realise-projections", "balance-delays", "partition", "place", "route"),
-        emits="loihi" if is_loihi else "",
+        emits="lava" if is_loihi else "",
         backends=("reference", "lava", "cycle") if is_loihi else ("reference", "cycle"),
         constants=chip.constants,
         chip=chip,
