@@ -2,12 +2,12 @@
 
 from snncc.diagnostics import refuse
 from snncc.parts import TARGETS, find, names
-from snncc.targets.chip import BUILT_IN, Chip, Constant, built_in, load_chip
+from snncc.targets.chip import BUILT_IN, Chip, Constant, built_in, find_chip, load_chip
 from snncc.targets.loihi import LOIHI
 from snncc.targets.reference import REFERENCE
 from snncc.targets.target import Target
 
-__all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "of_chip", "target", "targets"]
+__all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "find_chip", "of_chip", "target", "targets"]
 
 
 def targets() -> tuple[Target, ...]:
