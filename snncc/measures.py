@@ -16,6 +16,7 @@ import torch
 
 from snncc.backends.reference.fused import Simulator
 from snncc.backends.reference.membranes import differing
+from snncc.diagnostics import refuse
 from snncc.ir.graph import backward
 from snncc.ir.interpreter import Run, Value
 from snncc.ir.network import Network
@@ -215,8 +216,7 @@ class OnChip:
 
 
 class Elsewhere:
-    """The package in ``folder``, run by its backend and held against the
-    reference.
+    """The package in ``folder`` run by its backend and compared with the reference.
 
     ``on_step`` is told how many of how many steps of all ``samples`` are done.
     """
@@ -248,8 +248,9 @@ class Elsewhere:
         limit = None if self._until is None else max(self._until - time.monotonic(), 0.01)
         tell = self._telling(samples)
         found = self._backend.run(self._folder, self._network, inputs, timeout=limit, on_step=tell)
-        said = program.answers(inputs, found)
         names = [place.name for place in program.network.populations]
+        self._check(found, run, names)
+        said = program.answers(inputs, found)
         return found, said, agreement(result, said, names, behind=self._done)
 
     def add(self, more: tuple[Run, Result, Agreement]) -> None:
@@ -258,6 +259,17 @@ class Elsewhere:
         self.agreement += agreed
         kept = kept_of(found, self._keep)
         self._parts.append((kept, replace(said, outputs=None, spikes=kept.spikes)))
+
+    def _check(self, found: Run, expected: Run, names: Sequence[str]) -> None:
+        """Raises SnnccError (SNN314) unless all is there, neuron by neuron and step by step."""
+        wanted = {name: expected.spikes[name] for name in names} | dict(expected.outputs)
+        given = {**found.spikes, **found.outputs}
+        for name, value in wanted.items():
+            shape = None if name not in given else tuple(given[name].shape)
+            if shape != tuple(value.shape):
+                has = "nothing" if shape is None else f"an array of shape {shape}"
+                said = f"the backend {self._backend} returned {has} for {name}, which has shape "
+                raise refuse("SNN314", f"{said}{tuple(value.shape)}", help="mend the backend")
 
     def _telling(self, samples: int) -> Callable[[int, int], object] | None:
         tell, behind = self._on_step, self._done / samples

@@ -484,13 +484,13 @@ def replaceable(path: str | Path) -> bool:
 def emit(
     backend: Backend, program: Program, folder: Path
 ) -> Mapping[str, Mapping[str, int]] | None:
-    """Write the package a backend runs, with those options of the program that it has too.
+    """Write the package a backend runs; of stock parts alone where the program is.
 
     Returns what the backend says of it. Raises SnnccError as the backend does, and SNN316 where it
     writes none or the program is not what it takes.
     """
-    options = with_known(backend, program.about.get("options", {}))
-    writer = emitting(replace(backend, **options))
+    stock = {"stock_only": True} if program.about.get("options", {}).get("stock_only") else {}
+    writer = emitting(replace(backend, **with_known(backend, stock)))
     return writer.emit(program.at(writer.takes), folder)
 
 

@@ -160,7 +160,7 @@ def simulate(
 
     One that runs a package, as "lava" does, is given one that is written anew, so that no file of a
     program's folder is executed, and runs it for at most ``timeout`` seconds; the answers are its
-    own, and its spikes are held against the reference, in float64. ``on_samples`` is told how many
+    own, and its spikes are compared with the reference, in float64. ``on_samples`` is told how many
     more samples are done, ``on_step`` how many of how many steps the package has. With ``partial``
     a KeyboardInterrupt ends the run with the numbers so far, once there are some.
 
@@ -356,9 +356,10 @@ def _replay(
     assert mapped.mapping is not None
     replay = backend.replay(mapped, chip)
     elsewhere = (mapped.mapping, chip) != (network.mapping, own)
-    problems = (*not_on_chip(mapped, chip), *overfull(mapped, mapped.mapping, chip))
-    if elsewhere and problems:
-        raise SnnccError(problems)
+    if elsewhere:
+        problems = (*not_on_chip(mapped, chip), *overfull(mapped, mapped.mapping, chip))
+        if problems:
+            raise SnnccError(problems)
     return replay
 
 

@@ -61,7 +61,8 @@ class Emits(Protocol):
         """Write what runs ``network`` into ``folder``, which is made if it is missing.
 
         Returns how many processes of the tool there are of each kind, for the manifest, or None
-        where there is nothing to count. Raises SnnccError for a network that it cannot write.
+        where there is nothing to count. An option ``stock_only`` is set where the program was
+        compiled with it. Raises SnnccError for a network that it cannot write.
         """
 
 

@@ -13,6 +13,7 @@ from snncc.cli.model import Options, model_options, open_model, recordings_for
 from snncc.cli.progress import adding, bars
 
 if TYPE_CHECKING:
+    from snncc.backends.base import Timing
     from snncc.frontends.data import Array
     from snncc.program import Program
     from snncc.simulation import Simulation
@@ -159,7 +160,7 @@ def command(
     import torch
 
     from snncc.backends.base import Replays, parse
-    from snncc.diagnostics import Exit, refuse
+    from snncc.diagnostics import Exit
     from snncc.ir.mapping import Mapping
     from snncc.parts import with_known
     from snncc.program import load
@@ -198,20 +199,30 @@ def command(
         )  # fmt: skip
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
-    if (timing := simulation.timing) is not None:
-        try:
-            if timing_path is not None:
-                timing.save(timing_path)
-            if report_path is not None and isinstance(backend, Replays):
-                page = backend.page(timing, what, accuracies(simulation, labels))
-                report_path.write_text(page, encoding="utf-8")
-        except OSError as error:
-            message = f"{error.filename} cannot be written: {error.strerror}"
-            raise refuse("SNN305", message, help="name a file in a folder that is there") from None
+    if simulation.timing is not None and isinstance(backend, Replays):
+        facts = accuracies(simulation, labels)
+        page = None if report_path is None else backend.page(simulation.timing, what, facts)
+        _write(simulation.timing, page, timing_path, report_path)
     if simulation.partial:
         interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
     if simulation.agreement is not None and not simulation.agreement.equal:
         click.get_current_context().exit(int(Exit.VIOLATIONS))
+
+
+def _write(
+    timing: Timing, page: str | None, timing_path: Path | None, report_path: Path | None
+) -> None:
+    """The files that were asked for. Raises SnnccError (SNN305)."""
+    from snncc.diagnostics import refuse
+
+    try:
+        if timing_path is not None:
+            timing.save(timing_path)
+        if page is not None and report_path is not None:
+            report_path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        message = f"{error.filename} cannot be written: {error.strerror}"
+        raise refuse("SNN305", message, help="name a file in a folder that is there") from None
 
 
 def summary(
@@ -219,7 +230,6 @@ def summary(
 ) -> list[str]:
     """Answers and work, a line a fact; ``asked`` is the number of samples there were."""
     from snncc.backends.base import Replays, find
-    from snncc.ir.work import CMOS_45NM, WHOLE_45NM
     from snncc.pages import count
 
     samples = simulation.samples
@@ -237,6 +247,29 @@ def summary(
     rows.append(f"  {'spikes a sample':<24}{count(simulation.spikes / samples):>10}")
     floats = "arithmetic" if simulation.rounding is None else "arithmetic in float"
     rows.append(f"  {floats:<24}  {simulation.arithmetic}")
+    rows += ["", *_work(simulation)]
+    if simulation.timing is not None and isinstance(machine := find(simulation.backend)(), Replays):
+        rows += ["", *machine.lines(simulation.timing)]
+    if (agreement := simulation.agreement) is not None:
+        name = simulation.backend.capitalize()
+        rows += [
+            "",
+            f"  {name} against the reference: {agreement.compared:,} spikes and silences, "
+            f"{agreement.differing:,} differ; outputs by at most {agreement.outputs:.2g}",
+        ]
+        if agreement.first is not None:
+            name, (step, sample, *neuron) = agreement.first
+            where = f"step {step}, sample {sample}, neuron {tuple(neuron)}"
+            rows.append(f"  first: population {name}, {where}")
+    return rows
+
+
+def _work(simulation: Simulation) -> list[str]:
+    """The work of a sample before and after compiling, as a table."""
+    from snncc.ir.work import CMOS_45NM, WHOLE_45NM
+    from snncc.pages import count
+
+    samples = simulation.samples
     columns = {"before": simulation.before.total, "after": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
@@ -253,8 +286,7 @@ def summary(
         return row(title, [count(getattr(ops, number) / samples) for ops in columns.values()])
 
     energies = [_joules(prices[name](work) / samples) for name, work in columns.items()]
-    rows += [
-        "",
+    return [
         row("a sample", list(columns)),
         per_sample("AC", "ac"),
         per_sample("MAC", "mac"),
@@ -265,21 +297,6 @@ def summary(
         "  relays and the encoders on the host.",
         *(f"  {line}." for line in sources),
     ]
-    machine = find(simulation.backend)()
-    if simulation.timing is not None and isinstance(machine, Replays):
-        rows += ["", *machine.lines(simulation.timing)]
-    if (agreement := simulation.agreement) is not None:
-        name = simulation.backend.capitalize()
-        rows += [
-            "",
-            f"  {name} against the reference: {agreement.compared:,} spikes and silences, "
-            f"{agreement.differing:,} differ; outputs by at most {agreement.outputs:.2g}",
-        ]
-        if agreement.first is not None:
-            name, (step, sample, *neuron) = agreement.first
-            where = f"step {step}, sample {sample}, neuron {tuple(neuron)}"
-            rows.append(f"  first: population {name}, {where}")
-    return rows
 
 
 def accuracies(simulation: Simulation, labels: Array | None) -> dict[str, str]:

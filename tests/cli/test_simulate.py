@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,6 +197,26 @@ def test_outputs_that_differ_are_exit_1(run, program, data, monkeypatch):
     assert result.exit_code == 1
     assert "1 differ" in result.stdout
     assert "first: population stem_sn, step 3, sample 1, neuron (0, 2, 2)" in result.stdout
+
+
+@pytest.mark.parametrize("part", ["none of a population", "one step", "one sample"])
+def test_a_backend_that_returns_a_part_is_refused(refused, program, data, monkeypatch, part):
+    """An array of another shape could be compared with the reference, and be equal."""
+    from snncc.backends.loihi import Lava, simulation
+    from snncc.ir.interpreter import run_network
+
+    def partly(folder, network, inputs, **options):
+        answers = run_network(network, inputs)
+        spikes = dict(answers.spikes)
+        whole = spikes.pop("stem_sn")
+        if part != "none of a population":
+            spikes["stem_sn"] = whole[:1] if part == "one step" else whole[:, :1]
+        return replace(answers, spikes=spikes)
+
+    monkeypatch.setattr(Lava, "missing", lambda self: "")
+    monkeypatch.setattr(simulation, "simulate", partly)
+    said = "error[SNN314]: the backend lava returned"
+    refused("simulate", program, "--input", data, "--backend", "lava", said=said)
 
 
 # -- what it refuses ---------------------------------------------------------------------------

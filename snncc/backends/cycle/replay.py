@@ -166,10 +166,11 @@ def _replayed(
     steps, cores, packet_level = end - begin, len(wiring.cores), level == "packet"
     tally = Tally.zeros(steps, cores, len(wiring.places))
     group_spikes = np.zeros(len(wiring.groups.row), np.int64)
-    kernels.tally(rows, begin, wiring.order, wiring.groups, wiring.rows, tally, group_spikes)
-    times = Times.zeros(steps if packet_level else 0, cores, len(wiring.used.links))
-    longest = 0.0
-    if packet_level:
+    links = wiring.used.links if packet_level else np.empty(0, np.int64)
+    times, longest = Times.zeros(steps if packet_level else 0, cores, len(links)), 0.0
+    if steps:
+        kernels.tally(rows, begin, wiring.order, wiring.groups, wiring.rows, tally, group_spikes)
+    if steps and packet_level:
         packets = int(tally.packets_out.sum(1).max(initial=1))
         longest = kernels.deliver(
             rows, begin, wiring.order, wiring.groups, ways(wiring), packet_ns(wiring.chip),
@@ -177,7 +178,7 @@ def _replayed(
             int(tally.layer_spikes.sum(1).max(initial=0)), times,
         )  # fmt: skip
     link_waited = np.zeros((wiring.mesh.links, 2), np.int64)
-    link_waited[wiring.used.links] = times.link_waited
+    link_waited[links] = times.link_waited
     done = Steps(
         wiring, *tally, level=level, ends=times.ends, finish=times.finish, waited=times.waited
     )

@@ -1,4 +1,4 @@
-"""The reference as a backend: it runs in every simulation, and the others are held against it."""
+"""The reference as a backend: it runs in every simulation, and the others are compared with it."""
 
 from __future__ import annotations
 

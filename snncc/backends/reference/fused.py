@@ -242,17 +242,7 @@ class Simulator:
         self._axes = sample_axes(network)
         self._maps = {p: tuple(_folded(p.map, self._tensors)) for p in network.projections}
         self._store = _Weights(self._tensors, dtype, self._channels_last)
-        self._encoders = {place.name: _once(place.graph) for place in network.encoders}
-        self._chains = {name: _chain(graph) for name, graph in self._encoders.items()}
-        self._filters = {
-            name: filter_of(ops, graph.inputs[0].signal.shape, graph.tensors)
-            for name, graph in self._encoders.items()
-            if self._channels_last and (ops := self._chains[name])
-        }
-        self._constants = {
-            name: _Weights(graph.tensors, dtype, self._channels_last)
-            for name, graph in self._encoders.items()
-        }
+        self._on_host(network)
         self._groups = tuple(network.groups)
         self._looped = {name for g in self._groups if feeds_back(network, g) for name in g}
         self._firing = [p for p in network.places.values() if isinstance(p, Source | Population)]
@@ -282,6 +272,20 @@ class Simulator:
             for place in network.readouts
         }
         self._idle: list[Workspace] = []
+
+    def _on_host(self, network: Network) -> None:
+        """What encoders compute, and with what."""
+        self._encoders = {place.name: _once(place.graph) for place in network.encoders}
+        self._chains = {name: _chain(graph) for name, graph in self._encoders.items()}
+        self._filters = {
+            name: filter_of(ops, graph.inputs[0].signal.shape, graph.tensors)
+            for name, graph in self._encoders.items()
+            if self._channels_last and (ops := self._chains[name])
+        }
+        self._constants = {
+            name: _Weights(graph.tensors, self._dtype, self._channels_last)
+            for name, graph in self._encoders.items()
+        }
 
     def _way(self, projection: Projection) -> _Way:
         source = self._network.places[projection.source]
