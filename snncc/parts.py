@@ -49,8 +49,9 @@ def find(group: str, name: str) -> Any:
         raise refuse("SNN316", said, help="uninstall all but one of them")
     try:
         return found[0].load()
-    except (ImportError, AttributeError) as error:
-        said = f"the {kind} {name!r} cannot be imported from {found[0].value}: {error}"
+    except Exception as error:  # what a package of others does when it is imported
+        why = f"{type(error).__name__}: {error}"
+        said = f"the {kind} {name!r} cannot be imported from {found[0].value}: {why}"
         raise refuse("SNN317", said, help="install its package again, with what it needs") from None
 
 

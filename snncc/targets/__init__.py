@@ -11,24 +11,32 @@ __all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "find_chip", "of_chip", "
 
 
 def targets() -> tuple[Target, ...]:
-    """All targets, the default one first, those of other packages last."""
-    own = (LOIHI, REFERENCE, *(of_chip(built_in(name)) for name in BUILT_IN))
-    return (*own, *(find(TARGETS, name) for name in names(TARGETS)))
+    """All targets, the default one first, those of other packages last.
+
+    Raises SnnccError (SNN316, SNN317) for a package that `snncc.parts.find` refuses.
+    """
+    return (*_own(), *(find(TARGETS, name) for name in names(TARGETS)))
 
 
 def target(name: str) -> Target:
     """The target of that name, or of the chip in a .toml file.
 
-    Raises SnnccError: SNN313, SNN320, and SNN316 or SNN317 for one of another package that
-    `snncc.parts.find` refuses.
+    Raises SnnccError: SNN313, SNN320, and as `targets` does for the package of this one.
     """
     if name.endswith(".toml"):
         return of_chip(load_chip(name), name)
-    for each in targets():
-        if each.name == name:
-            return each
-    known = ", ".join(each.name for each in targets())
+    own = {each.name: each for each in _own()}
+    if name in own:
+        return own[name]
+    if name in names(TARGETS):
+        found: Target = find(TARGETS, name)
+        return found
+    known = ", ".join((*own, *names(TARGETS)))
     raise refuse("SNN313", f"there is no target {name!r}; there are {known}")
+
+
+def _own() -> tuple[Target, ...]:
+    return (LOIHI, REFERENCE, *(of_chip(built_in(name)) for name in BUILT_IN))
 
 
 def of_chip(chip: Chip, name: str = "") -> Target:

@@ -112,6 +112,17 @@ def test_a_package_that_cannot_be_imported_is_a_sentence(registered, tmp_path):
         parse("broken")
 
 
+def test_a_target_that_cannot_be_imported_leaves_the_others(registered, tmp_path):
+    (tmp_path / "broken_target.py").write_text("1 / 0")
+    registered(parts.TARGETS, ("broken", "broken_target:TARGET"))
+    assert target("loihi").name == "loihi"
+    for find_all in (targets, lambda: target("broken"), lambda: find_chip("broken")):
+        with pytest.raises(SnnccError, match="SNN317.*'broken'.*ZeroDivisionError"):
+            find_all()
+    with pytest.raises(SnnccError, match="SNN313.*there are loihi, reference, loihi1, .*broken"):
+        target("nothing")
+
+
 def test_two_packages_with_one_name_are_refused(registered):
     registered(parts.BACKENDS, ("lava", "another.package:Lava"))
     with pytest.raises(SnnccError, match="SNN316.*more than one package has a backend 'lava'"):

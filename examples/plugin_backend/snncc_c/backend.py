@@ -139,7 +139,8 @@ def _read(
         nonlocal at
         size = int(np.prod(shape))
         at += size
-        return numbers[:, :, at - size : at].unflatten(2, shape)
+        taking: Value = numbers[:, :, at - size : at].unflatten(2, shape)
+        return taking
 
     for place in network.places.values():
         if isinstance(place, Population):
