@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "backends" / "cycle
 import job as sanafe
 
 from snncc.backends.cycle import Timing, Wiring, measure, wire
-from snncc.backends.fused import Simulator
+from snncc.backends.reference.fused import Simulator
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Network, Neuron, Population, Projection, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from snncc.backends.fused import Simulator, sample_axes
+from snncc.backends.reference.fused import Simulator, sample_axes
 from snncc.ir.exactness import sums_are_exact
 from snncc.ir.interpreter import Value, steps_of
 from snncc.ir.network import Network

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from snncc.backends.base import emitting
+from snncc.backends.base import find as find_backend
 from snncc.compiler import (
     as_json,
     unasked,
@@ -374,9 +376,10 @@ def _written(program: Program, path: Path, manifest: Mapping[str, Any]) -> Itera
     if not page:
         other = [n for n in other if n != PAGE]
     emits = find_target(program.target).emits
-    inside = [n for n in other if emits and n.startswith(f"{emits}/")]
-    if emits:
-        count = sum(n.startswith(f"{emits}/") for n in now)
+    package = f"{emitting(find_backend(emits)()).package}/" if emits else ""
+    inside = [n for n in other if package and n.startswith(package)]
+    if package:
+        count = sum(n.startswith(package) for n in now)
         said = f"{count} files of the package are the same"
         yield Line("package", not inside, f"{inside[0]} is not the same" if inside else said)
     rest = [n for n in other if n not in inside]

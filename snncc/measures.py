@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from snncc.backends.fused import Simulator
-from snncc.backends.membranes import differing
+from snncc.backends.reference.fused import Simulator
+from snncc.backends.reference.membranes import differing
+from snncc.diagnostics import refuse
 from snncc.ir.graph import backward
 from snncc.ir.interpreter import Run, Value
 from snncc.ir.network import Network
@@ -26,7 +27,7 @@ from snncc.program import Program, Result
 if TYPE_CHECKING:
     import numpy as np
 
-    from snncc.backends.cycle import Timing, Wiring
+    from snncc.backends.base import Replay, Runs, Timing
 
 Chunk = tuple[Mapping[str, Value], Run, Result]
 """The inputs of some samples, the run of the network on them, and its answers."""
@@ -95,7 +96,7 @@ class Counted:
     """The answers, the spikes and the work."""
 
     def __init__(self, program: Program, keep: Collection[str] | None) -> None:
-        self._program, self._keep = program, keep
+        self.program, self._keep = program, keep
         self._meter = GraphMeter(program.graph)
         known = {*program.node_of.values(), *(each.name for each in program.network.sources)}
         self._summed = tallied(program.graph, self._meter.reads, known)
@@ -108,18 +109,18 @@ class Counted:
 
     @property
     def needs(self) -> Collection[str] | None:
-        if self._keep is None or self._program.keep_aap:
+        if self._keep is None or self.program.keep_aap:
             return None
-        node_of = self._program.node_of
+        node_of = self.program.node_of
         return {*self._keep, *(name for name in node_of if node_of[name] in self._forced)}
 
     def of(self, chunk: Chunk) -> tuple[Run, Result, Mapping[str, Value]]:
         inputs, run, result = chunk
         sums: dict[str, Value] = {}
         if self._others:
-            nodes = self._program.graph.nodes
+            nodes = self.program.graph.nodes
             rates = {name: nodes[name].signal.rate for name in self._others}
-            for values in self._program.graph_values(inputs, run, self._others):
+            for values in self.program.graph_values(inputs, run, self._others):
                 _add(
                     sums,
                     {n: values[n].sum((0, 1) if rates[n] == "step" else 0) for n in self._others},
@@ -137,24 +138,24 @@ class Counted:
 
     @property
     def result(self) -> Result:
-        return self._program.gather(self._parts)
+        return self.program.gather(self._parts)
 
     @property
     def before(self) -> Work:
         """The work of the network as it was trained."""
-        node_of, samples, steps = self._program.node_of, self.samples, self._steps
-        nodes = self._program.graph.nodes
+        node_of, samples, steps = self.program.node_of, self.samples, self._steps
+        nodes = self.program.graph.nodes
         known = {node_of.get(name, name): sent for name, sent in self.sent.items()}
         for name in known.keys() & nodes.keys():  # said at every step, and there but once
             if nodes[name].signal.rate == "static":
                 known[name] = known[name] / steps
-        summed = tallies(self._program.graph, self._summed, known, samples, steps)
+        summed = tallies(self.program.graph, self._summed, known, samples, steps)
         return self._meter({**summed, **self._tallies}, samples, steps)
 
     @property
     def after(self) -> Work:
         """The work of the compiled network."""
-        program = self._program
+        program = self.program
         sent = program.delivered(self.sent)
         return NetworkMeter(program.scheduled or program.network)(sent, self.samples, self._steps)
 
@@ -195,15 +196,12 @@ class Rounded:
 
 
 class OnChip:
-    """What the run takes on a chip: with ``counts`` by what each core does, else by packet."""
+    """What the run takes on a chip."""
 
     needs: Collection[str] | None = None
 
-    def __init__(self, program: Program, wiring: Wiring, counts: bool, workers: int) -> None:
-        from snncc.backends.cycle import Replay
-
-        self._program = program
-        self._replay = Replay(wiring, "count" if counts else "packet", workers)
+    def __init__(self, program: Program, replay: Replay) -> None:
+        self._program, self._replay = program, replay
 
     def of(self, chunk: Chunk) -> Mapping[str, np.ndarray]:
         said = self._program.delivered(chunk[1].spikes)
@@ -217,8 +215,8 @@ class OnChip:
         return self._replay.finish()
 
 
-class InLava:
-    """The package in ``folder`` run in Lava and held against the reference.
+class Elsewhere:
+    """The package in ``folder`` run by its backend and compared with the reference.
 
     ``on_step`` is told how many of how many steps of all ``samples`` are done.
     """
@@ -229,12 +227,14 @@ class InLava:
         self,
         program: Program,
         keep: Collection[str] | None,
+        backend: Runs,
         folder: Path,
         samples: int,
         timeout: float | None,
         on_step: Callable[[int, int], object] | None,
     ) -> None:
         self._program, self._keep = program, keep
+        self._backend, self._network = backend, program.at(backend.takes)
         self._folder, self._samples = folder, samples
         self._until = None if timeout is None else time.monotonic() + timeout
         self._on_step, self._done = on_step, 0
@@ -242,19 +242,15 @@ class InLava:
         self.agreement = Agreement(0, 0, None, 0.0)
 
     def of(self, chunk: Chunk) -> tuple[Run, Result, Agreement]:
-        from snncc.backends.loihi.simulation import simulate
-
         inputs, run, result = chunk
-        program, network = self._program, self._program.scheduled
-        assert network is not None
+        program = self._program
         samples = next(iter(run.outputs.values())).shape[1]
-        limit = _patience(network, samples)
-        if self._until is not None:
-            limit = max(self._until - time.monotonic(), 0.01)
+        limit = None if self._until is None else max(self._until - time.monotonic(), 0.01)
         tell = self._telling(samples)
-        found = simulate(self._folder, network, inputs, timeout=limit, on_step=tell)
-        said = program.answers(inputs, found)
+        found = self._backend.run(self._folder, self._network, inputs, timeout=limit, on_step=tell)
         names = [place.name for place in program.network.populations]
+        self._check(found, run, names)
+        said = program.answers(inputs, found)
         return found, said, agreement(result, said, names, behind=self._done)
 
     def add(self, more: tuple[Run, Result, Agreement]) -> None:
@@ -263,6 +259,17 @@ class InLava:
         self.agreement += agreed
         kept = kept_of(found, self._keep)
         self._parts.append((kept, replace(said, outputs=None, spikes=kept.spikes)))
+
+    def _check(self, found: Run, expected: Run, names: Sequence[str]) -> None:
+        """Raises SnnccError (SNN314) unless all is there, neuron by neuron and step by step."""
+        wanted = {name: expected.spikes[name] for name in names} | dict(expected.outputs)
+        given = {**found.spikes, **found.outputs}
+        for name, value in wanted.items():
+            shape = None if name not in given else tuple(given[name].shape)
+            if shape != tuple(value.shape):
+                has = "nothing" if shape is None else f"an array of shape {shape}"
+                said = f"the backend {self._backend} returned {has} for {name}, which has shape "
+                raise refuse("SNN314", f"{said}{tuple(value.shape)}", help="mend the backend")
 
     def _telling(self, samples: int) -> Callable[[int, int], object] | None:
         tell, behind = self._on_step, self._done / samples
@@ -300,11 +307,6 @@ def _differing(one: Value, two: Value) -> int:
 def _add(total: dict[str, Value], more: Mapping[str, Value]) -> None:
     for name, value in more.items():
         total[name] = total[name] + value if name in total else value
-
-
-def _patience(network: Network, samples: int) -> float:
-    """Seconds to allow Lava: two minutes to start, 10 ms a process and step."""
-    return 120 + 0.01 * len(network.places) * samples * (network.time_steps or 1)
 
 
 def agreement(expected: Result, found: Result, names: Sequence[str], behind: int = 0) -> Agreement:

@@ -1,4 +1,4 @@
-"""Pages of HTML from the templates beside the modules that fill them."""
+"""Pages of HTML from the templates beside the modules that fill them; how numbers are written."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ def filled(room: str, template: str, **values: object) -> str:
     )  # fmt: skip
     environment.globals.update(values)
     return environment.get_template(template).render()
+
+
+def count(number: float) -> str:
+    """1,234 and 1.23 M and 1.23 G."""
+    for limit, unit in ((1e9, "G"), (1e6, "M")):
+        if number >= limit:
+            return f"{number / limit:.2f} {unit}"
+    return f"{number:,.0f}"

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from snncc.ir.interpreter import Value
 
 
+SCHEDULES = "balance-delays"
+"""The pass before which a network is rounded, where a target has it."""
+
+
 class PassError(Exception):
     """A pass broke its promise: a bug of ours, or of the package the pass comes from.
 

@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -20,34 +20,43 @@ import numpy as np
 import torch
 
 from snncc.arithmetic import Arithmetic, arithmetic, classes, tried
-from snncc.backends.fused import sample_axes
+from snncc.backends.base import Backend, Replay, Replays, Runs, parse
 from snncc.backends.reference import chunk_size
-from snncc.backends.workers import cores
+from snncc.backends.reference.fused import sample_axes
 from snncc.diagnostics import SnnccError, refuse
 from snncc.frontends.data import Recordings
 from snncc.ir.interpreter import Value, steps_of
 from snncc.ir.network import Network
 from snncc.ir.ops import Input
-from snncc.ir.stages import Mapped
+from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.work import Work
-from snncc.measures import Agreement, Counted, InLava, Measure, OnChip, Rounded, Rounding
+from snncc.measures import (
+    Agreement,
+    Chunk,
+    Counted,
+    Elsewhere,
+    Measure,
+    OnChip,
+    Rounded,
+    Rounding,
+)
 from snncc.options import Options
 from snncc.pipeline import plan
 from snncc.pipeline import run as run_passes
 from snncc.program import Program, Result, emit
+from snncc.registry import with_known
 from snncc.targets import target as find_target
+from snncc.targets.chip import Chip, find_chip
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from snncc.backends.cycle import Timing, Wiring
+    from snncc.backends.base import Timing
     from snncc.ir.mapping import Mapping as CoreMapping
-    from snncc.targets.chip import Chip
 
 MEMORY = 1 << 28
 """Bytes that a chunk of samples takes, about, if the user says nothing."""
 
-Backend = Literal["reference", "lava", "cycle"]
 Level = Literal["cycle", "count"]
 
 
@@ -72,7 +81,7 @@ class Simulation:
     host: Work
     sent: Mapping[str, int]
     arithmetic: Arithmetic
-    backend: Backend = "reference"
+    backend: str = "reference"
     agreement: Agreement | None = None
     timing: Timing | None = None
     rounding: Rounding | None = None
@@ -123,7 +132,7 @@ class Simulation:
 def simulate(
     program: Program,
     inputs: ArrayLike | Value | Recordings,
-    backend: Backend = "reference",
+    backend: str | Backend = "reference",
     *,
     level: Level | None = None,
     chip: Chip | None = None,
@@ -146,57 +155,48 @@ def simulate(
     default what `snncc.arithmetic` finds. ``keep`` names the places whose spikes the result holds,
     None all of them; ``on_spikes`` is given those of every place, (T, N, *shape), chunk by chunk.
 
-    With a ``level`` it runs on the "cycle" backend and ``timing`` is what that says: "count" adds
-    up what each core does, "cycle", the default there, times every packet
-    (`snncc.backends.cycle`). Both replay the spikes on ``chip``, by default the target's, with
-    ``mapping`` from neurons to cores, by default the program's own, in so many ``workers``, by
+    ``backend`` is one of the target's, a `Backend` with its options or the text that names one
+    (`snncc.backends.base`). With a ``level`` it is "cycle", whose option that is.
+
+    One that replays gives ``timing``: it replays the spikes on ``chip``, by default the target's,
+    with ``mapping`` from neurons to cores, by default the program's own, in so many ``workers``, by
     default as many as ``threads``.
 
-    With "lava" the package is emitted anew, so that no file of a program's folder is executed, and
-    runs in Lava's own interpreter for at most ``timeout`` seconds; the answers are Lava's, and its
-    spikes are held against the reference, in float64. ``on_samples`` is told how many more samples
-    are done, ``on_step`` how many of how many steps Lava has. With ``partial`` a KeyboardInterrupt
-    ends the run with the numbers so far, once there are some.
+    One that runs a package, as "lava" does, is given one that is written anew, so that no file of a
+    program's folder is executed, and runs it for at most ``timeout`` seconds; the answers are its
+    own, and its spikes are compared with the reference, in float64. ``on_samples`` is told how many
+    more samples are done, ``on_step`` how many of how many steps the package has. With ``partial``
+    a KeyboardInterrupt ends the run with the numbers so far, once there are some.
 
-    Raises SnnccError: SNN306 and SNN312 for inputs that do not fit, SNN316 for a backend the
-    program was not compiled for and for a mapping that is not its own, SNN317
-    where Lava is missing or took too long; SNN215, and SNN201, SNN202 and SNN209, for a mapping to
-    another ``chip`` that is beyond its limits.
+    Raises SnnccError: SNN306 and SNN312 for inputs that do not fit, SNN313 for a backend that is
+    not there, SNN316 for one the program was not compiled for and for a mapping that is not its
+    own, SNN317 where something the backend needs is missing or took too long; SNN215, and SNN201,
+    SNN202 and SNN209, for a mapping to another ``chip`` that is beyond its limits.
     """
-    backend = "cycle" if level is not None else backend
-    _check_backend(program, backend)
+    machine = _chosen("cycle" if level is not None else backend, level, workers or threads)
+    _check_backend(program, machine)
     keep = None if keep is None else frozenset(keep)
     _check_options(program, dtype, keep)
-    wiring = _wired(program, chip, mapping) if backend == "cycle" else None
+    replay = _replay(program, machine, chip, mapping) if isinstance(machine, Replays) else None
     samples, trained = _Samples(program, inputs), _trained(program)
-    if dtype is None and backend != "lava":
-        counts = {
-            node.name: int(node.signal.values.largest)
-            for node in program.graph.inputs
-            if node.op == Input("count")
-        }
-        how = arithmetic(trained, samples.take(0, tried(trained)), counts, threads)
+    if dtype is None and not isinstance(machine, Runs):
+        how = _arithmetic(program, trained, samples, threads)
     else:
         how = Arithmetic(dtype or torch.float64, "asked")
 
-    with ExitStack() as stack:
-        counted = Counted(program, keep)
-        measures: list[Measure] = [counted]
-        rounded = on_chip = in_lava = None
+    with tempfile.TemporaryDirectory(prefix="snncc-") as scratch:
+        wanted = _Wanted(Counted(program, keep))
         if program.is_rounded:
-            rounded = Rounded(program, trained, how.dtype, threads)
-            measures.append(rounded)
-        if wiring is not None:
-            on_chip = OnChip(program, wiring, level == "count", workers or threads or cores())
-            measures.append(on_chip)
-        if backend == "lava":
-            folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="snncc-")), "loihi"
+            wanted.rounded = Rounded(program, trained, how.dtype, threads)
+        if replay is not None:
+            wanted.on_chip = OnChip(program, replay)
+        if isinstance(machine, Runs):
+            folder = Path(scratch, machine.package)
+            emit(machine, program, folder)
+            wanted.elsewhere = Elsewhere(
+                program, keep, machine, folder, samples.count, timeout, on_step
             )
-            emit("loihi", program, folder)
-            in_lava = InLava(program, keep, folder, samples.count, timeout, on_step)
-            measures.append(in_lava)
-        needed = None if on_spikes is not None else _union(each.needs for each in measures)
+        needed = None if on_spikes is not None else wanted.needs
         simulator = program.simulator(how.dtype, needed, None if keep else torch.uint8)
         size = chunk_size(simulator, samples.steps, memory, threads)
         interrupted = False
@@ -204,34 +204,66 @@ def simulate(
             for start in range(0, samples.count, size):
                 given = samples.take(start, start + size)
                 run = simulator(given, threads=threads)
-                chunk = given, run, program.answers(given, run, how.dtype)
-                more = [measure.of(chunk) for measure in measures]
-                with in_one_go():
-                    if on_spikes is not None:
-                        on_spikes(program.delivered(run.spikes))
-                    for measure, its in zip(measures, more, strict=True):
-                        measure.add(its)
+                wanted.add((given, run, program.answers(given, run, how.dtype)), on_spikes)
                 if on_samples is not None:
                     on_samples(min(size, samples.count - start))
         except KeyboardInterrupt:
-            if not (partial and counted.samples):
+            if not (partial and wanted.counted.samples):
                 raise
             interrupted = True
-    before = counted.before
-    return Simulation(
-        counted.result if in_lava is None else in_lava.result,
-        before,
-        counted.after,
-        before.of(program.auxiliary) if program.keep_aap else Work(counted.samples),
-        {name: int(each.sum()) for name, each in program.delivered(counted.sent).items()},
-        how,
-        backend,
-        None if in_lava is None else in_lava.agreement,
-        None if on_chip is None else on_chip.timing,
-        None if rounded is None else rounded.rounding,
-        interrupted,
-        inputs.encoder if isinstance(inputs, Recordings) else "",
-    )
+    encoder = inputs.encoder if isinstance(inputs, Recordings) else ""
+    return wanted.simulation(how, machine.name, interrupted, encoder)
+
+
+@dataclass
+class _Wanted:
+    """The measures of a run: every run is counted."""
+
+    counted: Counted
+    rounded: Rounded | None = None
+    on_chip: OnChip | None = None
+    elsewhere: Elsewhere | None = None
+
+    @property
+    def measures(self) -> list[Measure]:
+        several = (self.counted, self.rounded, self.on_chip, self.elsewhere)
+        return [each for each in several if each is not None]
+
+    @property
+    def needs(self) -> frozenset[str] | None:
+        """The places whose spikes any of them reads, None for all."""
+        return _union(each.needs for each in self.measures)
+
+    def add(self, chunk: Chunk, on_spikes: Callable[[Mapping[str, Value]], object] | None) -> None:
+        """What a chunk adds to each, in one go; ``on_spikes`` as in `simulate`."""
+        measures = self.measures
+        more = [measure.of(chunk) for measure in measures]
+        with in_one_go():
+            if on_spikes is not None:
+                on_spikes(self.counted.program.delivered(chunk[1].spikes))
+            for measure, its in zip(measures, more, strict=True):
+                measure.add(its)
+
+    def simulation(
+        self, how: Arithmetic, backend: str, interrupted: bool, encoder: str
+    ) -> Simulation:
+        """What they found."""
+        counted, before = self.counted, self.counted.before
+        program, elsewhere = counted.program, self.elsewhere
+        return Simulation(
+            counted.result if elsewhere is None else elsewhere.result,
+            before,
+            counted.after,
+            before.of(program.auxiliary) if program.keep_aap else Work(counted.samples),
+            {name: int(each.sum()) for name, each in program.delivered(counted.sent).items()},
+            how,
+            backend,
+            None if elsewhere is None else elsewhere.agreement,
+            None if self.on_chip is None else self.on_chip.timing,
+            None if self.rounded is None else self.rounded.rounding,
+            interrupted,
+            encoder,
+        )
 
 
 @contextmanager
@@ -250,17 +282,26 @@ def in_one_go() -> Iterator[None]:
         signal.raise_signal(held[0])
 
 
+def _chosen(backend: str | Backend, level: Level | None, workers: int | None) -> Backend:
+    """The backend with those options of `simulate` that are its own."""
+    chosen = parse(backend) if isinstance(backend, str) else backend
+    given = {"level": level, "workers": workers}
+    said = {name: value for name, value in given.items() if value is not None}
+    return replace(chosen, **with_known(chosen, said))
+
+
 def _check_backend(program: Program, backend: Backend) -> None:
+    """Raises SNN316 where the program does not run on it, SNN317 where it needs something."""
     machine = find_target(program.target)
-    if backend not in machine.backends:
+    if backend.name not in machine.backends:
         raise refuse(
             "SNN316",
-            f"a program for {program.target} does not run on {backend!r} but on "
+            f"a program for {program.target} does not run on {backend.name!r} but on "
             f"{', '.join(machine.backends)}",
-            help="choose one of these"
-            if backend == "reference"
-            else "compile it for another target",
+            help="compile it for another target",
         )
+    if missing := backend.missing():
+        raise refuse("SNN317", missing)
 
 
 def _check_options(
@@ -298,28 +339,34 @@ class _Samples:
         return {name: whole[name].narrow(axis, start, stop - start) for name, axis in axes.items()}
 
 
-def _wired(program: Program, chip: Chip | None, mapping: CoreMapping | None) -> Wiring:
-    from snncc.backends.cycle import wire
-    from snncc.mapping.fitting import not_on_chip, overfull
-    from snncc.targets.chip import built_in
+def _arithmetic(
+    program: Program, trained: Network, samples: _Samples, threads: int | None
+) -> Arithmetic:
+    """The floats to compute in, as `snncc.arithmetic` finds them on the first samples."""
+    counts = {
+        node.name: int(node.signal.values.largest)
+        for node in program.graph.inputs
+        if node.op == Input("count")
+    }
+    return arithmetic(trained, samples.take(0, tried(trained)), counts, threads)
 
-    network, own = program.scheduled, find_target(program.target).chip
-    assert network is not None
-    own_mapping = network.mapping if isinstance(network, Mapped) else None
-    mapping, chip = mapping or own_mapping, chip or own or built_in("loihi1")
-    if mapping is None:
-        message = f"a program for {program.target} has no mapping to cores"
-        help = "compile it for a chip, --target loihi1, or give a mapping"
-        raise refuse("SNN316", message, help=help)
-    try:
-        wiring = wire(network, mapping, chip)
-    except ValueError as error:
-        message = f"the mapping is not one of this program and chip: {error}"
-        raise refuse("SNN316", message, help="map this program to this chip") from None
-    elsewhere = (mapping, chip) != (own_mapping, own)
-    if elsewhere and (problems := (*not_on_chip(network, chip), *overfull(network, mapping, chip))):
-        raise SnnccError(problems)
-    return wiring
+
+def _replay(
+    program: Program, backend: Replays, chip: Chip | None, mapping: CoreMapping | None
+) -> Replay:
+    """The replay on ``chip`` with ``mapping``, by default the program's own."""
+    from snncc.mapping.fitting import not_on_chip, overfull
+
+    own = find_target(program.target).chip
+    mapped = program.at(Mapped) if mapping is None else Mapped.on(program.at(Scheduled), mapping)
+    chip = chip or own or find_chip(backend.target)
+    replay = backend.replay(mapped, chip)
+    its_own = mapped.mapping == getattr(program.scheduled, "mapping", None)
+    if not its_own or chip != own:
+        problems = (*not_on_chip(mapped, chip), *overfull(mapped, mapped.mapping, chip))
+        if problems:
+            raise SnnccError(problems)
+    return replay
 
 
 def _trained(program: Program) -> Network:

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from snncc.targets.chip import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
-GROUPS = ("snncc.frontends", "snncc.neurons", "snncc.passes", "snncc.backends")
+GROUPS = ("snncc.frontends", "snncc.neurons", "snncc.passes", "snncc.backends", "snncc.targets")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import snncc
 from snncc.arithmetic import Arithmetic
-from snncc.backends import fused
+from snncc.backends.reference import fused
 from snncc.frontends.data import open_recordings
 from snncc.ir.interpreter import run_graph
 from snncc.ir.work import GraphMeter, NetworkMeter

@@ -13,7 +13,7 @@ from snncc.cli.model import Options, encode_options, model_options, open_model, 
 from snncc.cli.progress import adding, bars
 
 if TYPE_CHECKING:
-    from snncc.backends.cycle import Timing
+    from snncc.backends.base import Timing
     from snncc.frontends.data import Array
     from snncc.frontends.data.encoders import Encoder
     from snncc.program import Program
@@ -48,10 +48,12 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 @encode_options
 @click.option(
     "--backend",
-    type=click.Choice(["reference", "lava", "cycle"]),
+    "spec",
+    metavar="NAME",
     default="reference",
     show_default=True,
-    help="Where to run it.",
+    help="Where to run it: reference, lava, cycle, or a backend of another package; with options, "
+    "NAME{option=value}.",
 )
 @click.option(
     "--samples",
@@ -96,9 +98,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--level",
     type=click.Choice(["cycle", "count"]),
-    default="cycle",
-    show_default=True,
-    help="With --backend cycle: time every packet, or only add up what each core does.",
+    help="With --backend cycle: time every packet, or only add up what each core does.  [default: "
+    "cycle]",
 )
 @click.option(
     "--chip",
@@ -134,7 +135,7 @@ def command(
     what: str,
     source: str,
     encode: Encoder | None,
-    backend: Any,
+    spec: str,
     limit: int | None,
     dtype: str | None,
     memory: int | None,
@@ -161,14 +162,19 @@ def command(
 
     import torch
 
-    from snncc.diagnostics import Exit, refuse
+    from snncc.backends.base import Replays, parse
+    from snncc.diagnostics import Exit
     from snncc.ir.mapping import Mapping
     from snncc.program import load
     from snncc.rasters import writing
+    from snncc.registry import with_known
     from snncc.simulation import MEMORY, simulate
     from snncc.targets.chip import find_chip
 
-    if backend != "cycle" and (timing_path or report_path or mapping_path):
+    backend = parse(spec)
+    backend = replace(backend, **with_known(backend, {} if level is None else {"level": level}))
+    on_chip = isinstance(backend, Replays)
+    if not on_chip and (timing_path or report_path or mapping_path):
         raise click.UsageError("--timing, --report and --mapping belong to --backend cycle")
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
@@ -178,7 +184,7 @@ def command(
     if Path(what).is_dir():
         program = load(what)
     else:
-        target = {"lava": "loihi", "cycle": chip_name or "loihi1"}.get(backend, "reference")
+        target = (chip_name if on_chip else None) or backend.target
         program = open_model(what, options, encode=encode).compile(target, options)
     if keep_aap:
         program = replace(program, keep_aap=True)
@@ -187,41 +193,49 @@ def command(
             recordings_for(program, source, _classes(program), limit, encode)
         )
         count, labels = data.samples, data.labels
-        here, in_lava = stack.enter_context(bars("simulating", "in Lava"))
+        here, there = stack.enter_context(bars("simulating", f"in {backend.name.capitalize()}"))
         counts = {source.name for source in program.network.sources if source.kind == "count"}
         add = None if spikes_path is None else stack.enter_context(writing(spikes_path, counts))
         simulation = simulate(
-            program, data, backend, level=level if backend == "cycle" else None, chip=chip,
+            program, data, backend, chip=chip,
             mapping=mapping, memory=memory or MEMORY, threads=threads, timeout=timeout,
             dtype=None if dtype is None else getattr(torch, dtype), partial=True,
-            on_samples=adding(here, count), on_spikes=add, on_step=in_lava,
+            on_samples=adding(here, count), on_spikes=add, on_step=there,
         )  # fmt: skip
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
-    if (timing := simulation.timing) is not None:
-        try:
-            if timing_path is not None:
-                timing.save(timing_path)
-            if report_path is not None:
-                from snncc.backends.cycle.report import report
-
-                page = report(timing, what, accuracies(simulation, labels))
-                report_path.write_text(page, encoding="utf-8")
-        except OSError as error:
-            message = f"{error.filename} cannot be written: {error.strerror}"
-            raise refuse("SNN305", message, help="name a file in a folder that is there") from None
+    if simulation.timing is not None and isinstance(backend, Replays):
+        facts = accuracies(simulation, labels)
+        page = None if report_path is None else backend.page(simulation.timing, what, facts)
+        _write(simulation.timing, page, timing_path, report_path)
     if simulation.partial:
         interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
     if simulation.agreement is not None and not simulation.agreement.equal:
         click.get_current_context().exit(int(Exit.VIOLATIONS))
 
 
+def _write(
+    timing: Timing, page: str | None, timing_path: Path | None, report_path: Path | None
+) -> None:
+    """The files that were asked for. Raises SnnccError (SNN305)."""
+    from snncc.diagnostics import refuse
+
+    try:
+        if timing_path is not None:
+            timing.save(timing_path)
+        if page is not None and report_path is not None:
+            report_path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        message = f"{error.filename} cannot be written: {error.strerror}"
+        raise refuse("SNN305", message, help="name a file in a folder that is there") from None
+
+
 def summary(
     simulation: Simulation, what: str, labels: Array | None, asked: int | None = None
 ) -> list[str]:
     """Answers and work, a line a fact; ``asked`` is the number of samples there were."""
-    from snncc.ir.work import CMOS_45NM, WHOLE_45NM
-    from snncc.program.overview import count
+    from snncc.backends.base import Replays, find
+    from snncc.pages import count
 
     samples = simulation.samples
     many = f"{samples} of {asked}" if simulation.partial else f"{samples}"
@@ -240,6 +254,29 @@ def summary(
     rows.append(f"  {'spikes a sample':<24}{count(simulation.spikes / samples):>10}")
     floats = "arithmetic" if simulation.rounding is None else "arithmetic in float"
     rows.append(f"  {floats:<24}  {simulation.arithmetic}")
+    rows += ["", *_work(simulation)]
+    if simulation.timing is not None and isinstance(machine := find(simulation.backend)(), Replays):
+        rows += ["", *machine.lines(simulation.timing)]
+    if (agreement := simulation.agreement) is not None:
+        name = simulation.backend.capitalize()
+        rows += [
+            "",
+            f"  {name} against the reference: {agreement.compared:,} spikes and silences, "
+            f"{agreement.differing:,} differ; outputs by at most {agreement.outputs:.2g}",
+        ]
+        if agreement.first is not None:
+            name, (step, sample, *neuron) = agreement.first
+            where = f"step {step}, sample {sample}, neuron {tuple(neuron)}"
+            rows.append(f"  first: population {name}, {where}")
+    return rows
+
+
+def _work(simulation: Simulation) -> list[str]:
+    """The work of a sample before and after compiling, as a table."""
+    from snncc.ir.work import CMOS_45NM, WHOLE_45NM
+    from snncc.pages import count
+
+    samples = simulation.samples
     columns = {"before": simulation.before.total, "after": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
@@ -256,8 +293,7 @@ def summary(
         return row(title, [count(getattr(ops, number) / samples) for ops in columns.values()])
 
     energies = [_joules(prices[name](work) / samples) for name, work in columns.items()]
-    rows += [
-        "",
+    return [
         row("a sample", list(columns)),
         per_sample("AC", "ac"),
         per_sample("MAC", "mac"),
@@ -268,19 +304,6 @@ def summary(
         "  relays and the encoders on the host.",
         *(f"  {line}." for line in sources),
     ]
-    if simulation.timing is not None:
-        rows += _on_chip(simulation.timing)
-    if (agreement := simulation.agreement) is not None:
-        rows += [
-            "",
-            f"  Lava against the reference: {agreement.compared:,} spikes and silences, "
-            f"{agreement.differing:,} differ; outputs by at most {agreement.outputs:.2g}",
-        ]
-        if agreement.first is not None:
-            name, (step, sample, *neuron) = agreement.first
-            where = f"step {step}, sample {sample}, neuron {tuple(neuron)}"
-            rows.append(f"  first: population {name}, {where}")
-    return rows
 
 
 def accuracies(simulation: Simulation, labels: Array | None) -> dict[str, str]:
@@ -301,38 +324,6 @@ def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int,
     heads |= {f"accuracy, {name}": logits for name, logits in simulation.result.heads.items()}
     right = {title: int((classes(y).numpy() == labels).sum()) for title, y in heads.items()}
     return {title: (count, count / len(labels)) for title, count in right.items()}
-
-
-def _on_chip(timing: Timing) -> list[str]:
-    """Time and energy, a line a fact."""
-    from snncc.backends.cycle.report import quantity
-    from snncc.program.overview import count
-
-    w, totals, samples = timing.wiring, timing.totals, max(timing.samples, 1)
-    busiest = totals.critical.argmax()
-    share = totals.critical[busiest] / max(totals.steps, 1)
-
-    def row(title: str, value: str, more: str = "") -> str:
-        return f"  {title:<24}{value:>10}  {more}".rstrip()
-
-    network = 1 - timing.count_ns / max(timing.time_ns, 1e-300)
-    where = "every packet timed" if timing.level == "packet" else "estimated from counts"
-    rows = [
-        "",
-        f"  on {w.chips} × {w.chip.name}, {len(w.cores)} cores in {w.tiles} tiles, {where}",
-        row("time a step", quantity(timing.mean_step_ns * 1e-9, "s")),
-        row("time a sample", quantity(timing.time_ns / samples * 1e-9, "s")),
-        row("latency of a sample", quantity(timing.latency_ns * 1e-9, "s")),
-        row("energy a sample", quantity(timing.energy_j / samples, "J")),
-        row("and of the idle chips", quantity(timing.static_j / samples, "J")),
-        row("packets a sample", count(totals.packets_out.sum() / samples)),
-        row("hops a sample", count(totals.hops.sum() / samples)),
-        row("critical core", str(w.cores[busiest]), f"in {share:.0%} of the steps"),
-        row("mean core busy", f"{timing.utilisation.mean():.1%}"),
-    ]
-    if timing.level == "packet":
-        rows.append(row("waiting for the network", f"{network:.1%}", "of the time"))
-    return rows
 
 
 def _classes(program: Program) -> int | None:

@@ -155,7 +155,7 @@ def _reduce(op: Reduce, shape: Shape, tensors: Tensors) -> csr_matrix:
 
 def _scale(op: Scale, shape: Shape, tensors: Tensors) -> csr_matrix:
     after = output_shape(op, (shape,), tensors)
-    factor = tensors[op.factor] if isinstance(op.factor, str) else np.float64(op.factor)
+    factor = np.asarray(tensors[op.factor] if isinstance(op.factor, str) else op.factor, np.float64)
     diagonal = sparse.diags(np.broadcast_to(factor, after).ravel(), format="csr")
     return diagonal @ _select(np.broadcast_to(_positions(shape), after), math.prod(shape))
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
-from functools import cache
-from importlib.metadata import EntryPoints, entry_points
+from dataclasses import Field, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_args
 
-from snncc.diagnostics import Finding, refuse
+from snncc import registry
+from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.options import Options
@@ -83,12 +80,7 @@ class Pass(Generic[Before, After]):
 
     def __str__(self) -> str:
         """The spec that ``parse`` reads back: ``name{option=value,…}``, defaults left out."""
-        chosen = [
-            f"{f.name.replace('_', '-')}={getattr(self, f.name)}"
-            for f in options(type(self))
-            if getattr(self, f.name) != f.default
-        ]
-        return self.name + ("{" + ",".join(chosen) + "}" if chosen else "")
+        return registry.spec(self.name, self)
 
 
 AnyPass = Pass[Any, Any]
@@ -97,48 +89,21 @@ AnyPass = Pass[Any, Any]
 
 def options(cls: type[AnyPass]) -> tuple[Field[Any], ...]:
     """The fields of a pass that are its options."""
-    return tuple(f for f in fields(cls) if f.repr)
-
-
-@cache
-def _installed() -> EntryPoints:
-    """Reading what is installed takes longer than most passes."""
-    return entry_points(group="snncc.passes")
+    return registry.options(cls)
 
 
 def names() -> tuple[str, ...]:
     """All passes known here, built in or from other packages."""
-    return tuple(sorted(entry.name for entry in _installed()))
+    return registry.names(registry.PASSES)
 
 
 def find(name: str) -> type[AnyPass]:
-    """The pass of that name. Raises SnnccError (SNN313)."""
-    for entry in _installed().select(name=name):
-        found: type[AnyPass] = entry.load()
-        return found
-    raise refuse("SNN313", f"there is no pass {name!r}; there are {', '.join(names())}")
+    """The pass of that name. Raises SnnccError as `snncc.registry.find` does."""
+    found: type[AnyPass] = registry.find(registry.PASSES, name)
+    return found
 
 
 def parse(spec: str) -> AnyPass:
     """The pass a spec such as ``fold-bn{into=weights}`` names. Raises SnnccError (SNN313, 316)."""
-    found = re.fullmatch(r"\s*([\w-]+)\s*(?:\{(.*)\})?\s*", spec)
-    if not found:
-        raise refuse("SNN316", f"{spec!r} is not of the form name{{option=value}}")
-    cls = find(found[1])
-    known = {f.name: f for f in options(cls)}
-    chosen: dict[str, object] = {}
-    for part in filter(None, (found[2] or "").split(",")):
-        key, _, text = part.partition("=")
-        key = key.strip().replace("-", "_")
-        if key not in known:
-            raise refuse("SNN316", f"pass {cls.name} has no option {key!r}")
-        if isinstance(known[key].default, str):
-            chosen[key] = text.strip()
-            continue
-        try:
-            chosen[key] = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError):
-            raise refuse(
-                "SNN316", f"{text.strip()!r} is no value for {key} of {cls.name}"
-            ) from None
-    return cls(**chosen)
+    found: AnyPass = registry.parse(registry.PASSES, spec)
+    return found

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from snncc.backends.base import emitting
+from snncc.backends.base import find as find_backend
 from snncc.diagnostics import SnnccError, refuse
 from snncc.ir import files
 from snncc.ir.graph import Graph
@@ -87,8 +89,9 @@ def _write(parts: Parts, folder: Path) -> None:
         if parts.target.endswith(".toml"):
             shutil.copyfile(parts.target, folder / CHIP)
     processes = None
-    if emits := machine.emits:
-        processes = emit(emits, parts, folder / emits)
+    if machine.emits:
+        backend = find_backend(machine.emits)()
+        processes = emit(backend, parts, folder / emitting(backend).package)
     (folder / PAGE).write_text(overview.page(parts, processes), encoding="utf-8")
     write_manifest(parts, folder, processes)
 

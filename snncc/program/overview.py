@@ -12,7 +12,7 @@ from snncc.ir.work import GraphMeter
 from snncc.mapping.demands import LIMITS
 from snncc.mapping.fitting import ASKED
 from snncc.mapping.reports import Cut, Placed, Routed, Schedule
-from snncc.pages import filled
+from snncc.pages import count, filled
 from snncc.program import floorplan
 from snncc.program.parts import Parts
 from snncc.targets import target as find_target
@@ -212,11 +212,3 @@ def _mapped(reports: Mapping[str, Any]) -> list[Fact]:
         ("work", f"{cut.largest_work_over_mean:.2f} times the mean on the busiest core"),
         ("hops", f"{count(placed.hops)} a step{times}"),
     ]
-
-
-def count(number: float) -> str:
-    """1,234 and 1.23 M and 1.23 G."""
-    for limit, unit in ((1e9, "G"), (1e6, "M")):
-        if number >= limit:
-            return f"{number / limit:.2f} {unit}"
-    return f"{number:,.0f}"

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from snncc.diagnostics import refuse
+from snncc.backends.base import Backend, emitting
 from snncc.program.parts import Parts
+from snncc.registry import with_known
 
 
-def emit(backend: str, program: Parts, folder: Path) -> Any:
-    """Write the package a backend runs. Raises SnnccError as the backend does, and SNN313.
+def emit(backend: Backend, program: Parts, folder: Path) -> Mapping[str, Mapping[str, int]] | None:
+    """Write the package a backend runs; of stock parts alone where the program is.
 
-    Returns what the backend says of it, plain values for the manifest.
+    Returns what the backend says of it. Raises SnnccError as the backend does, and SNN316 where it
+    writes none or the program is not what it takes.
     """
-    options = {"stock_only": True} if program.about.get("options", {}).get("stock_only") else {}
-    for entry in entry_points(group="snncc.backends", name=backend):
-        return entry.load()(program.scheduled, folder, program.graph.time_steps, **options)
-    known = ", ".join(sorted(e.name for e in entry_points(group="snncc.backends")))
-    raise refuse("SNN313", f"there is no backend {backend!r} to emit for; there are {known}")
+    stock = {"stock_only": True} if program.about.get("options", {}).get("stock_only") else {}
+    writer = emitting(replace(backend, **with_known(backend, stock)))
+    return writer.emit(program.at(writer.takes), folder)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from snncc.diagnostics import Finding
+from snncc.diagnostics import Finding, refuse
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.ir.stages import Scheduled
+
+Stage = TypeVar("Stage", bound=Network)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,3 +40,16 @@ class Parts:
     about: Mapping[str, Any] = field(default_factory=dict, repr=False)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    def at(self, stage: type[Stage]) -> Stage:
+        """The Network of that stage. Raises SnnccError (SNN316) where there is none."""
+        if stage is Network:
+            return cast(Stage, self.network)
+        if self.scheduled is None:
+            said = f"a program for {self.target} has no schedule"
+            raise refuse("SNN316", said, help="compile it for another target")
+        if not isinstance(self.scheduled, stage):
+            message = f"a program for {self.target} has no mapping to cores"
+            help = "compile it for a chip, --target loihi1, or give a mapping"
+            raise refuse("SNN316", message, help=help)
+        return self.scheduled

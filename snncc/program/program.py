@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from snncc.backends.fused import Simulator, tile_of
 from snncc.backends.reference import MEMORY, joined, simulate
-from snncc.backends.workers import together
+from snncc.backends.reference.fused import Simulator, tile_of
+from snncc.backends.reference.workers import together
 from snncc.diagnostics import refuse
 from snncc.ir.graph import Node
 from snncc.ir.interpreter import Run, Value, run_graph

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from snncc.diagnostics import Finding, Location, SnnccError
+from snncc.registry import TARGETS, find, names
 
 BUILT_IN = ("loihi1", "loihi2")
 
@@ -210,8 +211,14 @@ def built_in(name: str) -> Chip:
 
 
 def find_chip(name: str) -> Chip:
-    """One of our own chips by its name, or the one in a file. Raises as `load_chip` does."""
-    return built_in(name) if name in BUILT_IN else load_chip(name)
+    """A chip by the name of its target, ours or of another package, or the one in a file.
+
+    Raises as `load_chip` does.
+    """
+    if name in BUILT_IN:
+        return built_in(name)
+    chip: Chip | None = find(TARGETS, name).chip if name in names(TARGETS) else None
+    return chip or load_chip(name)
 
 
 def load_chip(path: str | Path) -> Chip:

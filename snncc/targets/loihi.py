@@ -9,7 +9,7 @@ LOIHI = Target(
     "loihi",
     "Loihi-class chip, emitted as Lava processes",
     passes=("realise-projections", "balance-delays"),
-    emits="loihi",
+    emits="lava",
     backends=("reference", "lava", "cycle"),
     constants=(
         Constant("cores", 128, "per chip", _DAVIES),

@@ -12,8 +12,9 @@ class Target:
     """A machine, the passes that bring a Network to it, and the backends that run the result.
 
     ``passes`` names them in order; ``emits`` is the backend whose package goes into a compiled
-    program, or "". ``chip`` is what a target with a mesh of cores is made of. Its passes make
-    themselves from it (`Pass.chosen`).
+    program, or ""; ``backends`` are those that a program for it runs on.
+    ``chip`` is what a target with a mesh of cores is made of. Its passes make themselves from it
+    (`Pass.chosen`).
     """
 
     name: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from snncc.backends.fused import sample_axes
+from snncc.backends.reference.fused import sample_axes
 from snncc.frontends.torch.observing import Witness
 from snncc.ir.interpreter import Disagreement, Value, run_network
 from snncc.verification.passes import SHOWN, TOLERANCE, difference, over_time

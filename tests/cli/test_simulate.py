@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,7 +129,8 @@ INTERRUPTED = """
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_the_numbers_so_far(interrupted, program, data, tmp_path):
-    code = "import snncc.backends.fused as fused; fused.TILE = 1\n" + textwrap.dedent(INTERRUPTED)
+    small = "from snncc.backends.reference import fused; fused.TILE = 1\n"
+    code = small + textwrap.dedent(INTERRUPTED)
     arguments = ["simulate", str(program), "--input", str(data), "--memory", "1K",
                  "--save-spikes", "spikes.npz"]  # fmt: skip
     code, out, err = interrupted(code, tmp_path, *arguments)
@@ -180,7 +182,7 @@ def test_lava_gives_every_spike_of_the_reference(run, program, data, lava):
 
 def test_outputs_that_differ_are_exit_1(run, program, data, monkeypatch):
     """The reference's own answers with one spike more stand for Lava's."""
-    from snncc.backends.loihi import simulation
+    from snncc.backends.loihi import Lava, simulation
     from snncc.ir.interpreter import run_network
 
     def nearly(folder, network, inputs, **options):
@@ -189,11 +191,32 @@ def test_outputs_that_differ_are_exit_1(run, program, data, monkeypatch):
         spikes[3, 1, 0, 2, 2] = 1 - spikes[3, 1, 0, 2, 2]
         return answers
 
+    monkeypatch.setattr(Lava, "missing", lambda self: "")
     monkeypatch.setattr(simulation, "simulate", nearly)
     result = run("simulate", program, "--input", data, "--backend", "lava")
     assert result.exit_code == 1
     assert "1 differ" in result.stdout
     assert "first: population stem_sn, step 3, sample 1, neuron (0, 2, 2)" in result.stdout
+
+
+@pytest.mark.parametrize("part", ["none of a population", "one step", "one sample"])
+def test_a_backend_that_returns_a_part_is_refused(refused, program, data, monkeypatch, part):
+    """An array of another shape could be compared with the reference, and be equal."""
+    from snncc.backends.loihi import Lava, simulation
+    from snncc.ir.interpreter import run_network
+
+    def partly(folder, network, inputs, **options):
+        answers = run_network(network, inputs)
+        spikes = dict(answers.spikes)
+        whole = spikes.pop("stem_sn")
+        if part != "none of a population":
+            spikes["stem_sn"] = whole[:1] if part == "one step" else whole[:, :1]
+        return replace(answers, spikes=spikes)
+
+    monkeypatch.setattr(Lava, "missing", lambda self: "")
+    monkeypatch.setattr(simulation, "simulate", partly)
+    said = "error[SNN314]: the backend lava returned"
+    refused("simulate", program, "--input", data, "--backend", "lava", said=said)
 
 
 # -- what it refuses ---------------------------------------------------------------------------

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "backends" / "loihi")]
+sys.path[:0] = [
+    str(HERE), str(HERE.parent / "backends" / "loihi"), str(HERE.parent / "generators"),
+    str(HERE.parents[1] / "examples" / "plugin_backend"),
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

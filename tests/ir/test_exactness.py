@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.backends.fused import Simulator
+from snncc.backends.reference.fused import Simulator
 from snncc.ir.exactness import heaviest, sums_are_exact
 from snncc.ir.network import Network, Neuron, Population, Projection, Readout, Source
 from snncc.ir.ops import AdaptivePool, Conv, Dense, Pool, Ref, Reshape, Scale

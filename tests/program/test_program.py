@@ -70,7 +70,7 @@ def test_a_program_answers_as_its_module_does(module, program):
 def test_numpy_and_many_chunks_give_the_same_answers(program, monkeypatch):
     x = events(7, seed=1)
     whole = program.run(x)
-    monkeypatch.setattr("snncc.backends.reference.chunk_size", lambda *a, **k: 3)
+    monkeypatch.setattr("snncc.backends.reference.running.chunk_size", lambda *a, **k: 3)
     seen = []
     chunked = program.run(x.numpy(), on_samples=seen.append)
     assert seen == [3, 3, 1]
@@ -415,7 +415,7 @@ def test_lava_says_what_the_reference_says(program, lava, tmp_path):
 
 
 def test_lava_runs_chunk_after_chunk(program, lava, monkeypatch):
-    monkeypatch.setattr("snncc.backends.fused.TILE", 1)
+    monkeypatch.setattr("snncc.backends.reference.fused.TILE", 1)
     x, steps = events(3, seed=8), []
     simulation = snncc.simulate(
         replace(program), x, "lava", memory=1, timeout=300,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.backends.fused import Simulator
+from snncc.backends.reference.fused import Simulator
 from snncc.ir.graph import Graph, Node, Signal
 from snncc.ir.interpreter import TensorStore, run_graph, run_network
 from snncc.ir.interpreter.written import Written

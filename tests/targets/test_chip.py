@@ -25,6 +25,11 @@ OURS = pytest.mark.parametrize("name", BUILT_IN)
 LOIHI1 = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
 
 
+def test_every_file_of_ours_has_a_name():
+    ours = {path.name for path in files("snncc.targets").iterdir()}
+    assert {name for name in ours if name.endswith(".toml")} == {f"{n}.toml" for n in BUILT_IN}
+
+
 @OURS
 def test_every_constant_has_a_unit_and_says_where_it_is_published(name):
     chip = built_in(name)

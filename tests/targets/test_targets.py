@@ -63,7 +63,7 @@ def test_a_chip_with_weights_of_one_bit_has_no_whole_numbers(tmp_path):
 
 
 def test_a_target_that_is_not_there_lists_those_that_are():
-    assert target("loihi").emits == "loihi"
+    assert target("loihi").emits == "lava"
     with pytest.raises(
         SnnccError, match="no target 'x'; there are loihi, reference, loihi1, loihi2"
     ):

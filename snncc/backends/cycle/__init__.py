@@ -33,9 +33,10 @@ Totals are of all steps of a run, and exact: the same to the last bit, however t
 chunks and whoever shares the steps. Step by step there are the first thousand.
 """
 
+from snncc.backends.cycle.backend import Cycle
 from snncc.backends.cycle.replay import Replay, measure
 from snncc.backends.cycle.steps import Level
 from snncc.backends.cycle.timing import Timing
 from snncc.backends.cycle.wiring import Wiring, wire
 
-__all__ = ["Level", "Replay", "Timing", "Wiring", "measure", "wire"]
+__all__ = ["Cycle", "Level", "Replay", "Timing", "Wiring", "measure", "wire"]

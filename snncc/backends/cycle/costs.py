@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snncc.backends.cycle.kernels import PARTS
+from snncc.backends.cycle.tables import Durations
 from snncc.backends.cycle.wiring import Wiring
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import EAST, SOUTH
@@ -26,11 +27,11 @@ def in_parts(whole: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return np.asarray(whole).astype(object) * PARTS + np.asarray(parts).astype(object)
 
 
-def packet_ns(chip: Chip) -> np.ndarray:
-    """What a link takes between two packets, an active and an inactive neuron, and axon-out; and
-    how long a packet keeps its target but for its synapses: tile port and axon-in."""
+def packet_ns(chip: Chip) -> Durations:
+    """What the parts of a packet's way take."""
     seconds = [chip.neuron_active_s, chip.neuron_inactive_s, chip.axon_out_s]
-    return nanoseconds(np.array([1 / chip.link_spikes_s, *seconds, chip.tile_s + chip.axon_in_s]))
+    seconds = [1 / chip.link_spikes_s, *seconds, chip.tile_s + chip.axon_in_s]
+    return Durations(*nanoseconds(np.array(seconds)).tolist())
 
 
 def synapse_ns(chip: Chip) -> float:
@@ -40,7 +41,7 @@ def synapse_ns(chip: Chip) -> float:
 
 def entry_ns(wiring: Wiring) -> np.ndarray:
     """How long the synapses of each entry take for a spike."""
-    return synapse_ns(wiring.chip) * wiring.entry_events
+    return synapse_ns(wiring.chip) * wiring.rows.events
 
 
 def link_kinds(wiring: Wiring) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The inner loops of the cycle backend, compiled by numba and kept in its cache.
 
-Tables are those of `snncc.backends.cycle.wiring.Wiring`. A flag is one byte a neuron and step:
-bit 0 whether the neuron is active, above it the count it sends. Times are nanoseconds.
+Tables are those of `snncc.backends.cycle.tables`, named tuples of arrays. A flag is one byte per
+neuron and step: bit 0 whether the neuron is active, above it the count it sends. Times are
+nanoseconds.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ def _fired(spikes, fired):
 
 
 @_jit
-def touch(spikes, sample, sources, targets, start, heard, delay, first, flags):
-    """Set bit 0 of ``flags`` where a spike arrives, ``delay`` steps after it was sent.
+def touch(spikes, sample, hearing, first, flags):
+    """Set bit 0 of ``flags`` where a spike arrives, ``hearing.delay`` steps after it was sent.
 
     ``spikes`` (T, …, m) are of one place, ``flags`` (N·T, n) of all, of the samples from ``sample``
     on; the targets begin at ``first``.
     """
+    sources, targets = hearing.sources, hearing.targets
+    start, heard, delay = hearing.start, hearing.heard, hearing.delay
     steps, _, neurons = spikes.shape
     fired = np.empty(neurons, np.int32)
     said = np.zeros(len(start) - 1, np.uint8)
@@ -97,18 +100,21 @@ def source_flags(spikes, sample, first, flags):
 
 
 @_jit
-def tally(
-    flags, begin, lag, order, run_start, run_place, core_start, group, group_row, row_start,
-    entry_core, entry_events, layer_start, layer_place, layer_events, group_hops,
-    packets_out, packets_in, events, active, core_hops, sent, layer_events_in, layer_active,
-    layer_packets, layer_hops, group_spikes,
-):  # fmt: skip
+def tally(flags, begin, orders, groups_, rows, counts, group_spikes):
     """Count one run of steps. ``flags`` (R, n); step s is row ``begin + s - lag`` of each place.
 
-    Fills (S, K) packets_out, packets_in, events, active and (S, K, 3) core_hops; (S, P) sent (the
-    spikes), layer_events_in, layer_active, layer_packets and (S, P, 3) layer_hops; (G,)
-    group_spikes. A group is of one core and place, so of one run of ``order``.
+    Fills a `Tally`, ``counts``, and (G,) ``group_spikes``, how often each group was sent. A group
+    is of one core and place, so of one run of the order. One compiled loop, and long for it.
     """
+    order, run_start, run_place = orders.neurons, orders.run_start, orders.run_place
+    core_start, lag = orders.core_start, orders.lag
+    group, group_row, group_hops = groups_.of, groups_.row, groups_.hops
+    row_start, entry_core, entry_events = rows.start, rows.core, rows.events
+    layer_start, layer_place, layer_events = rows.layer_start, rows.layer_place, rows.layer_events
+    packets_out, packets_in, events = counts.packets_out, counts.packets_in, counts.events
+    active, core_hops, sent = counts.active, counts.hops, counts.layer_spikes
+    layer_events_in, layer_active = counts.layer_events, counts.layer_active
+    layer_packets, layer_hops = counts.layer_packets, counts.layer_hops
     steps, cores = packets_out.shape
     groups = len(group_row)
     said = np.zeros((groups, 2), np.int64)  # in this run: spikes and what they carry
@@ -254,22 +260,13 @@ def _add(sums, k, time):
 
 
 @_jit
-def deliver(
-    flags, begin, lag, updates, order, run_start, run_place, core_start, group, legs_of_group,
-    legs, ways, link_ns, slot_ns, active_ns, inactive_ns, out_ns, in_ns, depth, most,
-    ends, finish, waited, link_waited, latency,
-):  # fmt: skip
+def deliver(flags, begin, orders, groups_, routes, ns, depth, most, times):
     """Time every packet of one run of steps; no step has more than ``most`` spikes.
 
-    A spike of group g is the packets ``legs[legs_of_group[g]:legs_of_group[g + 1]]`` (`LEG`): from
-    ``hop`` on its links stand in ``ways``, up to an `END`, and it keeps its core for ``in_ns`` and
-    as many times ``work`` as it carries.
-
-    Fills (S, K) ends, when a core has updated its last neuron and sent its last packet, finish,
-    when it has worked off its last packet, and waited, how long its packets stood ready before a
-    link or core took them. Adds to (L, 2) link_waited, how long packets stood before a link and
-    behind it, and (1, 2) latency, their time from ready to worked off: whole nanoseconds, and
-    `PARTS` of one. Returns the longest.
+    A spike of group g is the packets ``legs[packet_start[g]:packet_start[g + 1]]`` (`LEG`) of
+    ``routes``, a `Ways`: each keeps its core for ``ns.axon_in`` and as many times ``work`` as the
+    spike carries. Fills ``ends``, ``finish`` and ``waited`` of ``times``, adds to its
+    ``link_waited`` and ``latency``, and returns the longest latency.
 
     Event by event. A node is a link, the inbox of a core or its sender, in this order. Links and
     inboxes are queues with room for ``depth`` packets, a sender holds the one it has made; the
@@ -277,8 +274,16 @@ def deliver(
     wait there in the order in which they asked. An event is the number of its node: the first
     packet of a link has come, a core has worked off a packet, a sender has made one; or of a link
     behind the senders: it is free again. Of events at the same time the lower number is first, and
-    what follows from one is done before the next.
+    what follows from one is done before the next. One compiled loop, and long for it.
     """
+    order, run_start, run_place = orders.neurons, orders.run_start, orders.run_place
+    core_start, lag, updates = orders.core_start, orders.lag, orders.updates
+    group, legs_of_group = groups_.of, groups_.packet_start
+    legs, ways, link_ns = routes.legs, routes.links, routes.link_ns
+    slot_ns, active_ns, inactive_ns = ns.slot, ns.active, ns.inactive
+    out_ns, in_ns = ns.axon_out, ns.axon_in
+    ends, finish, waited = times.ends, times.finish, times.waited
+    link_waited, latency = times.link_waited, times.latency
     steps, cores = ends.shape
     inboxes = len(link_ns)
     senders = inboxes + cores

@@ -12,6 +12,7 @@ import numpy as np
 from snncc.backends.cycle import kernels
 from snncc.backends.cycle.costs import entry_ns, in_parts, link_ns, packet_ns
 from snncc.backends.cycle.steps import SERIES, Level, Steps, Totals
+from snncc.backends.cycle.tables import Tally, Times, Ways
 from snncc.backends.cycle.timing import Timing
 from snncc.backends.cycle.wiring import Place, Wiring
 from snncc.diagnostics import refuse
@@ -152,10 +153,7 @@ def flags(wiring: Wiring, spikes: list[np.ndarray], sample: int, rows: np.ndarra
             kernels.source_flags(mine, sample, first, rows)
             continue
         for h in () if place.driven.all() else place.hears:
-            kernels.touch(
-                spikes[h.source], sample, h.sources, h.targets, h.start, h.heard, h.delay, first,
-                rows,
-            )  # fmt: skip
+            kernels.touch(spikes[h.source], sample, h, first, rows)
         kernels.mark(
             mine, sample, first, place.rest, place.driven, place.forgets, place.memoryless, rows
         )
@@ -165,54 +163,33 @@ def _replayed(
     wiring: Wiring, level: Level, rows: np.ndarray, begin: int, end: int
 ) -> tuple[Totals, Steps]:
     """The steps from ``begin`` to ``end``; in step s, place p has the flags ``rows[s - lag]``."""
-    chip, steps = wiring.chip, end - begin
-    cores, places = len(wiring.cores), len(wiring.places)
-    lag = np.array([place.lag for place in wiring.places], np.int64)
-    updates = np.array([place.updates for place in wiring.places])
-
-    def per(width: int, *more: int) -> np.ndarray:
-        return np.zeros((steps, width, *more), np.int64)
-
-    counts = {
-        "packets_out": per(cores), "packets_in": per(cores), "events": per(cores),
-        "active": per(cores), "hops": per(cores, 3), "layer_spikes": per(places),
-        "layer_events": per(places), "layer_active": per(places), "layer_packets": per(places),
-        "layer_hops": per(places, 3),
-    }  # fmt: skip
-    group_spikes = np.zeros(len(wiring.group_row), np.int64)
-    kernels.tally(
-        rows, begin, lag, wiring.order, wiring.run_start, wiring.run_place, wiring.core_start,
-        wiring.group, wiring.group_row, wiring.row_start, wiring.entry_core, wiring.entry_events,
-        wiring.layer_start, wiring.layer_place, wiring.layer_events, wiring.group_hops,
-        *counts.values(), group_spikes,
-    )  # fmt: skip
-    times = {name: np.zeros((steps if level == "packet" else 0, cores))
-             for name in ("ends", "finish", "waited")}  # fmt: skip
-    link_waited = np.zeros((wiring.mesh.links, 2), np.int64)
-    latency, longest = np.zeros((1, 2), np.int64), 0.0
-    if level == "packet":
-        used, ways, _ = wiring.ways
-        used_waited = np.zeros((len(used), 2), np.int64)
-        packets = int(counts["packets_out"].sum(1).max(initial=1))
+    steps, cores, packet_level = end - begin, len(wiring.cores), level == "packet"
+    tally = Tally.zeros(steps, cores, len(wiring.places))
+    group_spikes = np.zeros(len(wiring.groups.row), np.int64)
+    links = wiring.used.links if packet_level else np.empty(0, np.int64)
+    times, longest = Times.zeros(steps if packet_level else 0, cores, len(links)), 0.0
+    if steps:
+        kernels.tally(rows, begin, wiring.order, wiring.groups, wiring.rows, tally, group_spikes)
+    if steps and packet_level:
+        packets = int(tally.packets_out.sum(1).max(initial=1))
         longest = kernels.deliver(
-            rows, begin, lag, updates, wiring.order, wiring.run_start, wiring.run_place,
-            wiring.core_start, wiring.group, wiring.path_of_group, legs(wiring), ways,
-            link_ns(wiring)[used],
-            *packet_ns(chip), min(chip.buffer_spikes, packets),
-            int(counts["layer_spikes"].sum(1).max(initial=0)),
-            *times.values(), used_waited, latency,
+            rows, begin, wiring.order, wiring.groups, ways(wiring), packet_ns(wiring.chip),
+            min(wiring.chip.buffer_spikes, packets),
+            int(tally.layer_spikes.sum(1).max(initial=0)), times,
         )  # fmt: skip
-        link_waited[used] = used_waited
-    done = Steps(wiring, **counts, level=level, **times)
-    return Totals.of(
-        done, group_spikes, in_parts(*link_waited.T), int(in_parts(*latency[0])), longest
-    ), done
+    link_waited = np.zeros((wiring.mesh.links, 2), np.int64)
+    link_waited[links] = times.link_waited
+    done = Steps(
+        wiring, *tally, level=level, ends=times.ends, finish=times.finish, waited=times.waited
+    )
+    latency = int(in_parts(*times.latency[0]))
+    return Totals.of(done, group_spikes, in_parts(*link_waited.T), latency, longest), done
 
 
-def legs(wiring: Wiring) -> np.ndarray:
-    """The packets of all groups, as `kernels.LEG`."""
-    _, _, begins = wiring.ways
-    result = np.empty(len(begins), kernels.LEG)
-    result["hop"], result["core"] = begins, wiring.entry_core[wiring.entries]
-    result["work"] = entry_ns(wiring)[wiring.entries]
-    return result
+def ways(wiring: Wiring) -> Ways:
+    """The packets of all groups, and the links on their ways."""
+    used, entries = wiring.used, wiring.entries
+    legs = np.empty(len(entries), kernels.LEG)
+    legs["hop"], legs["core"] = used.begins[wiring.paths.of], wiring.rows.core[entries]
+    legs["work"] = entry_ns(wiring)[entries]
+    return Ways(legs, used.ways, link_ns(wiring)[used.links])

@@ -1,14 +1,15 @@
-"""A run on a chip as one HTML file, plots and all, that needs no network."""
+"""A run on a chip in words, and as one HTML file, plots and all, that needs no network."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from snncc.backends.cycle.timing import Timing
-from snncc.pages import filled
+from snncc.pages import count, filled
 
 BINS = 400
 """The most points of a plot over the steps; of more steps the longest in each bin is shown."""
@@ -17,7 +18,7 @@ WIDTH, HEIGHT = 860.0, 170.0
 TILE, GAP = 34.0, 16.0
 
 
-def report(timing: Timing, title: str, facts: dict[str, str]) -> str:
+def report(timing: Timing, title: str, facts: Mapping[str, str]) -> str:
     """The page; ``facts`` (accuracy, say) come first. Everything is escaped."""
     about = timing.as_dict()
     total = about["total"]
@@ -55,6 +56,34 @@ def report(timing: Timing, title: str, facts: dict[str, str]) -> str:
             for name, joules in total["energy_parts_j"].items()
         },
     )  # fmt: skip
+
+
+def lines(timing: Timing) -> list[str]:
+    """Time and energy, one fact per line."""
+    w, totals, samples = timing.wiring, timing.totals, max(timing.samples, 1)
+    busiest = totals.critical.argmax()
+    share = totals.critical[busiest] / max(totals.steps, 1)
+
+    def row(title: str, value: str, more: str = "") -> str:
+        return f"  {title:<24}{value:>10}  {more}".rstrip()
+
+    network = 1 - timing.count_ns / max(timing.time_ns, 1e-300)
+    where = "every packet timed" if timing.level == "packet" else "estimated from counts"
+    rows = [
+        f"  on {w.chips} × {w.chip.name}, {len(w.cores)} cores in {w.tiles} tiles, {where}",
+        row("time a step", quantity(timing.mean_step_ns * 1e-9, "s")),
+        row("time a sample", quantity(timing.time_ns / samples * 1e-9, "s")),
+        row("latency of a sample", quantity(timing.latency_ns * 1e-9, "s")),
+        row("energy a sample", quantity(timing.energy_j / samples, "J")),
+        row("and of the idle chips", quantity(timing.static_j / samples, "J")),
+        row("packets a sample", count(totals.packets_out.sum() / samples)),
+        row("hops a sample", count(totals.hops.sum() / samples)),
+        row("critical core", str(w.cores[busiest]), f"in {share:.0%} of the steps"),
+        row("mean core busy", f"{timing.utilisation.mean():.1%}"),
+    ]
+    if timing.level == "packet":
+        rows.append(row("waiting for the network", f"{network:.1%}", "of the time"))
+    return rows
 
 
 def quantity(value: float, unit: str) -> str:

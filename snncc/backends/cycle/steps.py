@@ -60,26 +60,26 @@ class Counts:
     @cached_property
     def sending_ns(self) -> np.ndarray:
         """(…, K) what a core's neurons and axon-out take by themselves."""
-        _, active, inactive, axon_out, _ = packet_ns(self.wiring.chip)
-        updates = self.active * active + self.inactive * inactive
-        return updates + self.packets_out * axon_out
+        ns = packet_ns(self.wiring.chip)
+        updates = self.active * ns.active + self.inactive * ns.inactive
+        return updates + self.packets_out * ns.axon_out
 
     @cached_property
     def receiving_ns(self) -> np.ndarray:
         """(…, K) what a core's axon-in and synapses take by themselves."""
-        *_, axon_in = packet_ns(self.wiring.chip)
+        axon_in = packet_ns(self.wiring.chip).axon_in
         return self.packets_in * axon_in + self.events * synapse_ns(self.wiring.chip)
 
     @cached_property
     def layer_ns(self) -> np.ndarray:
         """(…, P) what the cores work for each place, added up over cores: updates and synapses of
         its neurons, and the way of the packets they send."""
-        _, active, inactive, axon_out, axon_in = packet_ns(self.wiring.chip)
+        ns = packet_ns(self.wiring.chip)
         return (
-            self.layer_active * active
-            + self.layer_inactive * inactive
+            self.layer_active * ns.active
+            + self.layer_inactive * ns.inactive
             + self.layer_events * synapse_ns(self.wiring.chip)
-            + self.layer_packets * (axon_out + axon_in)
+            + self.layer_packets * (ns.axon_out + ns.axon_in)
         )
 
     @cached_property
@@ -260,10 +260,11 @@ class Totals(Counts):
     def link_packets(self) -> np.ndarray:
         """(L,) packets over each link, from how often each group was sent."""
         w = self.wiring
-        per_path = np.zeros(len(w.path_start) - 1, np.int64)
-        np.add.at(per_path, w.path, np.repeat(self.group_spikes, np.diff(w.path_of_group)))
+        per_path = np.zeros(len(w.paths.start) - 1, np.int64)
+        times = np.repeat(self.group_spikes, np.diff(w.groups.packet_start))
+        np.add.at(per_path, w.paths.of, times)
         packets = np.zeros(w.mesh.links, np.int64)
-        np.add.at(packets, w.links, np.repeat(per_path, np.diff(w.path_start)))
+        np.add.at(packets, w.paths.links, np.repeat(per_path, np.diff(w.paths.start)))
         return packets
 
 

@@ -120,19 +120,6 @@ class Timing:
         column, row = w.mesh.position(w.cores)
         used = np.flatnonzero(totals.link_packets)
         link_waited_ns = totals.link_waited_ns
-        packets = int(totals.packets_out.sum())
-        total = {
-            "time_ns": self.time_ns, "count_level_time_ns": self.count_ns,
-            "barrier_ns": w.barrier_s * 1e9 * totals.steps,
-            "latency_ns": self.latency_ns, "energy_j": self.energy_j, "static_j": self.static_j,
-            "energy_parts_j": self.parts_j, "packets": packets,
-            "hops": int(totals.hops.sum()), "synaptic_events": int(totals.events.sum()),
-            "spikes": int(totals.layer_spikes.sum()),
-        }  # fmt: skip
-        if self.level == "packet":
-            total["packet_mean_ns"] = totals.latency_ns / max(packets, 1)
-            total["packet_longest_ns"] = totals.longest_ns
-            total["waited_ns"] = float(totals.waited_ns.sum())
         step = {
             "time_ns": steps.time_ns.tolist(),
             "count_level_time_ns": steps.count_ns.tolist(),
@@ -142,7 +129,7 @@ class Timing:
         return {
             "chip": w.chip.name, "chips": w.chips, "level": self.level, "samples": self.samples,
             "steps": totals.steps, "steps_per_sample": self.steps_per_sample, "lag": w.lag,
-            "total": total, "steps_shown": len(steps), "step": step,
+            "total": self._total(), "steps_shown": len(steps), "step": step,
             "cores": [
                 {"core": int(core), "tile_column": int(column[k]), "tile_row": int(row[k]),
                  "utilisation": float(self.utilisation[k]),
@@ -172,6 +159,24 @@ class Timing:
                 for i in used.tolist()
             ],
         }  # fmt: skip
+
+    def _total(self) -> dict[str, Any]:
+        """The numbers of all steps together, as plain values."""
+        w, totals = self.wiring, self.totals
+        packets = int(totals.packets_out.sum())
+        total = {
+            "time_ns": self.time_ns, "count_level_time_ns": self.count_ns,
+            "barrier_ns": w.barrier_s * 1e9 * totals.steps,
+            "latency_ns": self.latency_ns, "energy_j": self.energy_j, "static_j": self.static_j,
+            "energy_parts_j": self.parts_j, "packets": packets,
+            "hops": int(totals.hops.sum()), "synaptic_events": int(totals.events.sum()),
+            "spikes": int(totals.layer_spikes.sum()),
+        }  # fmt: skip
+        if self.level == "packet":
+            total["packet_mean_ns"] = totals.latency_ns / max(packets, 1)
+            total["packet_longest_ns"] = totals.longest_ns
+            total["waited_ns"] = float(totals.waited_ns.sum())
+        return total
 
     def save(self, path: str | Path) -> None:
         """Write ``path``: .json has `as_dict`, .npz also the tables of every core, place and link,

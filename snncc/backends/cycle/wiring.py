@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from snncc.backends.cycle.kernels import END
+from snncc.backends.cycle.tables import Groups, Hearing, Order, Paths, Rows, Used
 from snncc.ir.mapping import Mapping
 from snncc.ir.network import Encoder, Network, Neuron, Population, Readout, Source
 from snncc.ir.ops import Number, Ref
@@ -17,23 +18,6 @@ from snncc.ir.stages import Scheduled
 from snncc.ir.synapses import Reach, reach
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
-
-
-@dataclass(frozen=True, eq=False)
-class Hearing:
-    """One projection as its target's neurons see it.
-
-    ``source`` is the place it comes from, ``delay`` the steps it takes more. Neurons of a class
-    (``sources``, ``targets``) hear the same; class c is heard by the target classes
-    ``heard[start[c]:start[c + 1]]``.
-    """
-
-    source: int
-    delay: int
-    sources: np.ndarray
-    targets: np.ndarray
-    start: np.ndarray
-    heard: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,23 +44,10 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Wiring:
-    """What the kernels read.
+    """Who sends packets where, over which links, and what they start.
 
     Neurons are numbered place after place, each flat; ``first`` (P + 1,) is where each place
-    begins. Cores are numbered 0 … K − 1, ``cores`` their physical numbers. Neurons of a place with
-    the same synapses in every core are of one row; ``row`` (n,) is −1 where none leave. Row r has
-    the entries ``row_start[r]:row_start[r + 1]``: a packet to ``entry_core`` that starts
-    ``entry_events`` synaptic operations there. The same operations by the place they belong to are
-    ``layer_place`` and ``layer_events``, from ``layer_start[r]``.
-
-    A group is a row as one core sends it; ``group`` (n,). Its packets take, in the order of the
-    row's entries, the paths ``path[path_of_group[g] + …]``; path p is the links
-    ``links[path_start[p]:path_start[p + 1]]``. ``group_hops`` (G, 3) are their hops east-west,
-    north-south and between chips, together.
-
-    ``order`` lists the neurons core by core in the order in which they are updated; run i of it,
-    ``order[run_start[i]:run_start[i + 1]]``, is of one place, ``run_place``, and core k has the
-    runs ``core_start[k]:core_start[k + 1]``.
+    begins. Cores are numbered 0 … K − 1, ``cores`` their physical numbers; ``core`` (n,).
     """
 
     chip: Chip
@@ -86,24 +57,10 @@ class Wiring:
     cores: np.ndarray
     first: np.ndarray
     core: np.ndarray
-    row: np.ndarray
-    group: np.ndarray
-    row_start: np.ndarray
-    entry_core: np.ndarray
-    entry_events: np.ndarray
-    layer_start: np.ndarray
-    layer_place: np.ndarray
-    layer_events: np.ndarray
-    group_row: np.ndarray
-    group_hops: np.ndarray
-    path_of_group: np.ndarray
-    path: np.ndarray
-    path_start: np.ndarray
-    links: np.ndarray
-    order: np.ndarray
-    run_start: np.ndarray
-    run_place: np.ndarray
-    core_start: np.ndarray
+    order: Order
+    rows: Rows
+    groups: Groups
+    paths: Paths
 
     @property
     def neurons(self) -> int:
@@ -121,18 +78,17 @@ class Wiring:
         return np.diff(self.first) * [place.updates for place in self.places]
 
     @cached_property
-    def ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The links in use; the paths, of places in that list, each with an END behind it; and
-        where among them the path of each packet of a group begins."""
-        used, links = np.unique(self.links, return_inverse=True)
-        ways = np.insert(links.astype(np.uint32), self.path_start[1:], END)
-        begins = self.path_start[:-1] + np.arange(len(self.path_start) - 1)
-        return used, ways, begins[self.path]
+    def used(self) -> Used:
+        """The links in use, and the paths over them."""
+        start = self.paths.start
+        used, links = np.unique(self.paths.links, return_inverse=True)
+        ways = np.insert(links.astype(np.uint32), start[1:], END)
+        return Used(used, ways, start[:-1] + np.arange(len(start) - 1))
 
     @cached_property
     def entries(self) -> np.ndarray:
         """The entry of each packet of a group."""
-        return _entries(self.group_row, self.row_start)
+        return _entries(self.groups.row, self.rows.start)
 
     @property
     def tiles(self) -> int:
@@ -173,44 +129,65 @@ def wire(network: Scheduled, mapping: Mapping, chip: Chip) -> Wiring:
             shape = network.places[p.source].shape
             reaches[index] = reach(p.map, shape, network.tensors)
 
-    rows: list[_Row] = []
-    row = np.full(first[-1], -1, np.int32)
-    for place in on_chip:
-        mine = [
-            (number[p.target], reaches[index])
-            for index, p in enumerate(network.projections)
-            if p.source == place.name
-        ]
-        if mine:
-            here = _rows(mine, first, core, len(cores))
-            rows.append(here)
-            begin = sum(r.count for r in rows[:-1])
-            kind = np.where(here.sends, here.kind + begin, -1)
-            row[first[number[place.name]] :][: len(kind)] = kind
-    count = sum(r.count for r in rows)
-    entry_row, entry_core, entry_events = _stacked(rows, "cores")
-    layer_row, layer_place, layer_events = _stacked(rows, "layers")
-    row_start = _starts(entry_row, count)
+    places = tuple(_places(network, number, reaches))
+    rows = _all_rows(network, number, reaches, first, core, len(cores))
+    groups, paths = _groups(mesh, cores, core, rows)
+    order = _order(places, first, core, len(cores))
+    return Wiring(chip, mapping.chips, mesh, places, cores, first, core, order, rows, groups, paths)
 
-    sending = np.flatnonzero(row >= 0)
-    pairs = row[sending].astype(np.int64) * len(cores) + core[sending]
-    kinds, of = np.unique(pairs, return_inverse=True)
-    group = np.full(first[-1], -1, np.int32)
-    group[sending] = of
-    group_row, group_core = (part.astype(np.int32) for part in np.divmod(kinds, len(cores)))
-    routes = _routes(mesh, cores, group_row, group_core, row_start, entry_core)
 
+def _order(places: tuple[Place, ...], first: np.ndarray, core: np.ndarray, cores: int) -> Order:
+    """The neurons core by core, place after place in each."""
     order = np.argsort(core, kind="stable").astype(np.int32)
-    place_of = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[order]
+    place_of = np.repeat(np.arange(len(places), dtype=np.int32), np.diff(first))[order]
     change = np.flatnonzero((np.diff(place_of) != 0) | (np.diff(core[order]) != 0)) + 1
     run_start = np.concatenate([[0], change, [len(order)]]).astype(np.int64)
-    return Wiring(
-        chip, mapping.chips, mesh, tuple(_places(network, number, reaches)), cores, first, core,
-        row, group, row_start, entry_core.astype(np.int32), entry_events.astype(np.int64),
-        _starts(layer_row, count), layer_place.astype(np.int32), layer_events.astype(np.int64),
-        group_row, *routes, order, run_start, place_of[run_start[:-1]],
-        _starts(core[order][run_start[:-1]], len(cores)),
+    return Order(
+        order, run_start, place_of[run_start[:-1]],
+        _starts(core[order][run_start[:-1]], cores),
+        np.array([place.lag for place in places], np.int64),
+        np.array([place.updates for place in places]),
     )  # fmt: skip
+
+
+def _all_rows(
+    network: Network, number: dict[str, int], reaches: dict[int, Reach],
+    first: np.ndarray, core: np.ndarray, cores: int,
+) -> Rows:  # fmt: skip
+    """The rows of all places, one place after the other."""
+    parts: list[_Row] = []
+    row = np.full(first[-1], -1, np.int32)
+    for name, index in number.items():
+        mine = [
+            (number[p.target], reaches[at])
+            for at, p in enumerate(network.projections)
+            if p.source == name
+        ]
+        if mine:
+            here = _rows(mine, first, core, cores)
+            parts.append(here)
+            begin = sum(r.count for r in parts[:-1])
+            kind = np.where(here.sends, here.kind + begin, -1)
+            row[first[index] :][: len(kind)] = kind
+    count = sum(r.count for r in parts)
+    entry_row, entry_core, entry_events = _stacked(parts, "cores")
+    layer_row, layer_place, layer_events = _stacked(parts, "layers")
+    return Rows(
+        row, _starts(entry_row, count), entry_core.astype(np.int32), entry_events.astype(np.int64),
+        _starts(layer_row, count), layer_place.astype(np.int32), layer_events.astype(np.int64),
+    )  # fmt: skip
+
+
+def _groups(mesh: Mesh, cores: np.ndarray, core: np.ndarray, rows: Rows) -> tuple[Groups, Paths]:
+    """The rows as each core sends them, and the ways of their packets."""
+    sending = np.flatnonzero(rows.of >= 0)
+    pairs = rows.of[sending].astype(np.int64) * len(cores) + core[sending]
+    kinds, of = np.unique(pairs, return_inverse=True)
+    group = np.full(len(core), -1, np.int32)
+    group[sending] = of
+    row, sender = (part.astype(np.int32) for part in np.divmod(kinds, len(cores)))
+    hops, begins, paths = _routes(mesh, cores, row, sender, rows)
+    return Groups(group, row, hops, begins), paths
 
 
 Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -275,25 +252,28 @@ def _entries(group_row: np.ndarray, row_start: np.ndarray) -> np.ndarray:
 
 
 def _routes(
-    mesh: Mesh, cores: np.ndarray, group_row: np.ndarray, group_core: np.ndarray,
-    row_start: np.ndarray, entry_core: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Hops and paths of every group; cores of the same two tiles share a path."""
-    sizes = np.diff(row_start)[group_row]
+    mesh: Mesh, cores: np.ndarray, row: np.ndarray, sender: np.ndarray, rows: Rows
+) -> tuple[np.ndarray, np.ndarray, Paths]:
+    """Hops of every group, where its packets begin, and their paths.
+
+    Group g is of ``row[g]`` and sent by the core ``sender[g]``. Cores of the same two tiles share a
+    path.
+    """
+    sizes = np.diff(rows.start)[row]
     begins = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    to = entry_core[_entries(group_row, row_start)]
+    to = rows.core[_entries(row, rows.start)]
     tile = cores // mesh.chip.cores_per_tile
     width = int(tile.max(initial=0)) + 1
-    ends = tile[np.repeat(group_core, sizes)].astype(np.int64) * width + tile[to]
+    ends = tile[np.repeat(sender, sizes)].astype(np.int64) * width + tile[to]
     kinds, path = np.unique(ends, return_inverse=True)
     source, target = (part * mesh.chip.cores_per_tile for part in np.divmod(kinds, width))
     walks = [mesh.route(a, b) for a, b in zip(source.tolist(), target.tolist(), strict=True)]
-    path_start = np.concatenate([[0], np.cumsum([len(walk) for walk in walks])]).astype(np.int64)
+    start = np.concatenate([[0], np.cumsum([len(walk) for walk in walks])]).astype(np.int64)
     links = np.concatenate([np.empty(0, np.int64), *walks]).astype(np.int32)
     hops = np.stack(mesh.hops(source, target), 1).reshape(-1, 3)[path.ravel()]
-    group_hops = np.zeros((len(group_row), 3), np.int64)
-    np.add.at(group_hops, np.repeat(np.arange(len(group_row)), sizes), hops)
-    return group_hops, begins, path.ravel().astype(np.int32), path_start, links
+    of_groups = np.zeros((len(row), 3), np.int64)
+    np.add.at(of_groups, np.repeat(np.arange(len(row)), sizes), hops)
+    return of_groups, begins, Paths(path.ravel().astype(np.int32), start, links)
 
 
 def _places(

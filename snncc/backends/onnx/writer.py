@@ -292,25 +292,9 @@ class _Writer(Nodes):
         self.of = nodes[0]
         outside = dict.fromkeys(s for n in nodes for s in n.inputs if s not in names)
         stepwise = [s for s in outside if self._rank(s) == 2]
-        begin: list[str] = []
-        states: list[tuple[str, str]] = []
         whole = {state for node in nodes if isinstance(node.op, FixedSpiking)
                  for state in (f"{node.name}.v", f"{node.name}.u")}  # fmt: skip
-        for node in nodes:
-            first: list[str] = []
-            left: list[str] = []
-            if isinstance(node.op, Delay):
-                first, left = [self.number(node.op.initial)], [f"{node.name}.state"]
-            elif isinstance(node.op, Dynamics | FixedSpiking):
-                kind = self._kind(node.op)
-                first = self._numbers(node.op, kind.first)
-                left = [f"{node.name}.{state}" for state in kind.states]
-            shape = node.signal.shape
-            samples = self("Slice", [self._lead, self.ints([1]), self.ints([2])])
-            size = self("Concat", [samples, self.ints(shape)], axis=0) if shape else samples
-            for number, state in zip(first, left, strict=True):
-                begin.append(self("Expand", [number, size]))
-                states.append((state, f"{node.name}.{state.rpartition('.')[2]}.next"))
+        begin, states = self._states(nodes)
         steps = [self("Identity", [self._value(s)]) for s in stepwise]
         if not steps:  # the loop hears the same at every step
             clock = self("Expand", [self.real(np.zeros(1), "clock"), self("Slice", [
@@ -355,6 +339,27 @@ class _Writer(Nodes):
             body=body, num_scan_inputs=len(steps),
         )  # fmt: skip
         self.scope.nodes.append(node)
+
+    def _states(self, nodes: Sequence[Node]) -> tuple[list[str], list[tuple[str, str]]]:
+        """With what each state of a loop begins; its name in a step, and that of the next."""
+        begin: list[str] = []
+        states: list[tuple[str, str]] = []
+        for node in nodes:
+            first: list[str] = []
+            left: list[str] = []
+            if isinstance(node.op, Delay):
+                first, left = [self.number(node.op.initial)], [f"{node.name}.state"]
+            elif isinstance(node.op, Dynamics | FixedSpiking):
+                kind = self._kind(node.op)
+                first = self._numbers(node.op, kind.first)
+                left = [f"{node.name}.{state}" for state in kind.states]
+            shape = node.signal.shape
+            samples = self("Slice", [self._lead, self.ints([1]), self.ints([2])])
+            size = self("Concat", [samples, self.ints(shape)], axis=0) if shape else samples
+            for number, state in zip(first, left, strict=True):
+                begin.append(self("Expand", [number, size]))
+                states.append((state, f"{node.name}.{state.rpartition('.')[2]}.next"))
+        return begin, states
 
     def _in_step(self, node: Node) -> None:
         """A node of a loop, in one step."""

@@ -16,21 +16,23 @@ def packets(w, rows, step):
     work, (_, active, inactive, axon_out, axon_in) = entry_ns(w), packet_ns(w.chip)
     for core in range(len(w.cores)):
         passed, mine = 0.0, deque()
-        for run in range(w.core_start[core], w.core_start[core + 1]):
-            place = w.places[w.run_place[run]]
+        for run in range(w.order.core_start[core], w.order.core_start[core + 1]):
+            place = w.places[w.order.run_place[run]]
             r = step - place.lag
-            for i in w.order[w.run_start[run] : w.run_start[run + 1]]:
+            for i in w.order.neurons[w.order.run_start[run] : w.order.run_start[run + 1]]:
                 flag = int(rows[r, i]) if 0 <= r < len(rows) else 0
                 if place.updates:
                     passed += active if flag & 1 else inactive
-                if w.row[i] < 0:
+                if w.rows.of[i] < 0:
                     continue
                 count = flag >> 1
-                entries = range(w.row_start[w.row[i]], w.row_start[w.row[i] + 1])
-                for at, entry in enumerate(entries if count else (), w.path_of_group[w.group[i]]):
-                    path = w.path[at]
-                    links = w.links[w.path_start[path] : w.path_start[path + 1]].tolist()
-                    way = [*(("link", k) for k in links), ("core", int(w.entry_core[entry]))]
+                entries = range(w.rows.start[w.rows.of[i]], w.rows.start[w.rows.of[i] + 1])
+                for at, entry in enumerate(
+                    entries if count else (), w.groups.packet_start[w.groups.of[i]]
+                ):
+                    path = w.paths.of[at]
+                    links = w.paths.links[w.paths.start[path] : w.paths.start[path + 1]].tolist()
+                    way = [*(("link", k) for k in links), ("core", int(w.rows.core[entry]))]
                     mine.append((passed + axon_out, way, axon_in + count * work[entry]))
                     passed = 0.0
         yield mine, passed

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.backends.vectors import BLOCKS, LANES, bits, fetch, in_rows, lowest, summing
-from snncc.backends.workspace import Workspace
+from snncc.backends.reference.vectors import BLOCKS, LANES, bits, fetch, in_rows, lowest, summing
+from snncc.backends.reference.workspace import Workspace
 from snncc.compiled import compiled
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import Conv, Dense, Op, Pool, Reshape

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from snncc.backends import fused
-from snncc.backends.fused import Simulator, sample_axes
-from snncc.backends.reference import chunk_size, joined, simulate
+from snncc.backends.reference import chunk_size, fused, joined, simulate
+from snncc.backends.reference.fused import Simulator, sample_axes
 from snncc.ir.interpreter import run_network
 from snncc.ir.text import parse_network
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from snncc.backends.workspace import aligned
+from snncc.backends.reference.workspace import aligned
 
 LANES = 16
 """Numbers in a vector; LLVM takes as many registers as that needs."""

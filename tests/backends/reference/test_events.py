@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from snncc.backends import events
-from snncc.backends.events import additions, listed, windows
-from snncc.backends.workspace import Workspace
+from snncc.backends.reference import events
+from snncc.backends.reference.events import additions, listed, windows
+from snncc.backends.reference.workspace import Workspace
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.ops import AdaptivePool, Conv, Dense, Pool, Ref, Reshape, Scale
 from snncc.ir.shapes import output_shape

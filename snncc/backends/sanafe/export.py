@@ -84,7 +84,7 @@ def architecture(chip: Chip, mesh: Mesh, barrier_s: float, inputs: int) -> str:
 
     SANA-FE has no port between a tile and its core: its share is part of axon-in. It tells
     accessing a neuron, which every neuron is in every step, from updating it, which the active
-    ones are.
+    ones are. It is one text, and long for it.
     """
 
     def direction(name: str, energy: float, latency: float) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.backends.vectors import BLOCKS, in_rows, summing
-from snncc.backends.workspace import Workspace
+from snncc.backends.reference.vectors import BLOCKS, in_rows, summing
+from snncc.backends.reference.workspace import Workspace
 from snncc.compiled import compiled
 from snncc.ir.graph import Tensors
 from snncc.ir.ops import Conv, Norm, Op

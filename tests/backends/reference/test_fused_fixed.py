@@ -12,17 +12,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parent / "loihi"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "loihi"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
 from drawn import drawn, generated
 from trained import NAMES, example
 
-from snncc.backends import fused
-from snncc.backends.fused import Simulator
-from snncc.backends.membranes import narrow_enough
-from snncc.backends.reference import joined, simulate
+from snncc.backends.reference import fused, joined, simulate
+from snncc.backends.reference.fused import Simulator
+from snncc.backends.reference.membranes import narrow_enough
 from snncc.ir.interpreter import run_network
 from snncc.ir.network import Network, Population, Projection, Readout, Source
 from snncc.ir.ops import Conv, Dense, Ref, Reshape, Scale, Sparse

@@ -1,17 +1,17 @@
 """A Network made ready to run fast: all steps of a layer at once, few samples at a time.
 
 1. What does not feed back is computed layer by layer, every step of some samples through one map
-   and then through one compiled recurrence (`snncc.backends.membranes`). Populations that feed back
-   go step by step, as `snncc.ir.interpreter` does it.
+   and then through one compiled recurrence (`membranes`). Populations that feed back go step by
+   step, as `snncc.ir.interpreter` does it.
 2. A tile is as many samples as keep the currents of the widest layer in the cache.
 3. What an encoder says at every step is computed once.
 4. In float32 features lie with their channels last, as convolutions of the processor want them.
-   Few spikes are listed and only what fired is added up (`snncc.backends.events`); the convolution
-   of an image is one compiled pass with its norms (`snncc.backends.images`).
-5. What a tile needs and nobody sees stays for the next one (`snncc.backends.workspace`).
-6. Tiles go to several threads (`snncc.backends.workers`). How many samples a tile has depends on
-   network, steps and dtype alone, torch computes each in one thread, and what is added up between
-   tiles is whole. So a run is the same, bit for bit, for any number of threads.
+   Few spikes are listed and only what fired is added up (`events`); the convolution of an image is
+   one compiled pass with its norms (`images`).
+5. What a tile needs and nobody sees stays for the next one (`workspace`).
+6. Tiles go to several threads (`workers`). How many samples a tile has depends on network, steps
+   and dtype alone, torch computes each in one thread, and what is added up between tiles is whole.
+   So a run is the same, bit for bit, for any number of threads.
 7. A fixed Network takes the same way. Its sums of weights are computed in float32, where weights
    say that all are below 2²⁴ and so exact, or else in float64 as `run_fixed` does; its neurons
    have a recurrence of their own.
@@ -36,9 +36,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snncc.backends.events import Additions, Events, Windows, additions, listed, windows
-from snncc.backends.images import filter_of
-from snncc.backends.membranes import (
+from snncc.backends.reference.events import Additions, Events, Windows, additions, listed, windows
+from snncc.backends.reference.images import filter_of
+from snncc.backends.reference.membranes import (
     BLOCK,
     count,
     count_spikes,
@@ -47,8 +47,8 @@ from snncc.backends.membranes import (
     narrow_enough,
     recurrence,
 )
-from snncc.backends.workers import cores, together
-from snncc.backends.workspace import Workspace
+from snncc.backends.reference.workers import cores, together
+from snncc.backends.reference.workspace import Workspace
 from snncc.ir.exactness import heaviest
 from snncc.ir.graph import Graph, Tensors
 from snncc.ir.interpreter import (
@@ -127,7 +127,7 @@ UNWRAPPED = 1 << (CONV_BITS - 1)
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A population's numbers in the order of memory; see `snncc.backends.membranes.recurrence`."""
+    """A population's numbers in the order of memory; see `membranes.recurrence`."""
 
     neuron: Neuron | FixedNeuron
     numbers: Array
@@ -243,17 +243,7 @@ class Simulator:
         self._axes = sample_axes(network)
         self._maps = {p: tuple(_folded(p.map, self._tensors)) for p in network.projections}
         self._store = _Weights(self._tensors, dtype, self._channels_last)
-        self._encoders = {place.name: _once(place.graph) for place in network.encoders}
-        self._chains = {name: _chain(graph) for name, graph in self._encoders.items()}
-        self._filters = {
-            name: filter_of(ops, graph.inputs[0].signal.shape, graph.tensors)
-            for name, graph in self._encoders.items()
-            if self._channels_last and (ops := self._chains[name])
-        }
-        self._constants = {
-            name: _Weights(graph.tensors, dtype, self._channels_last)
-            for name, graph in self._encoders.items()
-        }
+        self._on_host(network)
         self._groups = tuple(network.groups)
         self._looped = {name for g in self._groups if feeds_back(network, g) for name in g}
         self._firing = [p for p in network.places.values() if isinstance(p, Source | Population)]
@@ -283,6 +273,20 @@ class Simulator:
             for place in network.readouts
         }
         self._idle: list[Workspace] = []
+
+    def _on_host(self, network: Network) -> None:
+        """What encoders compute, and with what."""
+        self._encoders = {place.name: _once(place.graph) for place in network.encoders}
+        self._chains = {name: _chain(graph) for name, graph in self._encoders.items()}
+        self._filters = {
+            name: filter_of(ops, graph.inputs[0].signal.shape, graph.tensors)
+            for name, graph in self._encoders.items()
+            if self._channels_last and (ops := self._chains[name])
+        }
+        self._constants = {
+            name: _Weights(graph.tensors, self._dtype, self._channels_last)
+            for name, graph in self._encoders.items()
+        }
 
     def _way(self, projection: Projection) -> _Way:
         source = self._network.places[projection.source]

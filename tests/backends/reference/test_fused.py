@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
 
 from agreement import WAYS, through
 from random_networks import draw
 
 import snncc
-from snncc.backends import events as event_lists
-from snncc.backends import fused
-from snncc.backends.events import Additions
-from snncc.backends.fused import Simulator
-from snncc.backends.membranes import recurrence
+from snncc.backends.reference import events as event_lists
+from snncc.backends.reference import fused
+from snncc.backends.reference.events import Additions
+from snncc.backends.reference.fused import Simulator
+from snncc.backends.reference.membranes import recurrence
 from snncc.frontends.torch import arrange, trace
 from snncc.ir.interpreter import TensorStore, fire, run_network
 from snncc.ir.network import Network, Neuron, Population, Projection, Readout, Source

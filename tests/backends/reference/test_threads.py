@@ -10,10 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.backends import fused
-from snncc.backends.fused import Simulator
-from snncc.backends.reference import joined, simulate
-from snncc.backends.workers import together
+from snncc.backends.reference import fused, joined, simulate
+from snncc.backends.reference.fused import Simulator
+from snncc.backends.reference.workers import together
 from snncc.ir.interpreter import TensorStore, run_network
 from snncc.ir.text import parse_network
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 
-from snncc.backends.fused import Simulator, added, chunks, sample_axes
+from snncc.backends.reference.fused import Simulator, added, chunks, sample_axes
 from snncc.ir.interpreter import Run, Value
 from snncc.ir.network import Network
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from snncc.backends.images import TAPS, filter_of
-from snncc.backends.workspace import Workspace
+from snncc.backends.reference.images import TAPS, filter_of
+from snncc.backends.reference.workspace import Workspace
 from snncc.ir.interpreter import TensorStore, apply
 from snncc.ir.ops import Conv, Norm, Ref, Scale
 
