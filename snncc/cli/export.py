@@ -11,7 +11,7 @@ import click
 
 from snncc.cli.compile import target_option, weight_bits_option
 from snncc.cli.errors import Command
-from snncc.cli.model import Options, model_options, open_model, recordings_for
+from snncc.cli.model import Options, model_options, open_model, recordings_for, there
 
 if TYPE_CHECKING:
     from snncc.program import Program
@@ -90,7 +90,7 @@ WRITERS: Mapping[str, Callable[[Order], str]] = {"onnx": _onnx, "sanafe": _sanaf
 
 
 @click.command("export", cls=Command)
-@click.argument("what", metavar="DIR|MODEL")
+@click.argument("what", metavar="DIR|MODEL", callback=there)
 @click.option(
     "--format",
     "form_of_file",

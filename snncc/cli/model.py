@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from snncc.diagnostics import refuse
+from snncc.frontends.named import check_named
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from snncc.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def there(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The argument DIR|MODEL; what is not there is refused before torch is imported."""
+    if not Path(value).is_dir():
+        check_named(value)
+    return value
 
 
 class Shape(click.ParamType):  # type: ignore[type-arg]
@@ -251,6 +259,7 @@ def open_model(
     Raises SnnccError as `snncc.frontends.checkpoints.open_model` and `open_recordings` do, and
     SNN303 where neither the file nor the options say what shape it takes.
     """
+    check_named(spec)  # before the next line imports torch
     from snncc.frontends.checkpoints import open_model as open_checkpoint
 
     said = options.said(spec, resets)
