@@ -738,7 +738,8 @@ def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     refused("SNN305", "not a kind of model", tmp_path / "net.bin")
     refused("SNN305", "does not exist", "nowhere")
     refused("SNN305", "does not exist", "a.b:c-d")
-    refused("SNN316", "brings its own weights", "net.pt", weights=tmp_path / "w.pt")
+    (tmp_path / "net.pt").write_bytes(b"")
+    refused("SNN316", "brings its own weights", tmp_path / "net.pt", weights=tmp_path / "w.pt")
 
 
 # -- damage ------------------------------------------------------------------------------------
