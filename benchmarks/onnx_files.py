@@ -26,7 +26,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 TESTS = Path(__file__).parents[1] / "tests"
-for room in ("generators", "frontends/onnx", "backends/onnx"):
+for room in ("support", "frontends/onnx", "backends/onnx"):
     sys.path.insert(0, str(TESTS / room))
 
 Tally = Counter[str]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
-
 from agreement import WAYS, through
 from random_networks import draw
+from torch import nn
 
 import snncc
 from snncc.backends import events as event_lists

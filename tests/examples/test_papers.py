@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "benchmarks"))
-
-import papers  # noqa: E402
+from benchmarks import papers
 
 
 def test_the_page_is_made_from_the_numbers():

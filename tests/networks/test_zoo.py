@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from agreement import agree
+from zoo import PLIF, RESNET, SEW, STEPS, VGG, Zoo, shape
 
 from snncc.frontends.torch import trace
 from snncc.ir.synapses import synapses
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.pipeline import frontend_passes, run
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
-from agreement import agree
-from zoo import PLIF, RESNET, SEW, STEPS, VGG, Zoo, shape
 
 FIRST = not os.environ.get("SNNCC_SPIKINGJELLY")
 """The version tested most; under the others one model of each family is enough."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from snncc.diagnostics import SnnccError
 from snncc.frontends.onnx.reading import read_bytes, read_file
 
 onnx = pytest.importorskip("onnx")
-sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
 
 import hostile_files  # noqa: E402
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,6 @@ from snncc.ir.ops import Membrane, Spiking
 
 pytest.importorskip("onnx")
 snntorch = pytest.importorskip("snntorch")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
 
 
 def read_back(graph: Graph, x: torch.Tensor) -> Graph:
@@ -79,7 +76,6 @@ def test_more_generated_networks_come_back():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sew_resnet18", "spiking_resnet18", "spiking_vgg11_bn"])
 def test_the_zoo_comes_back(spikingjelly, name):
-    sys.path.insert(0, str(Path(__file__).parents[2] / "networks"))
     from zoo import SEW, STEPS, Zoo, shape
 
     if spikingjelly.package == "clock_driven":
