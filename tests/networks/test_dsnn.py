@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from dsnn import DSNN, Parts, randomise
@@ -15,7 +17,10 @@ from snncc.passes.realise_projections import RealiseProjections
 from snncc.passes.select_head import SelectHead
 from snncc.passes.strip_aap import StripAap
 
-GATES = ["AND", "IAND", "OR", "XOR", "ADD"]
+FIRST = not os.environ.get("SNNCC_SPIKINGJELLY")
+GATES = ["AND", "IAND", "OR", "XOR", "ADD"] if FIRST else ["XOR"]
+"""Under the other versions the neurons alone are others: one gate is enough."""
+
 DEPTHS = {18: (False, (2, 2, 2, 2)), 50: (True, (3, 4, 6, 3))}
 
 
