@@ -85,14 +85,15 @@ def test_of_the_recorded_networks_all_came_back():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["sew_resnet18", "spiking_resnet18", "spiking_vgg11_bn"])
 def test_the_zoo_comes_back(spikingjelly, name):
-    from zoo import SEW, STEPS, Zoo, shape
+    from zoo import SEW, STEPS, VGG, Zoo, narrowed, shape
 
     if spikingjelly.package == "clock_driven":
         pytest.skip("one version is enough for a file format")
     zoo = Zoo(spikingjelly)
     options = {"cnf": "ADD"} if name in SEW else {}
     x = (torch.rand(STEPS, 2, *shape(name)) < 0.3).float()
-    module = zoo.lively(zoo(name, **options), x)
+    made = zoo(name, **options)
+    module = zoo.lively(narrowed(made) if name in VGG else made, x)
     graph = trace(module.eval(), x, input="spike")
     assert compared(graph, x) > 10_000
 
