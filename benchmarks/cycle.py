@@ -34,9 +34,9 @@ from statistics import median
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "backends" / "cycle" / "on_sanafe"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-import job as sanafe
+from on_sanafe import job as sanafe
 
 from snncc.backends.cycle import Timing, Wiring, measure, wire
 from snncc.backends.reference.fused import Simulator

@@ -22,8 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS / part) for part in ("examples", "backends/loihi", "generators")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 BLOCK = 20
 ALONE = 20

@@ -3,7 +3,7 @@
     python benchmarks/generated_networks.py 20000 [--first 0] [--jobs 2] [--record FILE.json]
 
 Prints the tally as JSON, and every network that failed, made as small as it gets. Exit code 1 if
-one did. The generator and the comparison are those of ``tests/generators``.
+one did. The generator and the comparison are those of ``tests/support``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "generators"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 SIZE = 8
 BLOCK = 50

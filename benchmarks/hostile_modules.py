@@ -4,7 +4,7 @@
 
 Prints the counts by verdict and kind as JSON, and every program that is another network or whose
 compilation crashed. Exit code 1 if there is one. The modules and the comparison are those of
-``tests/generators``.
+``tests/support``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
 INSTALLED = ROOT / ".cache" / "spikingjelly"
 VERSION = (ROOT / "tests" / "spikingjelly-versions").read_text().split()[0]
-sys.path[:0] = [str(ROOT / "tests" / "generators"), str(INSTALLED / VERSION)]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(INSTALLED / VERSION)]
 
 BLOCK = 48
 RESULTS = Path(__file__).parent / "results" / "hostile_modules.json"

@@ -28,7 +28,7 @@ from snncc.passes.balance_delays import BalanceDelays
 from snncc.pipeline import frontend_passes, run
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "networks"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 STEPS, DELAYS = 4, 62
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path.insert(0, str(TESTS / "generators"))
+sys.path.insert(0, str(TESTS / "support"))
 
 SECONDS = 15.0
 MEGABYTES = 1500.0

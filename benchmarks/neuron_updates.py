@@ -3,7 +3,7 @@
     python benchmarks/neuron_updates.py [--draws 20000] [--first 0] [--jobs 2] [--record FILE.json]
 
 Prints the counts by place as JSON, and every program that is another network. Exit code 1 if there
-is one. The neurons, their places and the comparison are those of ``tests/generators``.
+is one. The neurons, their places and the comparison are those of ``tests/support``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "generators")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 BLOCK = 50
 RESULTS = Path(__file__).parent / "results" / "neuron_updates.json"

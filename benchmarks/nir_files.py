@@ -17,7 +17,7 @@ from pathlib import Path
 from many_seeds import Tally, Way, main
 
 TESTS = Path(__file__).parents[1] / "tests"
-for room in ("generators", "frontends/nir"):
+for room in ("support", "frontends/nir"):
     sys.path.insert(0, str(TESTS / room))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from many_seeds import Tally, Way, main
 
 TESTS = Path(__file__).parents[1] / "tests"
-for room in ("generators", "networks", "frontends/onnx", "backends/onnx", ""):
+for room in ("support", "frontends/onnx", "backends/onnx"):
     sys.path.insert(0, str(TESTS / room))
 
 

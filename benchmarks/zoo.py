@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS / "networks"), str(TESTS / "stand_ins")]
+sys.path[:0] = [str(TESTS / "support"), str(TESTS / "stand_ins")]
 
 SECONDS, GIGABYTES = 120.0, 6.0
 

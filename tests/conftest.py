@@ -93,6 +93,14 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Under another version only files that name the fixture are read."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if CHOSEN and is_test and "spikingjelly" not in collection_path.read_text(encoding="utf-8"):
+        return True
+    return None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if CHOSEN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -32,6 +33,13 @@ def test_a_neuron_of_this_version_fires(spikingjelly):
 @pytest.mark.parametrize("zoo", ["sew_resnet", "spiking_resnet", "spiking_vgg"])
 def test_the_model_zoo_needs_no_torchvision(spikingjelly, zoo):
     assert spikingjelly.module(f"model.{zoo}").__name__.endswith(zoo)
+
+
+def test_a_file_with_tests_of_a_version_names_it():
+    """The others are not read under another version: no fixture asks for one in their place."""
+    tests = Path(__file__).parent
+    named = [p for p in tests.rglob("conftest.py") if "spikingjelly" in p.read_text()]
+    assert named == [tests / "conftest.py"]
 
 
 @pytest.mark.lava

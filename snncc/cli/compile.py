@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from snncc.cli.errors import Command, say
-from snncc.cli.model import Options, encode_options, model_options, open_model, reads_equations
+from snncc.cli.model import (
+    Options,
+    encode_options,
+    model_options,
+    open_model,
+    reads_equations,
+    there,
+)
 from snncc.cli.progress import counted
 
 if TYPE_CHECKING:
@@ -40,7 +47,7 @@ stock_only_option = click.option(
 
 
 @click.command("compile", cls=Command)
-@click.argument("model", metavar="MODEL")
+@click.argument("model", metavar="MODEL", callback=there)
 @target_option
 @click.option(
     "-o",

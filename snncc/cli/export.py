@@ -18,6 +18,7 @@ from snncc.cli.model import (
     open_model,
     reads_equations,
     recordings_for,
+    there,
 )
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def own_step(options: Options, source: str, *, to_nir: bool) -> tuple[Options, f
 
 
 @click.command("export", cls=Command)
-@click.argument("what", metavar="DIR|MODEL")
+@click.argument("what", metavar="DIR|MODEL", callback=there)
 @click.option(
     "--format",
     "form_of_file",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from snncc.cli.errors import say
 from snncc.diagnostics import refuse
+from snncc.frontends.named import check_named
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
     from snncc.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def there(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The argument DIR|MODEL; what is not there is refused before torch is imported."""
+    if not Path(value).is_dir():
+        check_named(value)
+    return value
 
 
 class Shape(click.ParamType):  # type: ignore[type-arg]
@@ -298,6 +307,7 @@ def open_model(
     where neither the file nor the options say what shape it takes, and SNN316 for an encoder of a
     model whose input is declared to be something else than spikes.
     """
+    check_named(spec)  # before the next line imports torch
     from snncc.frontends.checkpoints import open_model as open_checkpoint
 
     said = options.said(spec, resets)

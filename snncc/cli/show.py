@@ -8,11 +8,11 @@ import click
 
 from snncc.cli.compile import target_option
 from snncc.cli.errors import Command
-from snncc.cli.model import Options, model_options, open_model
+from snncc.cli.model import Options, model_options, open_model, there
 
 
 @click.command("show", cls=Command)
-@click.argument("what", metavar="DIR|MODEL")
+@click.argument("what", metavar="DIR|MODEL", callback=there)
 @click.option(
     "--form",
     type=click.Choice(["network", "scheduled", "graph"]),

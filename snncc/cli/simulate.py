@@ -9,7 +9,14 @@ import click
 
 from snncc.cli.compile import keep_aap_option
 from snncc.cli.errors import Command, interrupted
-from snncc.cli.model import Options, encode_options, model_options, open_model, recordings_for
+from snncc.cli.model import (
+    Options,
+    encode_options,
+    model_options,
+    open_model,
+    recordings_for,
+    there,
+)
 from snncc.cli.progress import adding, bars
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command("simulate", cls=Command)
-@click.argument("what", metavar="DIR|MODEL")
+@click.argument("what", metavar="DIR|MODEL", callback=there)
 @click.option(
     "--input",
     "source",

@@ -376,3 +376,21 @@ def test_help_imports_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Commands:" in done.stdout
+
+
+def test_what_is_not_there_is_said_before_torch_is_imported(tmp_path):
+    code = (
+        "import sys\nfrom snncc.cli import main\n"
+        "for options in (['show'], ['check'], ['check', '--format', 'json'], ['compile'],\n"
+        "                ['simulate', '--input', 'x.npz'], ['export', '--format=onnx', '-ox']):\n"
+        "    for name in ('nothing', 'nothing.pt', 'nothing.nir'):\n"
+        "        assert main([*options, name], standalone_mode=False) == 2\n"
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert len(said) == 18
+    assert all(line.startswith("error[SNN305]: nothing") for line in said)
+    assert all(" does not exist; give .pt, " in line for line in said)

@@ -1,17 +1,9 @@
-"""The examples as tests open them, and the comparison with Lava, are modules beside tests."""
+"""One thread, and a chip with one threshold per layer."""
 
-import sys
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import torch
-
-HERE = Path(__file__).parent
-sys.path[:0] = [
-    str(HERE), str(HERE.parent / "backends" / "loihi"), str(HERE.parent / "generators"),
-    str(HERE.parents[1] / "examples" / "plugin_backend"),
-]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

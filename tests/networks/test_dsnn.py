@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import os
 
 import pytest
 import torch
+from dsnn import DSNN, Parts, randomise
 
 from snncc.frontends.torch import arrange, observe, trace
 from snncc.ir.interpreter import run_graph, run_network
@@ -17,10 +17,10 @@ from snncc.passes.realise_projections import RealiseProjections
 from snncc.passes.select_head import SelectHead
 from snncc.passes.strip_aap import StripAap
 
-sys.path.insert(0, str(Path(__file__).parent))
-from dsnn import DSNN, Parts, randomise
+FIRST = not os.environ.get("SNNCC_SPIKINGJELLY")
+GATES = ["AND", "IAND", "OR", "XOR", "ADD"] if FIRST else ["XOR"]
+"""Under the other versions the neurons alone are others: one gate is enough."""
 
-GATES = ["AND", "IAND", "OR", "XOR", "ADD"]
 DEPTHS = {18: (False, (2, 2, 2, 2)), 50: (True, (3, 4, 6, 3))}
 
 

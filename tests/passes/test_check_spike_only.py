@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
-
-import snncc
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "diagnostics"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "networks"))
 from wrong_models import WRONG
 from zoo import Zoo
+
+import snncc
 
 pytestmark = pytest.mark.slow
 LAYERS = (nn.Linear, nn.Conv2d, nn.MultiheadAttention, nn.modules.batchnorm._BatchNorm)

@@ -72,10 +72,18 @@ def interpreter_home() -> Path:
     return caches / "snncc" / f"lava-{LAVA}"
 
 
+_SEEN: set[Path] = set()
+"""Interpreters that have imported the right Lava since this process began."""
+
+
 def ready() -> Path | None:
     """The interpreter, if it is there and imports the right Lava; takes about a second."""
     python = interpreter_home() / "bin" / "python"
-    return python if _output(str(python), "-I", "-c", _LAVA_VERSION) == LAVA else None
+    if _output(str(python), "-I", "-c", _LAVA_VERSION) == LAVA:
+        _SEEN.add(python)
+        return python
+    _SEEN.discard(python)
+    return None
 
 
 def set_up(*, timeout: float = 900) -> Path:
@@ -128,7 +136,8 @@ def run(
     Raises SNN317 where the interpreter is not ready and at the time limit. An exit code other than
     0 is the caller's to judge.
     """
-    python = ready()
+    known = interpreter_home() / "bin" / "python"
+    python = known if known in _SEEN and known.exists() else ready()
     if python is None:
         raise refuse("SNN317", f"there is no Lava interpreter in {interpreter_home()}")
     try:

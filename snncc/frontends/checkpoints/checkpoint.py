@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
@@ -20,10 +19,8 @@ from snncc.frontends.checkpoints.factory import load_weights, make, state_dicts
 from snncc.frontends.checkpoints.unpickle import read, shown
 from snncc.frontends.data import InputKind
 from snncc.frontends.layout import USUAL, Layout, is_layout
+from snncc.frontends.named import check_named
 from snncc.ir.files import write_whole
-
-_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_MODELS = ".pt, .pth, .pt2, .onnx, .nir, .net or package.module:factory"
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,7 @@ def open_model(
     there, damaged or of a kind not read, SNN307 for weights that are not finite, SNN313 and
     SNN314 for a factory that is not there or does not work, SNN316 for options that contradict.
     """
+    check_named(spec)
     suffix = Path(spec).suffix.lower()
     for entry in entry_points(group="snncc.frontends", name=suffix[1:]):
         if weights is not None:
@@ -92,9 +90,6 @@ def open_model(
             )
         found: Checkpoint = entry.load()(spec, allow, said)
         return found
-    if not _FACTORY.fullmatch(spec):
-        reason = "is not a kind of model snncc reads" if Path(spec).exists() else "does not exist"
-        raise refuse("SNN305", f"{spec} {reason}", help=f"give {_MODELS}")
     return _open_factory(spec, None if weights is None else Path(weights))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,6 +33,39 @@ Guard = Callable[[int], bool]
 Number = int | float
 
 
+@dataclass(frozen=True)
+class _Constant:
+    """What is the same for every number of samples; 1 and 1.0 are two."""
+
+    value: Number
+    kind: type
+
+    def __call__(self, samples: int) -> Number:
+        return self.value
+
+
+@dataclass(frozen=True)
+class _Multiple:
+    """``times`` the number of samples."""
+
+    times: int
+
+    def __call__(self, samples: int) -> int:
+        return samples * self.times
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """``make`` of two numbers; the same question that is asked again is an equal one."""
+
+    make: Callable[[Any, Any], Any]
+    one: Callable[[int], Number]
+    two: Callable[[int], Number]
+
+    def __call__(self, samples: int) -> Any:
+        return self.make(self.one(samples), self.two(samples))
+
+
 class _Asked:
     """What `Samples` and `Share` have in common: whole and real numbers made of it.
 
@@ -50,16 +84,14 @@ class _Asked:
         outcome = compare(self.plain(), _plain(other))
         if outcome is NotImplemented or not isinstance(other, int | float):
             return outcome
-        of, its = self.of, _of(other)
-        self.guards.append((lambda samples: bool(compare(of(samples), its(samples))), outcome))
+        self.guards.append((_Computed(compare, self.of, _of(other)), outcome))
         return outcome
 
     def _make(self, make: Callable[[Any, Any], Any], one: object, two: object) -> Any:
         if not (isinstance(one, int | float) and isinstance(two, int | float)):
             return NotImplemented
-        first, second = _of(one), _of(two)
         value = make(_plain(one), _plain(two))
-        return _made(value, lambda samples: make(first(samples), second(samples)), self.guards)
+        return _made(value, _Computed(make, _of(one), _of(two)), self.guards)
 
     def __bool__(self) -> bool:
         return bool(self._compare(operator.ne, 0))
@@ -68,7 +100,7 @@ class _Asked:
         return self._make(operator.sub, 0, self)
 
     def __abs__(self) -> Any:
-        return self._make(lambda one, two: abs(one), self, 0)
+        return self._make(_size, self, 0)
 
 
 class Samples(_Asked, int):
@@ -95,6 +127,10 @@ def _operation(
     return lambda self, other: self._make(make, self, other)
 
 
+def _size(number: Any, _: Any) -> Any:
+    return abs(number)
+
+
 def _safe(make: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """0 where a number of samples divides by zero."""
     return lambda one, two: make(one, two) if two else 0
@@ -119,7 +155,7 @@ def _plain(value: Any) -> Any:
 
 
 def _of(value: Number) -> Callable[[int], Number]:
-    return value.of if isinstance(value, _Asked) else lambda samples: value
+    return value.of if isinstance(value, _Asked) else _Constant(value, type(value))
 
 
 def for_samples(value: Any, samples: int) -> Any:
@@ -139,12 +175,9 @@ def sizes(
     shape: Iterable[int], axes: Axes, steps: int | None, guards: list[tuple[Guard, bool]]
 ) -> torch.Size:
     """A shape as forward sees it: the axes of samples as `Samples`."""
-
-    def of(role: str) -> Callable[[int], int]:
-        return (lambda samples: samples) if role == "N" else lambda samples: samples * (steps or 1)
-
     return torch.Size([
-        _made(int(size), of(role), guards) if "N" in role else size
+        _made(int(size), _Multiple(1 if role == "N" else steps or 1), guards)
+        if "N" in role else size
         for size, role in zip(shape, axes, strict=True)
     ])  # fmt: skip
 
@@ -152,7 +185,7 @@ def sizes(
 def other_answers(guards: Iterable[tuple[Guard, bool]]) -> frozenset[int]:
     """For each comparison the least number of samples that answers it otherwise, if any does."""
     found: set[int] = set()
-    for asked, outcome in guards:
+    for asked, outcome in dict.fromkeys(guards):
         if any(asked(samples) != outcome for samples in found):
             continue
         other = next((n for n in (*range(1, MOST + 1), *FAR) if asked(n) != outcome), None)

@@ -15,7 +15,6 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
-import job as sanafe
 import numpy as np
 import pytest
 import small
@@ -23,7 +22,8 @@ import torch
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from whole import in_chip_time, in_whole_numbers
+from on_sanafe import job as sanafe
+from on_sanafe.whole import in_chip_time, in_whole_numbers
 
 import snncc
 from snncc.backends.cycle import Timing, measure, wire

@@ -35,7 +35,7 @@ def bare(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def this_python(monkeypatch):
+def this_python(home, monkeypatch):
     """`run` with the interpreter of the tests in place of Lava's."""
     monkeypatch.setattr(interpreter, "ready", lambda: Path(sys.executable))
 
@@ -218,6 +218,18 @@ def test_run_hides_our_own_python_path(this_python, monkeypatch):
 
 
 def test_run_without_an_interpreter_says_so(home):
+    with pytest.raises(SnnccError, match="SNN317: there is no Lava interpreter in"):
+        interpreter.run(["-c", ""], timeout=30)
+
+
+def test_run_asks_an_interpreter_once_whether_it_is_ready(home, monkeypatch):
+    asked = home.parent / "asked"
+    version = f'echo "$2" >> {asked}; [ "$2" = -c ] && echo {interpreter.LAVA}'
+    python = command(home / "bin" / "python", version)
+    for _ in range(3):
+        assert interpreter.run(["-I", "-c", ""], timeout=30).returncode == 0
+    assert len(asked.read_text().split()) == 4
+    python.unlink()
     with pytest.raises(SnnccError, match="SNN317: there is no Lava interpreter in"):
         interpreter.run(["-c", ""], timeout=30)
 

@@ -90,25 +90,25 @@ def test_recurrent_neurons_of_snntorch(lava):
 
 
 def test_recordings_back_to_back_are_as_each_alone(lava, tmp_path):
-    """20 recordings, shifted by the latency that is reported; each alone in the reference, the
+    """10 recordings, shifted by the latency that is reported; each alone in the reference, the
     last in Lava too."""
     checkpoint = open_model(DST / "nmnist.pt")
     program = snncc.compile(checkpoint.module, torch.zeros(checkpoint.shape), input="spike")
     with np.load(DST / "test.npz") as data:
-        inputs = program.arrange(data["inputs"][:, :20])
+        inputs = program.arrange(data["inputs"][:, :10])
     network, latency = program.scheduled, program.about["reports"]["balance-delays"]["latency"]
     emit(network, tmp_path / "loihi")
     assert f"LATENCY = {latency}\n" in (tmp_path / "loihi" / "network.py").read_text()
     together = simulate(tmp_path / "loihi", network, inputs, timeout=300)
     (name,) = inputs
-    alone = [run_network(network, {name: inputs[name][:, [n]]}) for n in range(20)]
+    alone = [run_network(network, {name: inputs[name][:, [n]]}) for n in range(10)]
     for place in program.network.populations:
         each = torch.cat([run.spikes[place.name] for run in alone], 1)
         assert torch.equal(together.spikes[place.name], each), place.name
     for readout, sums in together.outputs.items():
         each = torch.cat([run.outputs[readout] for run in alone], 1)
         torch.testing.assert_close(sums, each, rtol=0, atol=1e-9)
-    last = simulate(tmp_path / "loihi", network, {name: inputs[name][:, [19]]}, timeout=300)
+    last = simulate(tmp_path / "loihi", network, {name: inputs[name][:, [9]]}, timeout=300)
     for place in program.network.populations:
-        assert torch.equal(last.spikes[place.name], together.spikes[place.name][:, [19]])
-    assert all(torch.equal(last.outputs[r], y[:, [19]]) for r, y in together.outputs.items())
+        assert torch.equal(last.spikes[place.name], together.spikes[place.name][:, [9]])
+    assert all(torch.equal(last.outputs[r], y[:, [9]]) for r, y in together.outputs.items())

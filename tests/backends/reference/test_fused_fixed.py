@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from drawn import drawn, generated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "loihi"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-
-from drawn import drawn, generated
 from trained import NAMES, example
 
 from snncc.backends.reference import fused, joined, simulate

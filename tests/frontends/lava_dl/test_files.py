@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from reference import PERIOD, pixels, spikes, unpacked
+from net_references import PERIOD, pixels, spikes, unpacked
 
 import snncc
 from snncc.frontends.checkpoints import Said, open_model

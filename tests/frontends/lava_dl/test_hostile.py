@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 from hostile_hdf5 import mutated, outcome, revalued
-from made import even, neuron, write
-from reference import unpacked
+from net_files import even, neuron, write
+from net_references import unpacked
 
 from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends import hdf5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from made import even, fires, late, neuron, write
+from net_files import even, fires, late, neuron, write
 from torch.nn import functional as F
 
 import snncc

@@ -79,6 +79,7 @@ def test_what_nobody_says_is_asked_for():
         assert caught.value.findings[0].code == "SNN316"
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_compiles():
     opened = open_model(str(FILES / "braille.nir"))
     torch.manual_seed(0)

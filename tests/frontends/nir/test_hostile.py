@@ -5,7 +5,6 @@ For more damaged files see ``benchmarks/net_files.py``.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from snncc.frontends import hdf5
 from snncc.frontends.checkpoints import open_model
 
 h5py = pytest.importorskip("h5py")
-sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
 from hostile_hdf5 import mutated, outcome  # noqa: E402
 
 FILES = Path(__file__).parent / "files"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +21,6 @@ from snncc.verification.files import held_against, read_back
 
 pytest.importorskip("nir")
 h5py = pytest.importorskip("h5py")
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "generators"))
 
 
 def compared(form: Graph | Network, inputs: torch.Tensor, path: Path) -> int:

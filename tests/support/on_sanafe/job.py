@@ -18,7 +18,7 @@ from snncc.targets.chip import Chip
 
 def interpreter() -> Path:
     """The Python that has SANA-FE: $SNNCC_SANAFE, or the one ./run-tests makes."""
-    home = Path(os.environ.get("SNNCC_SANAFE", Path(__file__).parents[4] / ".cache" / "sanafe"))
+    home = Path(os.environ.get("SNNCC_SANAFE", Path(__file__).parents[3] / ".cache" / "sanafe"))
     return home / "bin" / "python"
 
 

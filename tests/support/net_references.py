@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "frontends" / "lava_dl" / "files"
 PERIOD = 17
 """Steps of a sample of ``pilotnet_lif``."""
 

@@ -79,6 +79,18 @@ class Zoo:
         return module
 
 
+def narrowed(module: nn.Module, width: int = 64) -> nn.Module:
+    """A VGG whose classifier has layers of ``width`` neurons, not of 4,096."""
+    layers = [layer for layer in module.classifier.modules() if isinstance(layer, nn.Linear)]
+    for layer in layers[:-1]:
+        layer.out_features = width
+        layer.weight, layer.bias = (nn.Parameter(p.data[:width]) for p in layer.parameters())
+    for layer in layers[1:]:
+        layer.in_features = width
+        layer.weight = nn.Parameter(layer.weight.data[:, :width])
+    return module
+
+
 def lively(module: nn.Module, x: torch.Tensor, calls: int = 1) -> None:
     """Random weights and statistics near those of what really arrives.
 
