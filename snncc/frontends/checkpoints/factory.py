@@ -13,31 +13,60 @@ from typing import Any
 import torch
 from torch import nn
 
-from snncc.diagnostics import SnnccError, refuse
+from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.checkpoints.unpickle import shown
 
 _NAMED = 3
 
 
-def make(spec: str) -> nn.Module:
+def make(spec: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
     """Import ``package.module``, from the current directory too, and call its ``factory()``.
 
     The current directory stays on the import path: a forward may import more of the user's code.
     A name that holds a module already is taken as it is. Raises SNN313 where the module or the
     name is not there, SNN314 where importing or calling fails or gives no torch.nn.Module.
     """
-    module_name, _, factory_name = spec.partition(":")
-    value: Any = _import(module_name)
-    for name in factory_name.split("."):
-        if not hasattr(value, name):
-            raise _no_such_name(value, module_name, name)
-        value = getattr(value, name)
-    if isinstance(value, nn.Module):
-        return value
-    if not callable(value):
-        raise _cannot_run(f"`{spec}` is a {type(value).__name__} and cannot be called")
+    value = find(imported(spec), spec)
+    return value if isinstance(value, nn.Module) else call(value, spec, arguments)
+
+
+def imported(spec: str) -> Any:
+    """The module of ``package.module:factory``. Raises SNN313 and SNN314 as `make` does."""
+    name = spec.partition(":")[0]
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
     try:
-        made = value()
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
+        raise refuse(
+            "SNN313",
+            f"there is no module `{error.name}`",
+            help="run from the folder that holds it, or install it",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
+
+
+def find(owner: Any, spec: str) -> Any:
+    """What ``package.module:name`` names in ``owner``, the module. Raises SNN313."""
+    module_name, _, names = spec.partition(":")
+    for name in names.split("."):
+        if not hasattr(owner, name):
+            raise _no_such_name(owner, module_name, name)
+        owner = getattr(owner, name)
+    return owner
+
+
+def call(factory: Any, spec: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+    """What ``factory`` returns, a torch.nn.Module. Raises SNN314."""
+    if not callable(factory):
+        raise _cannot_run(f"`{spec}` is a {type(factory).__name__} and cannot be called")
+    try:
+        made = factory(**(arguments or {}))
     except (Exception, SystemExit) as error:
         raise _cannot_run(f"calling `{spec}` failed: {_said(error)}") from error
     if not isinstance(made, nn.Module):
@@ -51,28 +80,33 @@ def load_weights(module: nn.Module, content: Any, source: str) -> None:
     ``content`` is what the file ``source`` holds: the state dict, or a dict with one in it.
     Raises SNN305 where there is none or it does not fit.
     """
-    weights = _without_prefix(_state_dict(content, source), module)
+    load_state(module, _without_prefix(_state_dict(content, source), module), source)
+
+
+def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
+    """Copy ``state`` into ``module``. Raises SNN305 for each way in which it does not fit."""
     own = module.state_dict()
     complaints = [
-        _list("lacks", [name for name in own if name not in weights]),
-        _list("has the unknown", [name for name in weights if name not in own]),
+        _list("lacks", [name for name in own if name not in state]),
+        _list("has the unknown", [name for name in state if name not in own]),
         _list(
             "has a wrong shape for",
             [
-                f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+                f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
                 for name, tensor in own.items()
-                if name in weights
+                if isinstance(state.get(name), torch.Tensor)
                 and isinstance(tensor, torch.Tensor)
-                and weights[name].shape != tensor.shape
+                and state[name].shape != tensor.shape
             ],
         ),
     ]
     if any(complaints):
-        raise _misfit(f"{source} {' and '.join(filter(None, complaints))}")
+        raise SnnccError(_misfit(f"{source} {each}") for each in complaints if each)
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(dict(state))
     except Exception as error:
-        raise _misfit(f"the weights in {source} cannot be loaded: {_said(error)}") from error
+        message = f"the weights in {source} cannot be loaded: {_said(error)}"
+        raise SnnccError(_misfit(message)) from error
 
 
 def state_dicts(content: Any) -> dict[str, dict[str, torch.Tensor]]:
@@ -115,25 +149,6 @@ def _without_prefix(weights: dict[str, torch.Tensor], module: nn.Module) -> dict
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
 
 
-def _import(name: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):
-            raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
-        raise refuse(
-            "SNN313",
-            f"there is no module `{error.name}`",
-            help="run from the folder that holds it, or install it",
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise _cannot_run(f"importing `{name}` failed: {_said(error)}") from error
-
-
 def _no_such_name(owner: Any, module_name: str, name: str) -> SnnccError:
     names = [key for key, value in vars(owner).items() if _is_own(value, key, module_name)]
     near = difflib.get_close_matches(name, names) or names
@@ -155,8 +170,9 @@ def _cannot_run(message: str) -> SnnccError:
     )
 
 
-def _misfit(message: str) -> SnnccError:
-    return refuse("SNN305", message, help="give the weights of the architecture the factory makes")
+def _misfit(message: str) -> Finding:
+    help = "give the weights of the architecture the factory makes"
+    return Finding("SNN305", message, help=help)
 
 
 def _said(error: BaseException) -> str:
