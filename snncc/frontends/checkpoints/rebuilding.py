@@ -96,10 +96,9 @@ def code_of(module: nn.Module, factory: str) -> dict[str, str]:
 
     torch and snncc are left out: each version of theirs would count as another network.
     """
-    names = {type(part).__module__ for part in module.modules()}
-    names = {n for n in names if n.partition(".")[0] not in ("torch", "snncc")}
+    names = {type(part).__module__ for part in module.modules()} | {factory.partition(":")[0]}
     found: dict[str, str] = {}
-    for name in sorted(names | {factory.partition(":")[0]}):
+    for name in sorted(n for n in names if n.partition(".")[0] not in ("torch", "snncc")):
         loaded = sys.modules.get("__main__" if name == main_name() else name)
         file = Path(getattr(loaded, "__file__", None) or "")
         if file.suffix == ".py" and file.is_file():
