@@ -27,6 +27,7 @@ from snncc.frontends.checkpoints.differences import alike, differences
 from snncc.frontends.checkpoints.factory import call, find, imported, load_state, make
 from snncc.frontends.checkpoints.unpickle import shown
 from snncc.frontends.data import InputKind
+from snncc.frontends.scripts.guard import is_guard
 
 FORMAT = 1
 """The format of these files; a reader knows those up to its own."""
@@ -269,14 +270,6 @@ def _check_guarded(spec: str) -> None:
                 help='put what trains under `if __name__ == "__main__":`, or move the class into a '
                 "module of its own",
             )
-
-
-def is_guard(statement: ast.stmt) -> bool:
-    """Whether it is ``if __name__ == "__main__":``, with nothing behind an else."""
-    if not isinstance(statement, ast.If) or statement.orelse:
-        return False
-    words = ast.unparse(statement.test).replace('"', "'")
-    return words in ("__name__ == '__main__'", "'__main__' == __name__")
 
 
 def _is_real(value: Any) -> bool:
