@@ -12,14 +12,13 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from snncc.diagnostics import refuse
-from snncc.frontends.layout import Layout
 from snncc.frontends.scripts.datasets import ENCODERS, DataSet, data_set
 from snncc.frontends.scripts.guard import is_guard
 from snncc.frontends.scripts.proposal import ASSUMED, Fact, Proposal
@@ -38,6 +37,7 @@ from snncc.frontends.scripts.source import (
     required,
     unwrapped,
 )
+from snncc.frontends.scripts.steps import Time, axes_moved, is_over_time, range_of, time_in
 
 _STEPS = (
     *("t", "time_steps", "timesteps", "time_step", "timestep", "num_steps", "n_steps", "nb_steps"),
@@ -75,16 +75,6 @@ class _Network:
     cls: ast.ClassDef | None = None
     names: tuple[str, ...] = ()
     """The names the script has for it."""
-
-
-@dataclass(frozen=True)
-class _Time:
-    """``around``: the network is one step, and the script calls it in a loop."""
-
-    layout: Layout
-    origin: str
-    around: bool = False
-    steps: ast.expr | None = None
 
 
 class _Script:
@@ -346,17 +336,11 @@ class _Script:
         if isinstance(value, str):
             return value
         texts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)] if node else []
-        names = [
-            each
-            for each in texts
-            if isinstance(each, str) and re.fullmatch(r"\w[\w.-]*\.pth?", each)
-        ]
-        if names:
-            self.to_do.append(
-                f"give the folder of {names[-1]}: `{ast.unparse(node or ast.Name(''))}`"
-            )
-            return f"FOLDER/{names[-1]}"
+        names = [text for text in texts if isinstance(text, str) and _NAME_OF_FILE.fullmatch(text)]
         said = f", `{ast.unparse(node)}` in the script" if node is not None else ""
+        if names:
+            self.to_do.append(f"give the folder of {names[-1]}{said}")
+            return f"FOLDER/{names[-1]}"
         self.to_do.append(f"give the file for {unknown}{said}")
         return unknown
 
@@ -385,11 +369,11 @@ class _Script:
                 origin += f", {self.source.place(sized[1])}, {last_name(sized[1].func)}"
         if first is not None:
             kind, size, place = first
-            flat = kind in _DENSE
-            whole = 1
-            for each in features or ():
-                whole *= each
-            if flat and (features is None or size != whole or not self._flattens(network)):
+            flat, whole = kind in _DENSE, math.prod(features or ())
+            if size is None:
+                if flat and features is not None and not self._flattens(network):
+                    features, origin = (whole,), f"{origin}; the first layer is dense, {place}"
+            elif flat and (features is None or size != whole or not self._flattens(network)):
                 if features is not None and size != whole:
                     origin = f"{place}; {origin} has {'×'.join(map(str, features))}"
                 else:
@@ -414,7 +398,7 @@ class _Script:
         self._fact("input shape", shape, origin)
         yield from ("--input-shape", shape)
 
-    def _first_layer(self, network: _Network) -> tuple[str, int, str] | None:
+    def _first_layer(self, network: _Network) -> tuple[str, int | None, str] | None:
         """(class, channels or features, place) of the first layer with weights."""
         source, cls = network.source, network.cls
         if source is None:
@@ -434,7 +418,7 @@ class _Script:
                 continue
             node = call.args[0] if call.args else keyword(call, "in_channels", "in_features")
             size = source.value_of(node, names)
-            return (kind, size, source.place(call)) if type(size) is int else None
+            return kind, size if type(size) is int else None, source.place(call)
         return None
 
     def _passed(self, network: _Network, init: Function) -> dict[str, Value]:
@@ -496,11 +480,11 @@ class _Script:
 
     # -- time ------------------------------------------------------------------------------------
 
-    def _time(self, network: _Network, data: tuple[str, DataSet, ast.Call] | None) -> _Time:
+    def _time(self, network: _Network, data: tuple[str, DataSet, ast.Call] | None) -> Time:
         source, forward = network.source, None
         if network.cls is not None and source is not None:
             forward = method(network.cls, "forward")
-            if forward is not None and (found := _time_in(source, forward, of_network=True)):
+            if forward is not None and (found := time_in(source, forward, of_network=True)):
                 return found
             if forward is not None and (found := self._folded(source, forward)):
                 return found
@@ -509,30 +493,30 @@ class _Script:
         for each in source.classes.values() if source is not None else ():
             inner = method(each, "forward")
             if each is not network.cls and inner is not None:
-                found = _time_in(source or self.source, inner, of_network=False)
+                found = time_in(source or self.source, inner, of_network=False)
                 if found:
                     return found
         return self._multi_step(network, forward, data)
 
-    def _folded(self, source: Source, forward: Function) -> _Time | None:
+    def _folded(self, source: Source, forward: Function) -> Time | None:
         """Time that forward makes itself, of one image."""
         for call in calls(forward):
             words = ast.unparse(call)
             if last_name(call.func) in ("repeat", "expand") and "unsqueeze" in words:
-                return _Time("N", f"{source.place(call)}, `{words}`: forward repeats its input")
+                return Time("N", f"{source.place(call)}, `{words}`: forward repeats its input")
         return None
 
-    def _around(self, network: _Network) -> _Time | None:
+    def _around(self, network: _Network) -> Time | None:
         """A loop over steps in the script that calls the network."""
         called = {name for name in network.names if name}
         for node in (n for each in self.outside for n in ast.walk(each)):
-            if not isinstance(node, ast.For) or not _is_steps(node.iter):
+            if not isinstance(node, ast.For) or not is_over_time(node):
                 continue
             for call in calls(*node.body):
                 if dotted(call.func) in called or _is_model(call):
                     place = self.source.place(node)
                     words = f"{place}, `for {ast.unparse(node.target)} in {ast.unparse(node.iter)}`"
-                    return _Time("N", words, around=True, steps=_range_of(node))
+                    return Time("N", words, around=True, steps=range_of(node))
         return None
 
     def _multi_step(
@@ -540,9 +524,9 @@ class _Script:
         network: _Network,
         forward: Function | None,
         data: tuple[str, DataSet, ast.Call] | None,
-    ) -> _Time:
+    ) -> Time:
         sources = [self.source, *([network.source] if network.source else [])]
-        moved = _axes_moved(*self.outside)
+        moved = axes_moved(*self.outside)
         for source in sources:
             for call in calls(source.tree):
                 mode = keyword(call, "step_mode")
@@ -551,18 +535,18 @@ class _Script:
                 multi = isinstance(mode, ast.Constant) and mode.value == "m"
                 if multi or last_name(call.func).startswith("MultiStep"):
                     place = source.place(call)
-                    if forward is not None and (inside := _axes_moved(forward)) is not None:
+                    if forward is not None and (inside := axes_moved(forward)) is not None:
                         first = f"{place}; {source.place(inside)}, `{ast.unparse(inside)}`"
-                        return _Time("NT", first)
-                    return _Time("TN", f"{place}, `{ast.unparse(call)[:40]}`")
+                        return Time("NT", first)
+                    return Time("TN", f"{place}, `{ast.unparse(call)[:40]}`")
         if data is not None and data[1].events:
             if moved is not None:
                 place = self.source.place(moved)
-                return _Time("TN", f"{place}, `{ast.unparse(moved)}`")
-            return _Time("NT", f"{ASSUMED}: a DataLoader puts samples first")
-        return _Time("N", f"{ASSUMED}: no axis of time was seen")
+                return Time("TN", f"{place}, `{ast.unparse(moved)}`")
+            return Time("NT", f"{ASSUMED}: a DataLoader puts samples first")
+        return Time("N", f"{ASSUMED}: no axis of time was seen")
 
-    def _layout(self, time: _Time, data: tuple[str, DataSet, ast.Call] | None) -> Iterator[str]:
+    def _layout(self, time: Time, data: tuple[str, DataSet, ast.Call] | None) -> Iterator[str]:
         self._fact("layout", time.layout, time.origin)
         yield from ("--layout", time.layout)
         if "T" not in time.layout and not time.around:
@@ -576,7 +560,7 @@ class _Script:
         self._fact("time steps", value, origin)
         yield from ("--time-steps", str(value))
 
-    def _steps(self, time: _Time) -> tuple[int, str] | None:
+    def _steps(self, time: Time) -> tuple[int, str] | None:
         if time.steps is not None:
             value = self.source.value_of(time.steps)
             if type(value) is int:
@@ -652,80 +636,8 @@ def _trains(node: ast.stmt, source: Source) -> bool:
     return False
 
 
-def _is_steps(node: ast.expr) -> bool:
-    """``range(T)``: of one number, which is no number of epochs."""
-    if not isinstance(node, ast.Call) or last_name(node.func) not in ("range", "trange"):
-        return False
-    words = ast.unparse(node).lower()
-    return "epoch" not in words and "len(" not in words
-
-
-def _range_of(node: ast.For) -> ast.expr | None:
-    args = node.iter.args if isinstance(node.iter, ast.Call) else []
-    return args[-1] if args else None
-
-
 def _is_model(call: ast.Call) -> bool:
     return dotted(call.func) in ("net", "model", "network", "snn", "self.net", "self.model")
-
-
-def _time_in(source: Source, forward: Function, of_network: bool) -> _Time | None:
-    """Where a forward with a loop over time has its steps."""
-    loops = [n for n in ast.walk(forward) if isinstance(n, ast.For)]
-    arguments = [arg.arg for arg in forward.args.args if arg.arg != "self"]
-    moved = _axes_moved(forward)
-    for loop in sorted(loops, key=lambda node: node.lineno):
-        step = dotted(loop.target)
-        if dotted(loop.iter) in arguments:
-            layout: Layout = "NT" if moved is not None else "TN"
-            words = f"`for {step} in {dotted(loop.iter)}`"
-            return _Time(layout, f"{source.place(loop)}, {words}")
-        for node in (n for each in loop.body for n in ast.walk(each)):
-            if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
-                continue
-            axis = _axis_of(node, step)
-            if axis is None or (dotted(node.value) not in arguments and of_network):
-                continue
-            place = f"{source.place(node)}, `{ast.unparse(node)}`"
-            if axis == 0 and moved is not None and moved.lineno < loop.lineno:
-                return _Time("NT", f"{place}; {source.place(moved)}, `{ast.unparse(moved)}`")
-            return _Time({0: "TN", 1: "NT", -1: "NFT"}[axis], place, steps=_steps_of(loop, source))
-        if of_network and _is_steps(loop.iter) and step:
-            return _Time("N", f"{source.place(loop)}, a loop over one input")
-    return None
-
-
-def _steps_of(loop: ast.For, source: Source) -> ast.expr | None:
-    """The number of steps of a loop, if it is written down."""
-    node = _range_of(loop)
-    return node if type(source.value_of(node)) is int else None
-
-
-def _axis_of(node: ast.Subscript, step: str) -> int | None:
-    """The axis that ``x[t]``, ``x[:, t]`` or ``x[..., t]`` takes step ``t`` of."""
-    if dotted(node.slice) == step:
-        return 0
-    if not isinstance(node.slice, ast.Tuple):
-        return None
-    for position, each in enumerate(node.slice.elts):
-        if dotted(each) != step:
-            continue
-        before = node.slice.elts[:position]
-        if any(isinstance(b, ast.Constant) and b.value is Ellipsis for b in before):
-            return -1
-        return position if position <= 1 else None
-    return None
-
-
-def _axes_moved(*nodes: ast.AST) -> ast.Call | None:
-    """A call that swaps the first two axes: ``x.transpose(0, 1)``, ``x.permute(1, 0, 2)``."""
-    for call in calls(*nodes):
-        numbers: list[Any] = [a.value for a in call.args if isinstance(a, ast.Constant)]
-        if last_name(call.func) in ("transpose", "swapaxes") and numbers in ([0, 1], [1, 0]):
-            return call
-        if last_name(call.func) == "permute" and numbers[:2] == [1, 0]:
-            return call
-    return None
 
 
 def names_of(source: Source) -> Mapping[str, frozenset[str]]:

@@ -60,10 +60,9 @@ class Source:
         if isinstance(node, ast.Tuple | ast.List):
             parts = tuple(self.value_of(each, names) for each in node.elts)
             return None if None in parts else parts
-        if isinstance(node, ast.BinOp):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
             pair = (self.value_of(node.left, names), self.value_of(node.right, names))
-            if isinstance(node.op, ast.Mult) and all(type(each) is int for each in pair):
-                return pair[0] * pair[1]
+            return pair[0] * pair[1] if all(type(each) is int for each in pair) else None
         return None
 
 
@@ -92,10 +91,11 @@ def _constants(tree: ast.Module) -> dict[str, Value]:
     assigned: dict[str, list[Value]] = {}
     weaker: dict[str, Value] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            value = literal(node.value)
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Name):
-                    assigned.setdefault(target.id, []).append(Value(node.value.value, node.lineno))
+                    assigned.setdefault(target.id, []).append(Value(value, node.lineno))
         elif isinstance(node, ast.Call) and last_name(node.func) == "add_argument":
             default = keyword(node, "default")
             if isinstance(default, ast.Constant):
@@ -111,10 +111,20 @@ def _constants(tree: ast.Module) -> dict[str, Value]:
     once = {
         name: values[0]
         for name, values in assigned.items()
-        if len({repr(each.value) for each in values}) == 1
+        if len({repr(each.value) for each in values}) == 1 and values[0].value is not None
     }
     twice = assigned.keys() - once.keys()
     return {name: value for name, value in weaker.items() if name not in twice} | once
+
+
+def literal(node: ast.expr | None) -> Any:
+    """A number or a text that is written down, products included; else None."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        pair = literal(node.left), literal(node.right)
+        return pair[0] * pair[1] if all(type(each) is int for each in pair) else None
+    return None
 
 
 def _options(call: ast.Call) -> list[str]:
