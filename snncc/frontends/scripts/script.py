@@ -646,7 +646,8 @@ def names_of(source: Source) -> Mapping[str, frozenset[str]]:
         name: frozenset(
             target.attr
             for node in _assignments(cls)
-            for target in node.targets
+            for whole in node.targets
+            for target in (whole.elts if isinstance(whole, ast.Tuple) else [whole])
             if isinstance(target, ast.Attribute) and dotted(target.value) == "self"
         )
         for name, cls in source.classes.items()
