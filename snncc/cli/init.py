@@ -84,4 +84,4 @@ def lines(proposal: Proposal) -> list[str]:
     said += [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows]
     if proposal.to_do:
         said += ["", "left to you:", *(f"  - {each}" for each in proposal.to_do)]
-    return said
+    return ["".join(char if char.isprintable() else "?" for char in line) for line in said]

@@ -47,7 +47,7 @@ def test_the_page(tmp_path):
     (tmp_path / "train.py").write_text(script)
     (tmp_path / "save.py").write_text(f"import torch\n{saving}")
     network = re.search(r"<<'END'\n(.*?)END\n", shown, re.DOTALL)[1]
-    (tmp_path / "network.py").write_text(network)
+    (tmp_path / "snncc_network.py").write_text(network)
     for file in ("train.py", "save.py"):
         done = call(tmp_path, file)
         assert done.returncode == 0, done.stderr

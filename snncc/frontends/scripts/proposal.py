@@ -36,8 +36,8 @@ class Proposal:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        name = self.name or self.model.rpartition(":")[2].rpartition("/")[2]
-        folder = f"build/{name.partition('.')[0].lower()}"
+        name = self.name or self.model.rpartition(":")[2].rpartition("/")[2].partition(".")[0]
+        folder = f"build/{name.lower()}"
         given = (self.model, *self.options, "--target", "loihi", "-o", folder)
         return (
             shlex.join(["snncc", "compile", *given]),

@@ -15,7 +15,7 @@ import ast
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snncc.diagnostics import refuse
@@ -31,6 +31,7 @@ from snncc.frontends.scripts.source import (
     dotted,
     keyword,
     last_name,
+    literal,
     method,
     outside_of_classes,
     read_source,
@@ -46,12 +47,23 @@ _STEPS = (
 """Names of a number of steps, in lower case."""
 
 _TRAINED = ("parameters", "state_dict", "named_parameters", "load_state_dict", "eval")
+_HARMLESS = (
+    *("reset_net", "set_backend", "print", "summary", "save", "save_model", "seed"),
+    *("train", "test", "evaluate", "fit", "main"),
+)
+"""Functions that take the network and make no other of it."""
+
+_METHODS = (
+    *("train", "eval", "to", "cuda", "cpu", "float", "parameters", "state_dict", "zero_grad"),
+    *("load_state_dict", "reset", "named_parameters", "requires_grad_"),
+)
 _CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d", "WSConv2d")
 _DENSE = ("Linear", "WSLinear")
 _FLATTENS = re.compile(r"\.flatten\(|\.view\(|\.reshape\(|Flatten\(")
 _BINARY = re.compile(
     r"> 0(\.0)?\)\.(float|to)\(|\.clamp_?\((0(\.0)?, ?1|max=1)|\.bool\(\)\.float\("
 )
+_FILE, _MAKE = "snncc_network.py", "snncc_network:make"
 _NAME_OF_FILE = re.compile(r"\w[\w.-]*\.pth?")
 _SIZED = ("Resize", "CenterCrop", "RandomCrop", "RandomResizedCrop")
 
@@ -107,7 +119,7 @@ class _Script:
             *self._kind(network, data),
             *self._head(network),
         ]
-        name = network.spec.rpartition(":")[2]
+        name = network.spec.rpartition(":")[2].rpartition(".")[2]
         return Proposal(
             model, tuple(options), tuple(self.facts), tuple(self.to_do), file, self.folder, name
         )
@@ -130,13 +142,22 @@ class _Script:
             made = unwrapped(node.value)
             if not names & {*targets} or not isinstance(made, ast.Call):
                 continue
-            inner = [each for each in map(unwrapped, made.args) if isinstance(each, ast.Call)]
-            found = [self._made_by(each, node, tuple(targets)) for each in (made, *inner)]
-            known = [each for each in found if each is not None]
-            known.sort(key=lambda each: each.cls is None)  # train(Net()) returns what it was given
-            if known:
-                return known[0]
+            found = self._made_by(made, node, tuple(targets))
+            if last_name(made.func).islower() and (found is None or found.cls is None):
+                found = self._passed_on(made, node, tuple(targets)) or found
+            if found is not None:
+                return found
         return self._by_itself()
+
+    def _passed_on(self, made: ast.Call, at: ast.Assign, names: tuple[str, ...]) -> _Network | None:
+        """The network in ``net = train(Net(), ...)``: a function that may return its argument."""
+        for each in map(unwrapped, made.args):
+            if isinstance(each, ast.Call):
+                found = self._made_by(each, at, names)
+                if found is not None and found.cls is not None:
+                    origin = f"{found.origin}; {ASSUMED}: `{dotted(made.func)}` returns it"
+                    return replace(found, origin=origin)
+        return None
 
     def _made_by(self, made: ast.Call, at: ast.Assign, names: tuple[str, ...]) -> _Network | None:
         called, place = dotted(made.func), self.source.place(at)
@@ -230,39 +251,107 @@ class _Script:
         self._fact("network", network.spec, network.origin)
         if network.spec.partition(":")[0] == self.source.module:
             self._check_import()
+        self._check_others(network)
         made = network.call
+        if made is None and network.cls is None:  # a variable of the script
+            return network.spec, ("", "")
+        imports, changes = self._changes(network)
         if made is None:
             needed = self._needed(network)
-            if not needed:
-                return network.spec, ("", "")
-            self.to_do.append(f"in network.py, give a value for {', '.join(needed)}")
-            return "network:make", _making(network.spec, ", ".join(f"{n}=..." for n in needed))
-        if not made.args and not made.keywords:
-            return network.spec, ("", "")
-        arguments, unknown = self._arguments(network, made)
+            arguments, unknown = ", ".join(f"{name}=..." for name in needed), needed
+        elif any(each.arg is None for each in made.keywords):
+            arguments, unknown = "...", [f"`{ast.unparse(made)}`"]
+        else:
+            arguments, unknown = self._arguments(made)
         if unknown:
-            self.to_do.append(f"in network.py, give a value for {', '.join(unknown)}")
-        self._fact("its arguments", arguments, network.origin)
-        return "network:make", _making(network.spec, arguments)
+            self.to_do.append(f"in {_FILE}, give a value for {', '.join(unknown)}")
+        if arguments:
+            self._fact("its arguments", arguments, network.origin)
+        if not arguments and not changes:
+            return network.spec, ("", "")
+        return _MAKE, (_FILE, _making(network.spec, arguments, imports, changes))
+
+    def _check_others(self, network: _Network) -> None:
+        """Say where the script makes another network of the same name."""
+        others = [
+            node
+            for node in _assignments(self.source.tree)
+            if {dotted(target) for target in node.targets} & {*network.names}
+            and isinstance(made := unwrapped(node.value), ast.Call)
+            and made is not network.call
+            and (found := self._made_by(made, node, network.names)) is not None
+            and found.spec != network.spec
+        ]
+        if others:
+            places = ", ".join(self.source.place(node) for node in others)
+            self.to_do.append(f"another network is made at {places}: take the one you trained")
+
+    def _changes(self, network: _Network) -> tuple[list[str], list[str]]:
+        """What the script does to the network once it is made, as imports and calls on ``net``.
+
+        Only `set_step_mode` is written down; whatever else may change it is left to the user.
+        """
+        imports, changes = [], []
+        for node in (n for each in self.outside for n in ast.walk(each)):
+            if isinstance(node, ast.Assign):
+                owners = [dotted(t.value) for t in node.targets if isinstance(t, ast.Attribute)]
+                if {*owners} & {*network.names}:
+                    self._changed_at(node)
+            if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+                continue
+            call = node.value
+            name = last_name(call.func)
+            owner = dotted(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+            called = owner in network.names and name not in _METHODS
+            given = call.args and dotted(call.args[0]) in network.names
+            if given and name == "set_step_mode":
+                first = dotted(call.func).partition(".")[0]
+                home, there = self._imports().get(first, ("", ""))
+                if home:
+                    inside = f"from {home} import {there}" if there else f"import {home}"
+                    imports.append(inside if first in (there, home) else f"{inside} as {first}")
+                mode = self._plain(keyword(call, "step_mode") or call.args[-1])
+                changes.append(f"{dotted(call.func)}(net, {mode})")
+            elif called or (given and name not in _HARMLESS):
+                self._changed_at(node)
+        return imports, changes
+
+    def _changed_at(self, node: ast.stmt) -> None:
+        self.to_do.append(
+            f"{self.source.place(node)} may change the network, `{ast.unparse(node)[:60]}`: if it "
+            "does, do it in a function that makes the network too"
+        )
 
     def _needed(self, network: _Network) -> list[str]:
         init = method(network.cls, "__init__") if network.cls is not None else None
         return required(init) if init is not None else []
 
-    def _arguments(self, network: _Network, made: ast.Call) -> tuple[str, list[str]]:
+    def _arguments(self, made: ast.Call) -> tuple[str, list[str]]:
         """The arguments of the call as literals, and those that are none."""
         said, unknown = [], []
-        for name, node in [
-            *(("", a) for a in made.args),
-            *((k.arg, k.value) for k in made.keywords),
-        ]:
-            value = self.source.value_of(node)
-            known = value is not None or (isinstance(node, ast.Constant) and node.value is None)
-            text = repr(value) if known else "..."
-            if not known:
+        named = [(each.arg, each.value) for each in made.keywords]
+        for name, node in [*((None, each) for each in made.args), *named]:
+            text = self._plain(node)
+            if text == "...":
                 unknown.append(f"`{ast.unparse(node)}`")
             said.append(f"{name}={text}" if name else text)
         return ", ".join(said), unknown
+
+    def _plain(self, node: ast.expr) -> str:
+        """An argument as a literal: what another value might stand for is none, and is "..."."""
+        name = last_name(node) or str(getattr(getattr(node, "slice", None), "value", ""))
+        found = self.source.constants.get(name)
+        kinds = ("assigned",) if isinstance(node, ast.Name) else ("option", "entry")
+        if found is not None and found.kind in kinds:
+            if found.kind == "option":
+                origin = f"{ASSUMED}: the default of the command line, {self.source.place(found)}"
+                self._fact(ast.unparse(node), found.value, origin)
+            return repr(found.value)
+        try:
+            return repr(ast.literal_eval(node))
+        except ValueError:
+            value = literal(node)
+            return "..." if value is None else repr(value)
 
     def _check_import(self) -> None:
         """Say which lines of the script would run when it is imported."""
@@ -290,7 +379,7 @@ class _Script:
         if isinstance(factory, str):
             options = ["--allow", factory]
             self._fact("factory", factory, call)
-        elif keyword(call, "factory", "arguments") is not None and network is not None:
+        elif network is not None and network.call is not None and network.cls is not None:
             options = ["--allow", network.spec]
             self._fact("factory", network.spec, network.origin)
         return Proposal(
@@ -301,7 +390,7 @@ class _Script:
         whole = None
         for call in calls(self.source.tree):
             if dotted(call.func) == "torch.save" and len(call.args) > 1:
-                if "state_dict" in ast.unparse(call.args[0]):
+                if "state_dict" in self._saved(call.args[0]):
                     yield from self._weights_in(call.args[1], call)
                     return
                 if last_name(call.args[0]) in network.names:
@@ -324,6 +413,15 @@ class _Script:
                 "training, and give that file for WEIGHTS.pt"
             )
         yield from ("--weights", "WEIGHTS.pt")
+
+    def _saved(self, node: ast.expr) -> str:
+        """The words of what is saved; of a name those of what it was assigned."""
+        assigned = [
+            ast.unparse(each.value)
+            for each in _assignments(self.source.tree)
+            if isinstance(node, ast.Name) and node.id in map(dotted, each.targets)
+        ]
+        return " ".join([ast.unparse(node), *assigned])
 
     def _weights_in(self, node: ast.expr, call: ast.Call) -> Iterator[str]:
         file = self._file(node)
@@ -611,11 +709,16 @@ def _knows(path: Path, package: str) -> bool:
     return bool(re.search(rf"^\s*(from|import) {re.escape(package)}\b", text, re.MULTILINE))
 
 
-def _making(spec: str, arguments: str) -> tuple[str, str]:
+def _making(spec: str, arguments: str, imports: list[str], changes: list[str]) -> str:
+    """A file with a function without arguments that makes the network."""
     module, _, name = spec.partition(":")
-    first = name.partition(".")[0]
-    text = f"from {module} import {first}\n\n\ndef make():\n    return {name}({arguments})\n"
-    return "network.py", text
+    head = [*imports, f"from {module} import {name.partition('.')[0]}"]
+    if not changes:
+        body = [f"return {name}({arguments})"]
+    else:
+        body = [f"net = {name}({arguments})", *changes, "return net"]
+    lines = [*dict.fromkeys(head), "", "", "def make():", *(f"    {line}" for line in body)]
+    return "\n".join(lines) + "\n"
 
 
 def _assignments(tree: ast.AST) -> Iterator[ast.Assign]:

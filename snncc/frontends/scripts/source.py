@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from snncc.diagnostics import Location, refuse
 
@@ -17,10 +17,15 @@ _FLUENT = ("to", "cuda", "cpu", "eval", "train", "float", "double")
 
 @dataclass(frozen=True)
 class Value:
-    """A value that stands in the file, and where."""
+    """A value that stands in the file, and where: ``kind`` of place.
+
+    "assigned" to a name, an "option" of the command line, an "entry" of a dict, or the "default" of
+    an argument of some function.
+    """
 
     value: Any
     line: int
+    kind: Literal["assigned", "option", "entry", "default"] = "assigned"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,37 +89,56 @@ def read_source(path: Path, module: str = "") -> Source:
 
 
 def _constants(tree: ast.Module) -> dict[str, Value]:
-    """Numbers and texts by name: assigned once, defaults of arguments and of the command line.
+    """Numbers and texts by name; what is assigned comes before options, entries and defaults.
 
-    A name that is assigned two values has none.
+    A name that is given several values, or one that is not written down, has none.
     """
-    assigned: dict[str, list[Value]] = {}
+    assigned: dict[str, list[Any]] = {}
+    lines: dict[str, int] = {}
     weaker: dict[str, Value] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AnnAssign):
-            value = literal(node.value)
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                if isinstance(target, ast.Name):
-                    assigned.setdefault(target.id, []).append(Value(value, node.lineno))
+                for name, value in _named(target, node.value):
+                    assigned.setdefault(name, []).append(literal(value))
+                    lines.setdefault(name, node.lineno)
+        elif isinstance(node, ast.AugAssign | ast.For | ast.NamedExpr):
+            for name, _ in _named(node.target, None):
+                assigned.setdefault(name, []).append(None)
         elif isinstance(node, ast.Call) and last_name(node.func) == "add_argument":
-            default = keyword(node, "default")
-            if isinstance(default, ast.Constant):
+            default, action = keyword(node, "default"), literal(keyword(node, "action"))
+            value = action == "store_false" if action else literal(default)
+            if value is not None:
                 for name in _options(node):
-                    weaker[name] = Value(default.value, node.lineno)
+                    weaker[name] = Value(value, node.lineno, "option")
         elif isinstance(node, Function):
-            for name, value in defaults(node).items():
-                weaker.setdefault(name, value)
+            for name, found in defaults(node).items():
+                weaker.setdefault(name, found)
         elif isinstance(node, ast.Dict):
             for key, entry in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and isinstance(entry, ast.Constant):
-                    weaker.setdefault(str(key.value), Value(entry.value, entry.lineno))
+                    found = Value(entry.value, entry.lineno, "entry")
+                    before = weaker.get(str(key.value))
+                    if before is None or before.kind == "default":
+                        weaker[str(key.value)] = found
     once = {
-        name: values[0]
+        name: Value(values[0], lines[name])
         for name, values in assigned.items()
-        if len({repr(each.value) for each in values}) == 1 and values[0].value is not None
+        if values[0] is not None and all(repr(each) == repr(values[0]) for each in values)
     }
-    twice = assigned.keys() - once.keys()
-    return {name: value for name, value in weaker.items() if name not in twice} | once
+    return {name: value for name, value in weaker.items() if name not in assigned} | once
+
+
+def _named(target: ast.expr, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
+    """The names that an assignment sets, each with its value, if that stands there."""
+    if isinstance(target, ast.Name):
+        yield target.id, value
+    elif isinstance(target, ast.Tuple | ast.List):
+        values: list[ast.expr | None] = [None] * len(target.elts)
+        if isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts):
+            values = [*value.elts]
+        for inner, each in zip(target.elts, values, strict=True):
+            yield from _named(inner, each)
 
 
 def literal(node: ast.expr | None) -> Any:
@@ -143,7 +167,7 @@ def defaults(function: Function) -> dict[str, Value]:
     )
     pairs += zip(given.kwonlyargs, given.kw_defaults, strict=True)
     return {
-        name.arg: Value(value.value, value.lineno)
+        name.arg: Value(value.value, value.lineno, "default")
         for name, value in pairs
         if isinstance(value, ast.Constant) and value.value is not None
     }

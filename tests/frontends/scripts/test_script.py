@@ -10,12 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from training_scripts import CASES, GUARD, Case
 
 import snncc
 from snncc.cli.init import lines
 from snncc.diagnostics import SnnccError
+from snncc.frontends.layout import sample_axis, shape_of
 from snncc.frontends.scripts.proposal import Proposal
 from snncc.frontends.scripts.script import survey
 
@@ -50,7 +53,10 @@ def compiles(case: Case, folder: Path) -> None:
     if name:
         Path(name).write_text(text)
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    for command in (["train.py"], ["-m", *shlex.split(proposal.commands[0])]):
+    commands = [["-m", *shlex.split(command)] for command in proposal.commands]
+    recordings(proposal)
+    said = []
+    for command in (["train.py"], *commands):
         done = subprocess.run(
             [sys.executable, *command],
             cwd=folder,
@@ -60,7 +66,19 @@ def compiles(case: Case, folder: Path) -> None:
             timeout=500,
         )
         assert done.returncode == 0, done.stderr
-    assert " spikes of the module" in done.stdout, done.stdout
+        said.append(done.stdout)
+    assert "module → network: 0 of " in said[1]
+    assert "4 samples" in said[2]
+
+
+def recordings(proposal: Proposal) -> None:
+    """Write test.npz, four samples as the proposed options say."""
+    given = dict(zip(proposal.options[::2], proposal.options[1::2], strict=True))
+    features = [int(each) for each in given["--input-shape"].split(",")]
+    layout, steps = given["--layout"], int(given.get("--time-steps", 1))
+    one = torch.rand(shape_of(layout, features, steps)).round()
+    axis = sample_axis(layout, one.dim())
+    np.savez("test.npz", inputs=torch.cat([one] * 4, axis).numpy(), labels=np.zeros(4, int))
 
 
 @pytest.mark.slow
@@ -150,16 +168,58 @@ def test_one_line_decides(change: tuple[str, str], option: str, value: str) -> N
 
 def test_arguments_that_are_no_plain_values() -> None:
     proposal, said = proposed(FIRST.replace("Net()", "Net(16, mode=pick(3)).cuda()"))
-    assert proposal.model == "network:make"
+    assert proposal.model == "snncc_network:make"
     assert "return Net(16, mode=...)" in said
-    assert "in network.py, give a value for `pick(3)`" in proposal.to_do
+    assert "in snncc_network.py, give a value for `pick(3)`" in proposal.to_do
 
 
 def test_a_number_that_changes_is_none() -> None:
     twice = "width = 3\nwidth = 4\nnet = Net(width)"
     proposal, said = proposed(FIRST.replace("net = Net()", twice))
     assert "return Net(...)" in said
-    assert "in network.py, give a value for `width`" in proposal.to_do
+    assert "in snncc_network.py, give a value for `width`" in proposal.to_do
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "def other(width=5): pass\nnet = Net(width)",
+        "width = 3\nwidth += 1\nnet = Net(width)",
+        "for width in (3, 4):\n    net = Net(width)",
+        "width = int(input())\nnet = Net(width)",
+        "width = 3\nnet = Net(config.width)",
+        "net = Net(*given)",
+        "net = Net(**given)",
+    ],
+)
+def test_no_argument_is_guessed(lines: str) -> None:
+    proposal, said = proposed(FIRST.replace("net = Net()", lines))
+    assert "return Net(...)" in said
+    assert any("snncc_network.py" in each for each in proposal.to_do)
+
+
+def test_arguments_that_stand_there() -> None:
+    lines = (
+        "a, b = 2 * 3, 'x'\nconfig = {'width': 5}\nnet = Net(a, mode=[b, -1], w=config['width'])"
+    )
+    _, said = proposed(FIRST.replace("net = Net()", lines))
+    assert "return Net(6, mode=..., w=5)" in said
+
+
+@pytest.mark.parametrize(
+    "line", ["net.threshold = 0.5", "freeze(net)", "net.fuse()", "for p in ps:\n    prune(net, 3)"]
+)
+def test_what_may_change_the_network_is_said(line: str) -> None:
+    proposal, _ = proposed(FIRST.replace("net = Net()", f"net = Net()\n{line}"))
+    said = line.rpartition("\n")[2].strip()
+    assert any("may change the network" in t and said in t for t in proposal.to_do), proposal
+
+
+def test_another_network_of_the_same_name() -> None:
+    other = "class Other(Net):\n    pass\n\nnet = Net()\nif x:\n    net = Other()"
+    proposal, _ = proposed(FIRST.replace("net = Net()", other))
+    assert proposal.model == "train:Net"
+    assert "another network is made at train.py:21: take the one you trained" in proposal.to_do
 
 
 def test_a_class_in_a_file_beside_it() -> None:

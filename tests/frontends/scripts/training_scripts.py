@@ -121,7 +121,8 @@ def main():
             for t in range(args.T):
                 out_fr += net(encoder(img))
             functional.reset_net(net)
-    torch.save({"net": net.state_dict(), "epoch": 1}, "jelly.pth")
+    checkpoint = {"net": net.state_dict(), "epoch": 1}
+    torch.save(checkpoint, "jelly.pth")
 
 
 """
@@ -144,7 +145,6 @@ class Frames(nn.Module):
             layer.Conv2d(2, channels, 3, stride=4), layer.BatchNorm2d(channels), neuron.IFNode()
         )
         self.fc = nn.Sequential(layer.Flatten(), layer.Linear(channels * 64, 10), neuron.IFNode())
-        functional.set_step_mode(self, step_mode="m")
 
     def forward(self, x):
         return self.fc(self.conv(x)).mean(0)
@@ -160,6 +160,8 @@ def loader():
 def main():
     torch.manual_seed(0)
     net = Frames(channels=6)
+    functional.set_step_mode(net, step_mode="m")
+    functional.set_backend(net, "torch")
     optimizer = torch.optim.Adam(net.parameters())
     for epoch in range(EPOCHS):
         for frame, label in loader():
@@ -306,16 +308,29 @@ CASES: dict[str, Case] = {
     ),
     "spikingjelly": Case(
         JELLY,
-        "snncc compile network:make --weights jelly.pth --input-shape 1,28,28 --layout N "
+        "snncc compile snncc_network:make --weights jelly.pth --input-shape 1,28,28 --layout N "
         "--time-steps 6 --input spike --target loihi -o build/snn",
-        ("return SNN(tau=2.0)", "FashionMNIST", "encoding.PoissonEncoder", "for t in range"),
+        (
+            "return SNN(tau=2.0)",
+            "FashionMNIST",
+            "encoding.PoissonEncoder",
+            "for t in range",
+            "args.tau",
+            "assumed: the default of the command line",
+        ),
         "activation_based",
     ),
     "frames": Case(
         FRAMES,
-        "snncc compile network:make --weights frames.pt --input-shape 2,34,34 --layout TN "
+        "snncc compile snncc_network:make --weights frames.pt --input-shape 2,34,34 --layout TN "
         "--time-steps 5 --input count --target loihi -o build/frames",
-        ("return Frames(channels=6)", "frames_number=5", "events are counted"),
+        (
+            "net = Frames(channels=6)",
+            "frames_number=5",
+            "events are counted",
+            "from spikingjelly.activation_based import functional",
+            "    functional.set_step_mode(net, 'm')",
+        ),
         "activation_based",
     ),
     "tet": Case(
@@ -326,7 +341,7 @@ CASES: dict[str, Case] = {
     ),
     "events": Case(
         EVENTS,
-        "snncc compile network:make --weights shd.pt --input-shape 700 --layout NT "
+        "snncc compile snncc_network:make --weights shd.pt --input-shape 700 --layout NT "
         "--time-steps 8 --input spike --target loihi -o build/recurrent",
         ("return Recurrent(hidden=32)", "x.permute(1, 0, 2)", "clamp(max=1)", "n_time_bins=8"),
     ),
