@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import random
@@ -18,6 +19,7 @@ from torch import nn
 import snncc
 from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends.checkpoints import open_model, save_model
+from snncc.frontends.checkpoints.differences import alike
 from snncc.frontends.checkpoints.unpickle import read
 
 EXAMPLE = torch.zeros(5, 1, 4)
@@ -268,6 +270,39 @@ def test_the_slope_of_a_surrogate_counts_too(nets: Any) -> None:
         "SNN351",
         "`lif.spike_grad` differs",
         lambda: save_model(nets.Torch(slope=3), "net.pt", EXAMPLE, factory=nets.Torch),
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "equal"),
+    [
+        (1, 1.0, False),
+        (float("nan"), float("nan"), True),
+        ([1, (2, None)], [1, (2, None)], True),
+        ([1, (2, None)], [1, [2, None]], False),
+        ({"a": 1}, {"a": 2}, False),
+        ({1, 2}, {2, 1}, True),
+        (functools.partial(int, base=2), functools.partial(int, base=3), False),
+        (functools.partial(int, base=2), functools.partial(int, base=2), True),
+        (slice(1, 2), slice(1, 3), False),
+        (torch.zeros(1), -torch.zeros(1), False),
+        ([nn.ReLU()], [nn.ReLU()], True),
+        ([nn.PReLU(1, 0.1)], [nn.PReLU(1, 0.2)], False),
+        (property(len), property(abs), False),
+        (torch.float32, torch.float64, False),
+    ],
+)
+def test_what_is_alike(one: Any, two: Any, equal: bool) -> None:
+    assert alike(one, two) is equal
+    assert alike(one, one)
+
+
+def test_the_closure_of_a_local_class_counts_too(nets: Any) -> None:
+    module = nets.local_surrogate(slope=3.0)
+    refused(
+        "SNN351",
+        "the network is a .*Local, and one of other code in what it makes",
+        lambda: save_model(module, "net.pt", EXAMPLE, factory=nets.local_surrogate),
     )
 
 

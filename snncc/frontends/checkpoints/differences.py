@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +18,15 @@ _PLAIN = bool | int | float | complex | str | bytes | None
 _WALKED = ("training", "_modules", "_parameters", "_buffers")
 _TABLES = frozenset(vars(nn.Module())) - {*_WALKED}
 """Of these, hooks above all, only the values count: their keys are numbers given in order."""
+
+_PARTS: Mapping[type, tuple[str, ...]] = {
+    types.MethodType: ("__func__", "__self__"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset"),
+    functools.partial: ("func", "args", "keywords"),
+}
+"""What makes up an object of Python itself."""
 
 
 def differences(one: nn.Module, two: nn.Module, whose: str) -> Iterator[str]:
@@ -34,7 +44,8 @@ def differences(one: nn.Module, two: nn.Module, whose: str) -> Iterator[str]:
         elif not _alike_classes(type(ones[path]), type(twos[path]), _DEPTH):
             named = f"`{path}`" if path else "the network"
             mine, other = (_name(type(parts[path])) for parts in (ones, twos))
-            yield f"{named} is a {mine}, and a {other} in {whose}"
+            same = "one of other code" if mine == other else f"a {other}"
+            yield f"{named} is a {mine}, and {same} in {whose}"
         else:
             for name, a, b in _members(ones[path], twos[path]):
                 if not alike(a, b):
@@ -77,7 +88,8 @@ def _phrase(name: str, one: Any, two: Any, whose: str) -> str:
 
 def alike(one: Any, two: Any, depth: int = _DEPTH) -> bool:
     """Whether two values are equal: tensors bit for bit, functions by their code and what they
-    read from around them. Modules are not looked into, and nothing deeper than ``depth``."""
+    read from around them, a module in a list by its state dict. Not looked into: what is deeper
+    than ``depth``, and objects that show nothing of themselves."""
     if one is two or depth == 0:
         return True
     if isinstance(one, type) and isinstance(two, type):
@@ -88,7 +100,7 @@ def alike(one: Any, two: Any, depth: int = _DEPTH) -> bool:
     if isinstance(one, torch.Tensor):
         return _alike_tensors(one, two)
     if isinstance(one, nn.Module):
-        return True
+        return alike(dict(one.state_dict()), dict(two.state_dict()), deeper)
     if isinstance(one, _PLAIN):
         return bool(one == two or (one != one and two != two))
     if isinstance(one, list | tuple):
@@ -101,12 +113,13 @@ def alike(one: Any, two: Any, depth: int = _DEPTH) -> bool:
         return (one.dtype, one.shape, one.tobytes()) == (two.dtype, two.shape, two.tobytes())
     if isinstance(one, types.FunctionType):
         return one.__code__ == two.__code__ and alike(_around(one), _around(two), deeper)
-    if isinstance(one, types.MethodType):
-        return alike(one.__func__, two.__func__, deeper) and alike(
-            one.__self__, two.__self__, deeper
-        )
-    if isinstance(getattr(one, "__dict__", None), dict):
-        return alike(vars(one), vars(two), deeper)
+    for kind, names in _PARTS.items():
+        if isinstance(one, kind):
+            return all(alike(getattr(one, n), getattr(two, n), deeper) for n in names)
+    if isinstance(one, set | frozenset):
+        return bool(one == two)
+    if isinstance(getattr(one, "__dict__", None), dict) and not alike(vars(one), vars(two), deeper):
+        return False
     return repr(one) == repr(two) or " at 0x" in repr(one)
 
 
