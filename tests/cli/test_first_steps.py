@@ -16,7 +16,9 @@ DOCUMENT = ROOT / "docs" / "first-steps.md"
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    """The texts of the blocks in that language; commands have none."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    return [text for name, text in found if name == language]
 
 
 def call(folder, *arguments):

@@ -80,6 +80,16 @@ def test_a_state_dict_finds_the_script_beside_it(run, script):
     assert result.stdout.splitlines()[0] == COMMAND
 
 
+def test_a_state_dict_in_another_folder(run, script, tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for file in (script, "weights.pt"):
+        Path(file).rename(folder / file)
+    lines = run("init", "work/weights.pt").stdout.splitlines()
+    assert lines[0] == "cd work"
+    assert f"snncc compile train:Net --weights {folder / 'weights.pt'} --input-shape 8" in lines[1]
+
+
 def test_a_state_dict_alone(run, tmp_path):
     layers = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 7))
     torch.save({"net": layers.state_dict(), "epoch": 3}, tmp_path / "conv.pth")

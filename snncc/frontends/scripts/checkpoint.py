@@ -78,11 +78,13 @@ def _of_weights(path: Path, state: Mapping[str, torch.Tensor]) -> Proposal:
             found = None
         if found is not None and any(each.value.endswith(f":{name}") for each in found.facts):
             to_do = tuple(each for each in found.to_do if "WEIGHTS.pt" not in each)
+            if found.folder:  # where the commands are typed, a relative path is another
+                weights = ("--weights", str(path.resolve()))
             options = (*weights, *_without_weights(found.options))
             return replace(found, options=options, to_do=to_do)
         network = Fact("network", f"{file.stem}:{name}", origin)
         folder = "" if file.parent.resolve() == Path.cwd() else str(file.parent)
-        given = (*weights, *options)
+        given = ("--weights", str(path.resolve() if folder else path), *options)
         return Proposal(network.value, given, (network, *facts), to_do, folder=folder)
     to_do = ("give the function or class that makes the network for MODULE:FACTORY", *to_do)
     return Proposal("MODULE:FACTORY", (*weights, *options), facts, to_do)

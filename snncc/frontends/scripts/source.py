@@ -107,7 +107,8 @@ def _constants(tree: ast.Module) -> dict[str, Value]:
                 assigned.setdefault(name, []).append(None)
         elif isinstance(node, ast.Call) and last_name(node.func) == "add_argument":
             default, action = keyword(node, "default"), literal(keyword(node, "action"))
-            value = action == "store_false" if action else literal(default)
+            is_flag = action in ("store_true", "store_false")
+            value = action == "store_false" if is_flag else literal(default)
             if value is not None:
                 for name in _options(node):
                     weaker[name] = Value(value, node.lineno, "option")

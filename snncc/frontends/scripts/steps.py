@@ -90,5 +90,6 @@ def is_over_time(loop: ast.For) -> bool:
 
 
 def range_of(node: ast.For) -> ast.expr | None:
+    """The end of a loop over ``range``."""
     args = node.iter.args if isinstance(node.iter, ast.Call) else []
-    return args[-1] if args else None
+    return args[min(len(args) - 1, 1)] if args else None

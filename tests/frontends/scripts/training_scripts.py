@@ -161,7 +161,7 @@ def main():
     torch.manual_seed(0)
     net = Frames(channels=6)
     functional.set_step_mode(net, step_mode="m")
-    functional.set_backend(net, "torch")
+    functional.reset_net(net)
     optimizer = torch.optim.Adam(net.parameters())
     for epoch in range(EPOCHS):
         for frame, label in loader():
