@@ -52,6 +52,17 @@ def differences(one: nn.Module, two: nn.Module, whose: str) -> Iterator[str]:
                     yield _phrase(f"{path}.{name}" if path else name, a, b, whose)
 
 
+def reset_away(one: nn.Module, two: nn.Module, whose: str) -> Iterator[str]:
+    """What differs now and not after a reset: SpikingJelly's `reset` puts back every value that was
+    there at first, in 0.0.0.0.12 thresholds too. Tensors are left out, which are membranes."""
+    twos = dict(two.named_modules())
+    for path, part in one.named_modules():
+        tables = [getattr(each, "_memories", {}) for each in (part, twos.get(path))]
+        for name, a, b in _pairs(*tables):
+            if isinstance(a, _PLAIN) and isinstance(b, _PLAIN) and not alike(a, b):
+                yield _phrase(f"{path}.{name}" if path else name, a, b, whose)
+
+
 class _Nothing:
     """In the place of an attribute that is not there."""
 

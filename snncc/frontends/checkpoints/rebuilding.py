@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from snncc.diagnostics import Finding, SnnccError, refuse
-from snncc.frontends.checkpoints.differences import alike, differences
+from snncc.frontends.checkpoints.differences import alike, differences, reset_away
 from snncc.frontends.checkpoints.factory import call, find, imported, load_state, make
 from snncc.frontends.checkpoints.unpickle import shown
 from snncc.frontends.data import InputKind
@@ -33,6 +33,7 @@ FORMAT = 1
 """The format of these files; a reader knows those up to its own."""
 
 FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_IT = "what it makes"
 _NAMED = 4
 _NESTED = 16
 _CALLS = 5
@@ -215,7 +216,7 @@ def check_same(
                 help="give an input as its forward takes it",
             ) from ours
         outputs_differ |= not alike(ours, theirs)
-    reasons = list(differences(one, two, "what it makes"))
+    reasons = [*reset_away(module, other, _IT), *differences(one, two, _IT)]
     if outputs_differ:
         reasons.append("the outputs are not equal")
     if reasons:
