@@ -9,6 +9,7 @@ import click
 from snncc.cli.errors import Guarded
 
 COMMANDS = (
+    "init",
     "compile",
     "check",
     "simulate",

@@ -221,7 +221,9 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
         click.option(
             "--weights", type=click.Path(), help="State dict for a package.module:factory."
         ),
-        click.option("--allow", multiple=True, help="A class that the .pt may hold; repeatable."),
+        click.option(
+            "--allow", multiple=True, help="A class the .pt may hold, or its factory; repeatable."
+        ),
         click.option(
             "--cut-merge", is_flag=True, help="Keep the spike-only branch of a merged output."
         ),

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option("--weights", type=click.Path(), help="State dict for a package.module:factory.")
-@click.option("--allow", multiple=True, help="A class that the .pt may hold; repeatable.")
+@click.option(
+    "--allow", multiple=True, help="A class the .pt may hold, or its factory; repeatable."
+)
 @click.option("--input-shape", type=Shape(), help="Of a .nir: features of its input.")
 @click.option(
     "--input",

@@ -278,4 +278,22 @@ NOTES = (
             """,
         help="scale the data to 0 to 1, as in training",
     ),
+    Rule(
+        "SNN530",
+        "code-changed",
+        Severity.NOTE,
+        what="""
+            Says that the code which makes the network of a file is not the code that was there
+            when the file was written.
+            """,
+        why="""
+            The file has the weights, and the network around them is made by the code of today. The
+            proof of a compiled program holds for the network as it is made now.
+            """,
+        example="""
+            snncc.save_model(net, "net.pt", example, factory="nets:make")
+            # nets.py is edited, then: snncc compile net.pt --allow nets:make      SNN530: `nets`
+            """,
+        help="if accuracy is not what it was, take the code that was trained",
+    ),
 )

@@ -615,4 +615,51 @@ READING = (
             """,
         help="return samples in a fixed order, without random transforms",
     ),
+    Rule(
+        "SNN350",
+        "unallowed-factory",
+        Severity.ERROR,
+        what="""
+            Reports a file that names the function or class that makes its network, where the user
+            did not allow it.
+            """,
+        why="""
+            Opening a file executes nothing that it holds or names. The function is code of the
+            user's own, and only the user can say that it may run, with the arguments that are in
+            the file.
+            """,
+        example="""
+            snncc.save_model(net, "net.pt", example, factory="nets:make")
+            # snncc check net.pt                       SNN350: `nets:make()` was not allowed
+            """,
+        after="""
+            snncc.save_model(net, "net.pt", example, factory="nets:make")
+            # snncc check net.pt --allow nets:make
+            """,
+        help="if you trust the code, name it with --allow",
+    ),
+    Rule(
+        "SNN351",
+        "other-network",
+        Severity.ERROR,
+        what="""
+            Reports a factory that does not make the network that is to be saved: another class,
+            another constant, another hook, another output.
+            """,
+        why="""
+            The file has the weights alone. All else comes from the factory, each time the file is
+            opened, so a threshold that was set by hand after the network was made would be lost.
+            """,
+        example="""
+            net = Net(threshold=0.5)
+            snncc.save_model(net, "net.pt", example, factory=Net)  # SNN351: `threshold` is 0.5
+            """,
+        after="""
+            net = Net(threshold=0.5)
+            given = {"threshold": 0.5}
+            snncc.save_model(net, "net.pt", example, factory=Net, arguments=given)
+            """,
+        help="pass what the network was made with as arguments={...}, or name a function that "
+        "makes it as it is now",
+    ),
 )

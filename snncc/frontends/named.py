@@ -8,7 +8,9 @@ from pathlib import Path
 
 from snncc.diagnostics import refuse
 
-_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+"""``package.module:factory``."""
+
 _MODELS = ".pt, .pth, .pt2, .onnx, .nir, .net or package.module:factory"
 
 
@@ -19,7 +21,7 @@ def check_named(spec: str) -> None:
     """
     ending = Path(spec).suffix.lower()[1:]
     is_read = bool(entry_points(group="snncc.frontends", name=ending))
-    if Path(spec).exists() if is_read else _FACTORY.fullmatch(spec):
+    if Path(spec).exists() if is_read else FACTORY.fullmatch(spec):
         return
     reason = "is not a kind of model snncc reads" if Path(spec).exists() else "does not exist"
     raise refuse("SNN305", f"{spec} {reason}", help=f"give {_MODELS}")

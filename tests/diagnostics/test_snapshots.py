@@ -29,7 +29,7 @@ from snncc.backends.onnx import export
 from snncc.cli import main
 from snncc.diagnostics import RULES, Finding, SnnccError
 from snncc.diagnostics.render import text
-from snncc.frontends.checkpoints import open_model
+from snncc.frontends.checkpoints import open_model, save_model
 from snncc.frontends.data import open_recordings
 from snncc.frontends.data.encoders import Poisson
 from snncc.frontends.data.values import unlike
@@ -289,6 +289,14 @@ def read_equations(name: str) -> Callable[[Path], None]:
     return read
 
 
+def made_by_a_call(folder: Path, *allow: str) -> None:
+    """Open a file that names a factory; raise what is said, of code that changed since."""
+    path = folder / "net.pt"
+    save_model(nn.Identity(), path, torch.zeros(1, 2), factory=nn.Identity)
+    torch.save(torch.load(path) | {"code": {"nets": "0" * 64}}, path)
+    raise SnnccError(open_model(str(path), allow=allow).notes)
+
+
 BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN201": mapped_to({"thresholds": "layer"}, NORMALISED, 1, 4, 4),
     "SNN202": delay_not_stock,
@@ -316,6 +324,10 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN324": no_form_in_format,
     "SNN330": read_layers("SDNN"),
     "SNN340": unrepeatable_data,
+    "SNN350": made_by_a_call,
+    "SNN351": lambda folder: save_model(
+        snncc.nn.IF(threshold=0.5), folder / "net.pt", torch.zeros(2, 1, 4), factory=snncc.nn.IF
+    ),
     "SNN506": quantized("threshold=1.0"),
     "SNN508": compiled(Loud),
     "SNN509": read_equations("export_lif_r_tau"),
@@ -324,6 +336,7 @@ BY_HAND: dict[str, Callable[[Path], None]] = {
     "SNN515": read_layers("CUBA"),
     "SNN520": unlike_range,
     "SNN521": no_probabilities,
+    "SNN530": lambda folder: made_by_a_call(folder, "torch.nn.modules.linear:Identity"),
 }
 """Those that no network is to blame for."""
 

@@ -103,10 +103,13 @@ KNOWN = frozenset(
 def allow_list(more: Sequence[str] = ()) -> frozenset[str]:
     """The pickled names of all classes a file may hold; ``more`` are the user's, dotted.
 
-    A user's class may be named by its module or by where a package exports it. Raises SNN317
-    where it cannot be imported, SNN316 where it is not a class.
+    A user's class may be named by its module or by where a package exports it. A name with a colon
+    is that of a factory, and of no class. Raises SNN317 where a class cannot be imported, SNN316
+    where it is not a class.
     """
     import snncc.nn
+
+    more = [name for name in more if ":" not in name]
 
     ours = [vars(snncc.nn)[name] for name in snncc.nn.__all__]
     users = [resolve(name) for name in more]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -16,6 +16,12 @@ from torch import nn
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.checkpoints.allow_list import allow_list
 from snncc.frontends.checkpoints.factory import load_weights, make, state_dicts
+from snncc.frontends.checkpoints.rebuilding import (
+    check_same,
+    fault,
+    rebuilt,
+    recipe,
+)
 from snncc.frontends.checkpoints.unpickle import read, shown
 from snncc.frontends.data import InputKind
 from snncc.frontends.layout import USUAL, Layout, is_layout
@@ -71,13 +77,16 @@ def open_model(
 ) -> Checkpoint:
     """Open what the user names: a file (.pt, .pth, .pt2, .onnx, .nir, .net) or a factory.
 
-    Nothing in a file is executed; a factory, ``package.module:factory``, is the user's own code and
-    is called. ``weights`` is a state dict for the factory's network. ``allow`` adds dotted class
-    names to those a file may hold. ``said`` is for files that do not say all (NIR, Lava-DL).
+    Nothing in a file is executed; a factory is the user's own code and is called. ``weights`` is
+    a state dict for the factory's network, or a file of `save_model`, whose facts are taken too.
+    ``allow`` adds dotted class names to those a file may hold, and has the factories,
+    ``package.module:factory``, that a file of `save_model` may name. ``said`` is for files that do
+    not say all (NIR, Lava-DL).
 
-    Raises SNN304 for a file that is unsafe or has no architecture, SNN305 for one that is not
-    there, damaged or of a kind not read, SNN307 for weights that are not finite, SNN313 and
-    SNN314 for a factory that is not there or does not work, SNN316 for options that contradict.
+    Raises SNN350 for a file whose factory is not in ``allow``, SNN304 for a file that is unsafe
+    or has no architecture, SNN305 for one that is not there, damaged or of a kind not read, SNN307
+    for weights that are not finite, SNN313 and SNN314 for a factory that is not there or does not
+    work, SNN316 for options that contradict.
     """
     check_named(spec)
     suffix = Path(spec).suffix.lower()
@@ -103,6 +112,8 @@ def save_model(
     path: str | Path,
     example_input: torch.Tensor,
     *,
+    factory: str | Callable[..., nn.Module] | None = None,
+    arguments: Mapping[str, Any] | None = None,
     time_steps: int | None = None,
     layout: Layout | None = None,
     input: InputKind | None = None,
@@ -112,33 +123,81 @@ def save_model(
 
     ``example_input`` is what the module's forward takes; its shape and dtype are kept, its values
     are not. ``time_steps`` is for single-step modules, which are called that many times. ``input``
-    says what the values mean. The file is read back before it takes its place, so that whatever
-    could not be opened is refused now; a file of that name is left alone until then.
+    says what the values mean. A file of that name is left alone until the new one is known to be
+    good.
 
-    Raises SNN304 where the module holds classes that are neither on the allow-list nor in
-    ``allow``, hooks, or anything torch cannot save; SNN307 for weights that are not finite;
-    SNN316 for an argument that is not as said here; SNN305 where the file cannot be written.
+    The file holds the state dict and how the network is made: ``factory``, a class, a function or
+    "package.module:name", called with ``arguments``, plain values by name. The call is made, and
+    both networks must be the same (`snncc.frontends.checkpoints.rebuilding.check_same`). Whoever
+    opens the file must allow that code. Without ``factory`` and ``arguments`` a module of known
+    classes is written as it is; any other needs a class that can be called without arguments.
+
+    Raises SNN351 where the factory makes another network, SNN313 and SNN314 where it is not there
+    or fails; SNN304 where no factory is given and the module holds classes that are neither on the
+    allow-list nor in ``allow``, hooks, or anything torch cannot save; SNN307 for weights that are
+    not finite; SNN316 for an argument that is not as said here; SNN305 where the file cannot be
+    written.
     """
     path = Path(path)
     _check_arguments(module, path, example_input)
-    content = {
+    facts = {
         "snncc": version("snncc"),
-        "module": module,
         "shape": tuple(example_input.shape),
         "dtype": example_input.dtype,
         "time_steps": time_steps,
         "layout": layout,
         "input": input,
     }
-    if fault := _fault(content):
-        raise refuse("SNN316", fault, help="see the documentation of snncc.save_model")
+    if wrong := _fault(facts):
+        raise refuse("SNN316", wrong, help="see the documentation of snncc.save_model")
+
+    def by_call(factory: str | Callable[..., nn.Module]) -> bytes:
+        content = facts | recipe(module, factory, arguments)
+        data = _written(module, content)
+        read(data, "the network to save", frozenset())
+        _check_finite(module, "the network to save")
+        check_same(module, content, example_input, input, time_steps)
+        return data
+
+    if factory is not None or arguments is not None:
+        data = by_call(type(module) if factory is None else factory)
+    else:
+        try:
+            data = _written(module, facts | {"module": module})
+            _checkpoint(data, "the network to save", allow)
+        except SnnccError as error:
+            if any(finding.code != "SNN304" for finding in error.findings):
+                raise
+            data = _by_its_class(module, error, by_call)
+    write_whole(path, data)
+
+
+def _by_its_class(
+    module: nn.Module, why: SnnccError, by_call: Callable[[type[nn.Module]], bytes]
+) -> bytes:
+    """The file of a module that cannot be written whole, made by its class without arguments.
+
+    Raises ``why``, with what stands in the way, where that does not make it.
+    """
+    cls = type(module)
+    try:
+        return by_call(cls)
+    except SnnccError as error:
+        (first, *_) = why.findings
+        help = (
+            "name a class or a function that makes the network: save_model(..., factory=..., "
+            f"arguments=...); `{cls.__qualname__}()` does not: {error.findings[0].message}"
+        )
+        raise refuse(first.code, first.message, first.location, help=help) from error
+
+
+def _written(module: nn.Module, content: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     try:
-        torch.save(content, buffer)
+        torch.save(dict(content), buffer)
     except Exception as error:
         raise _cannot_save(module, error) from error
-    _checkpoint(buffer.getvalue(), "the network to save", allow)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 # -- files -------------------------------------------------------------------------------------
@@ -146,12 +205,35 @@ def save_model(
 
 def _checkpoint(data: bytes, source: str, allow: Sequence[str]) -> Checkpoint:
     content = read(data, source, allow_list(allow))
-    module = _only_module(content, source)
-    known = content if isinstance(content, dict) and "snncc" in content else {}
-    if known and (fault := _fault(known)):
-        raise refuse("SNN305", f"{source} is damaged: {fault}")
+    known = _known(content, source)
+    if "factory" in known:
+        module, notes = rebuilt(known, source, tuple(allow))
+    else:
+        module, notes = _only_module(content, source), ()
+    return _described(module, known, source, source, data, notes)
+
+
+def _known(content: Any, source: str) -> Mapping[str, Any]:
+    """The content of a file that `save_model` wrote; of another file nothing."""
+    if not isinstance(content, dict) or "snncc" not in content:
+        return {}
+    wrong = _fault(content) or (fault(content) if "factory" in content else "")
+    if wrong:
+        raise refuse("SNN305", f"{source} is damaged: {wrong}")
+    return content
+
+
+def _described(
+    module: nn.Module,
+    known: Mapping[str, Any],
+    source: str,
+    file: str,
+    data: bytes,
+    notes: tuple[Finding, ...] = (),
+) -> Checkpoint:
+    """``module`` with what ``file``, which holds ``data``, says of its input."""
     return Checkpoint(
-        module=_settled(module, source),
+        module=_settled(module, file),
         shape=known.get("shape"),
         dtype=known.get("dtype"),
         time_steps=known.get("time_steps"),
@@ -159,6 +241,7 @@ def _checkpoint(data: bytes, source: str, allow: Sequence[str]) -> Checkpoint:
         input=known.get("input"),
         source=source,
         sha256=hashlib.sha256(data).hexdigest(),
+        notes=notes,
     )
 
 
@@ -198,22 +281,29 @@ def _only_module(content: Any, source: str) -> nn.Module:
 
 
 def _open_factory(spec: str, weights: Path | None) -> Checkpoint:
+    if weights is not None:
+        data, file = _bytes(weights), str(weights)
+        content = read(data, file, frozenset())
+        known = _known(content, file)
+        if "factory" in known:  # named again, it is allowed
+            arguments = known["arguments"] if known["factory"] == spec else {}
+            module, notes = rebuilt(
+                {**known, "factory": spec, "arguments": arguments}, file, (spec,)
+            )
+            return _described(module, known, spec, file, data, notes)
+        module = make(spec)
+        load_weights(module, content, file)
+        return _described(module, {}, spec, file, data)
     module = make(spec)
-    if weights is None:
-        sha256 = _hash(module)
-    else:
-        data = _bytes(weights)
-        load_weights(module, read(data, str(weights), frozenset()), str(weights))
-        sha256 = hashlib.sha256(data).hexdigest()
     return Checkpoint(
-        module=_settled(module, spec if weights is None else str(weights)),
+        module=_settled(module, spec),
         shape=None,
         dtype=None,
         time_steps=None,
         layout=None,
         input=None,
         source=spec,
-        sha256=sha256,
+        sha256=_hash(module),
     )
 
 
@@ -271,12 +361,16 @@ def _settled(module: nn.Module, source: str) -> nn.Module:
         raise refuse(
             "SNN305", f"the network in {source} has no eval mode: {shown(str(error))}"
         ) from error
+    _check_finite(module, source)
+    return module
+
+
+def _check_finite(module: nn.Module, source: str) -> None:
     tensors = [*module.named_parameters(), *module.named_buffers()]
     broken = [name for name, tensor in tensors if not _is_finite(tensor)]
     if broken:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         raise refuse("SNN307", f"`{shown(broken[0])}`{more} in {source} holds NaN or infinity")
-    return module
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

@@ -13,48 +13,80 @@ from typing import Any
 import torch
 from torch import nn
 
-from snncc.diagnostics import SnnccError, refuse
+from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.checkpoints.unpickle import shown
 
 _NAMED = 3
-
-
 _NETWORK = "name a function that takes no arguments and returns the network"
 
 
-def make(spec: str) -> nn.Module:
+def make(spec: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
     """The network of ``package.module:factory``.
 
     A name that holds a module already is taken as it is. Raises SNN313 where the module or the
     name is not there, SNN314 where importing or calling fails or gives no torch.nn.Module.
     """
-    made = call(spec, _NETWORK, nn.Module)
+    value = find(imported(spec), spec)
+    return value if isinstance(value, nn.Module) else network(value, spec, arguments)
+
+
+def call(spec: str, help: str) -> Any:
+    """What ``package.module:factory`` returns. ``help`` says what to do where it does not work.
+
+    Raises SNN313 and SNN314 as `make` does.
+    """
+    return _called(find(imported(spec, help), spec), spec, help, {})
+
+
+def imported(spec: str, help: str = _NETWORK) -> Any:
+    """The module of ``package.module:factory``, from the current directory too.
+
+    The current directory stays on the import path: a forward may import more of the user's code.
+    Raises SNN313 and SNN314 as `make` does.
+    """
+    name = spec.partition(":")[0]
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise _cannot_run(f"importing `{name}` failed: {_said(error)}", help) from error
+        raise refuse(
+            "SNN313",
+            f"there is no module `{error.name}`",
+            help="run from the folder that holds it, or install it",
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise _cannot_run(f"importing `{name}` failed: {_said(error)}", help) from error
+
+
+def find(owner: Any, spec: str) -> Any:
+    """What ``package.module:name`` names in ``owner``, the module. Raises SNN313."""
+    module_name, _, names = spec.partition(":")
+    for name in names.split("."):
+        if not hasattr(owner, name):
+            raise _no_such_name(owner, module_name, name)
+        owner = getattr(owner, name)
+    return owner
+
+
+def network(factory: Any, spec: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+    """What ``factory`` returns, a torch.nn.Module. Raises SNN314."""
+    made = _called(factory, spec, _NETWORK, arguments or {})
     if not isinstance(made, nn.Module):
         said = f"`{spec}` returned a {type(made).__name__}, not a torch.nn.Module"
         raise _cannot_run(said, _NETWORK)
     return made
 
 
-def call(spec: str, help: str, kind: type | None = None) -> Any:
-    """Import ``package.module``, from the current directory too, and call its ``factory()``.
-
-    The current directory stays on the import path: a forward may import more of the user's code.
-    A name that holds a ``kind`` already is taken as it is. ``help`` says what to do where it does
-    not work. Raises SNN313 where the module or the name is not there, SNN314 where importing or
-    calling fails.
-    """
-    module_name, _, factory_name = spec.partition(":")
-    value: Any = _import(module_name, help)
-    for name in factory_name.split("."):
-        if not hasattr(value, name):
-            raise _no_such_name(value, module_name, name)
-        value = getattr(value, name)
-    if kind is not None and isinstance(value, kind):
-        return value
-    if not callable(value):
-        raise _cannot_run(f"`{spec}` is a {type(value).__name__} and cannot be called", help)
+def _called(factory: Any, spec: str, help: str, arguments: Mapping[str, Any]) -> Any:
+    if not callable(factory):
+        raise _cannot_run(f"`{spec}` is a {type(factory).__name__} and cannot be called", help)
     try:
-        return value()
+        return factory(**arguments)
     except (Exception, SystemExit) as error:
         raise _cannot_run(f"calling `{spec}` failed: {_said(error)}", help) from error
 
@@ -65,28 +97,33 @@ def load_weights(module: nn.Module, content: Any, source: str) -> None:
     ``content`` is what the file ``source`` holds: the state dict, or a dict with one in it.
     Raises SNN305 where there is none or it does not fit.
     """
-    weights = _without_prefix(_state_dict(content, source), module)
+    load_state(module, _without_prefix(_state_dict(content, source), module), source)
+
+
+def load_state(module: nn.Module, state: Mapping[str, Any], source: str) -> None:
+    """Copy ``state`` into ``module``. Raises SNN305 for each way in which it does not fit."""
     own = module.state_dict()
     complaints = [
-        _list("lacks", [name for name in own if name not in weights]),
-        _list("has the unknown", [name for name in weights if name not in own]),
+        _list("lacks", [name for name in own if name not in state]),
+        _list("has the unknown", [name for name in state if name not in own]),
         _list(
             "has a wrong shape for",
             [
-                f"{name} {tuple(weights[name].shape)} instead of {tuple(tensor.shape)}"
+                f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
                 for name, tensor in own.items()
-                if name in weights
+                if isinstance(state.get(name), torch.Tensor)
                 and isinstance(tensor, torch.Tensor)
-                and weights[name].shape != tensor.shape
+                and state[name].shape != tensor.shape
             ],
         ),
     ]
     if any(complaints):
-        raise _misfit(f"{source} {' and '.join(filter(None, complaints))}")
+        raise SnnccError(_misfit(f"{source} {each}") for each in complaints if each)
     try:
-        module.load_state_dict(weights)
+        module.load_state_dict(dict(state))
     except Exception as error:
-        raise _misfit(f"the weights in {source} cannot be loaded: {_said(error)}") from error
+        message = f"the weights in {source} cannot be loaded: {_said(error)}"
+        raise SnnccError(_misfit(message)) from error
 
 
 def state_dicts(content: Any) -> dict[str, dict[str, torch.Tensor]]:
@@ -129,25 +166,6 @@ def _without_prefix(weights: dict[str, torch.Tensor], module: nn.Module) -> dict
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
 
 
-def _import(name: str, help: str) -> Any:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):
-            raise _cannot_run(f"importing `{name}` failed: {_said(error)}", help) from error
-        raise refuse(
-            "SNN313",
-            f"there is no module `{error.name}`",
-            help="run from the folder that holds it, or install it",
-        ) from error
-    except (Exception, SystemExit) as error:
-        raise _cannot_run(f"importing `{name}` failed: {_said(error)}", help) from error
-
-
 def _no_such_name(owner: Any, module_name: str, name: str) -> SnnccError:
     names = [key for key, value in vars(owner).items() if _is_own(value, key, module_name)]
     near = difflib.get_close_matches(name, names) or names
@@ -167,8 +185,9 @@ def _cannot_run(message: str, help: str) -> SnnccError:
     return refuse("SNN314", message, help=help)
 
 
-def _misfit(message: str) -> SnnccError:
-    return refuse("SNN305", message, help="give the weights of the architecture the factory makes")
+def _misfit(message: str) -> Finding:
+    help = "give the weights of the architecture the factory makes"
+    return Finding("SNN305", message, help=help)
 
 
 def _said(error: BaseException) -> str:

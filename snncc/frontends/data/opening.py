@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,7 @@ from snncc.frontends.data.npz import open_npz
 from snncc.frontends.data.recordings import Array, InputKind, Recordings, Stored, damaged
 from snncc.frontends.data.values import Demand, blocks, check_values, demands
 from snncc.frontends.layout import Layout, sample_axis
-
-_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+from snncc.frontends.named import FACTORY
 
 _HELP = "give an .npz, .npy or HDF5 file, or package.module:factory"
 
@@ -80,7 +78,7 @@ def open_recordings(
         demanded = encode.demands()
     with contextlib.ExitStack() as opened:
         found: DataSet | Mapping[str, Stored]
-        if _FACTORY.fullmatch(name) and not Path(name).exists():
+        if FACTORY.fullmatch(name) and not Path(name).exists():
             found = open_dataset(name)
         else:
             found = _file(Path(name), wanted, samples, opened)

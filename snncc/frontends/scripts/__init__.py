@@ -1,0 +1,1 @@
+"""What a training script or a checkpoint says of its network, read without running anything."""
