@@ -41,6 +41,7 @@ from snncc.frontends.torch import record as recorded_again
 from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
+from snncc.ir.size import Size
 from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.text import print_graph, print_network
 from snncc.options import Options
@@ -309,6 +310,7 @@ def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
     about, stripped = program.about, without_aap(result)
     gone = tuple(name for name in program.graph.nodes if name not in stripped.nodes)
     passes = [str(stage.applied).replace(program.target, target) for stage in result.stages]
+    sizes = [vars(Size.of(form)) for form in (program.graph, *result.forms)]
     claims: Mapping[str, tuple[Any, Any]] = {
         "passes": (about["passes"], passes),
         "head": (program.head, next(iter(stripped.heads), "")),
@@ -316,6 +318,7 @@ def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
         "keep_aap": (program.keep_aap, about["options"].get("keep_aap", False)),
         "reports": (about["reports"], json.loads(json.dumps(as_json(result.reports)))),
         "stripped": (about["stripped"], what_went(program.graph, stripped, gone)),
+        "sizes": (about.get("sizes", sizes), sizes),
     }
     for name, (recorded, now) in claims.items():
         same = alike(recorded, now)
