@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from snncc.arithmetic import classes
+from snncc.backends.base import Replays, find
 from snncc.ir.interpreter.membranes import drawable, traces
 from snncc.ir.work import CMOS_45NM, WHOLE_45NM, Operations
 from snncc.program import Program
@@ -46,9 +47,18 @@ def sections(
         spikes(program, simulation),
         work(program, simulation),
         flips(simulation),
+        *_on_chip(simulation),
         *(sample(program, number, inputs) for number, inputs in samples.items()),
     ]
     return [each for each in several if each is not None]
+
+
+def _on_chip(simulation: Simulation) -> Sequence[Section]:
+    """What the backend says of the chip, where it ran on one."""
+    machine = find(simulation.backend)()
+    if simulation.timing is None or not isinstance(machine, Replays):
+        return ()
+    return machine.sections(simulation.timing)
 
 
 def answers(simulation: Simulation, data: str, labels: ArrayLike | None) -> Section:

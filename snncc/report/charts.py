@@ -37,6 +37,18 @@ _CONFIG: Mapping[str, Any] = {
     "text": {"color": INK},
 }  # fmt: skip
 
+def _shown(value: Cell) -> Cell:
+    return short(value) if isinstance(value, str) else value
+
+
+def _domain(values: Sequence[Cell]) -> list[Cell]:
+    """Every position of an axis in its order: whole numbers without gaps, names as they come."""
+    whole = [value for value in values if isinstance(value, int)]
+    if len(whole) == len(values) and whole:
+        return list(range(min(whole), max(whole) + 1))
+    return list(dict.fromkeys(_shown(value) for value in values))
+
+
 _LETTERS = 20
 """Of a label; the end of a name tells most."""
 
@@ -122,16 +134,16 @@ def cells(
 
     tell = words or said
     data = [
-        {"x": row[across], "y": short(f"{row[down]}"), "text": column.written(row[number]),
+        {"x": row[across], "y": _shown(row[down]), "text": column.written(row[number]),
          "dark": 0.06 + 0.94 * float(row[number] or 0) / top, "says": tell(row)}
         for row in table.rows
     ]  # fmt: skip
-    columns, rows = (len({row[at] for row in table.rows}) for at in (across, down))
+    wide, high = (_domain([row[at] for row in table.rows]) for at in (across, down))
     axes: dict[str, Any] = {
-        "x": {"field": "x", "type": "ordinal", "title": x, "sort": "ascending",
+        "x": {"field": "x", "type": "ordinal", "title": x, "sort": None, "scale": {"domain": wide},
               "axis": {"labelAngle": 0, "labelOverlap": True, "ticks": False, "domain": False}},
         "y": {"field": "y", "type": "ordinal", "title": y,
-              "sort": None,
+              "sort": None, "scale": {"domain": high},
               "axis": {"labelOverlap": True, "ticks": False, "domain": False}},
     }  # fmt: skip
     squares = {
@@ -153,7 +165,7 @@ def cells(
         })  # fmt: skip
     spec = {
         **_frame(data), "width": WIDTH, "layer": layers, "encoding": axes,
-        "height": max(40, min(420, round((WIDTH - 50) / max(columns, 1)) * rows)),
+        "height": max(40, min(420, round((WIDTH - 50) / max(len(wide), 1)) * len(high))),
     }  # fmt: skip
     return Picture(title, says, spec, folded=folded)
 

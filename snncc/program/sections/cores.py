@@ -108,8 +108,4 @@ def _position(mesh: Mesh, core: np.ndarray, what: str) -> tuple[np.ndarray, np.n
     column, row = mesh.position(core)
     if what == "chip":
         return column // chip.tile_columns, row // chip.tile_rows
-    if what == "tile":
-        return column, row
-    side = int(np.ceil(np.sqrt(chip.cores_per_tile)))
-    down, along = np.divmod(core % chip.cores_per_tile, side)
-    return column * side + along, row * side + down
+    return (column, row) if what == "tile" else mesh.square(core)
