@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,9 +198,10 @@ def work(program: Program, simulation: Simulation) -> Section:
         bars(after, "layer", "energy of AC and MAC", says="Of a sample, as compiled."),
         bars(before, "op", "AC", title="AC as trained", says="By op of the trained network."),
     ]
-    if any(row[2] for row in before.rows):
+    if rows := tuple(row for row in before.rows if row[2]):
+        dense = replace(before, rows=rows)
         pictures.append(
-            bars(before, "op", "MAC", title="MAC as trained", says="By op of the trained network.")
+            bars(dense, "op", "MAC", title="MAC as trained", says="By op of the trained network.")
         )
     return Section("work", "Work and energy", tuple(says), (total, after, before), tuple(pictures))
 

@@ -61,13 +61,15 @@ def short(name: str, letters: int = _LETTERS) -> str:
 _SI = {"joule": "~s", "second": "~s", "count": "~s", "share": ".1~%"}
 
 
-def bars(table: Table, label: str, value: str, *, says: str, title: str = "") -> Picture:
-    """A bar for each row, as long as its ``value``; of many rows the largest."""
+def bars(
+    table: Table, label: str, value: str, *, says: str, title: str = "", most: int = MOST_BARS
+) -> Picture:
+    """A bar for each row, as long as its ``value``; of more than ``most`` rows the largest."""
     name, number = table.column(label), table.column(value)
     rows = [row for row in table.rows if isinstance(row[number], int | float)]
-    if len(rows) > MOST_BARS:
-        rows = sorted(rows, key=lambda row: -float(row[number] or 0))[:MOST_BARS]
-        says = f"{says} The {MOST_BARS} largest of {len(table.rows)}; the table has all."
+    if len(rows) > most:
+        rows = sorted(rows, key=lambda row: -float(row[number] or 0))[:most]
+        says = f"{says} The {most} largest of {len(table.rows)}; the table has all."
     column = table.columns[number]
     data = [
         {"name": short(f"{row[name]}"), "at": at, "value": row[number],
@@ -101,7 +103,7 @@ def lines(
     ]
     kind = table.columns[table.column(series[0])].kind
     many = len(series) > 1
-    legend: dict[str, Any] = {"title": None} if many else {}
+    legend: dict[str, Any] = {"title": None, "columns": 1} if many else {}
     kinds = {"field": "series", "type": "nominal", "sort": list(series)}
     encoding: dict[str, Any] = {
         "x": {"field": "x", "type": "quantitative", "title": x, "axis": {"format": "~s"}},
@@ -121,7 +123,7 @@ def cells(
     words: Callable[[tuple[Cell, ...]], str] | None = None, numbers: bool = False,
     folded: bool = False,
 ) -> Picture:  # fmt: skip
-    """A square for each row at its ``x`` and ``y``, the darker the larger its ``value``.
+    """A square for each row at its ``x`` and ``y``, the darker the larger its ``value``; none for 0.
 
     ``words`` says what a square says; with ``numbers`` its value stands in it.
     """
@@ -133,10 +135,12 @@ def cells(
         return f"{x} {row[across]}, {y} {row[down]}: {value} {column.written(row[number])}"
 
     tell = words or said
+    full = 0.45 if numbers else 1.0  # a number is read on every square, in light and dark
     data = [
         {"x": row[across], "y": _shown(row[down]), "text": column.written(row[number]),
-         "dark": 0.06 + 0.94 * float(row[number] or 0) / top, "says": tell(row)}
+         "dark": full * (0.1 + 0.9 * float(row[number] or 0) / top), "says": tell(row)}
         for row in table.rows
+        if row[number] or numbers
     ]  # fmt: skip
     wide, high = (_domain([row[at] for row in table.rows]) for at in (across, down))
     axes: dict[str, Any] = {
@@ -158,9 +162,7 @@ def cells(
         layers.append({
             "mark": {"type": "text", "fontSize": 10, "aria": False},
             "encoding": {
-                "text": {"field": "text"},
-                "color": {"condition": {"test": "datum.dark > 0.5", "value": "var(--on-main)"},
-                          "value": INK},
+                "text": {"field": "text"}, "color": {"value": INK},
             },
         })  # fmt: skip
     spec = {

@@ -86,14 +86,18 @@ class _Shown:
         return [(each, drawing.svg(each.spec, each.title)) for each in self.section.pictures]
 
     @property
+    def facts(self) -> list[Table]:
+        return [table for table in self.section.tables if table.is_facts]
+
+    @property
     def tables(self) -> list[tuple[Table, bool, int]]:
         """Each with whether it is folded in, and how many rows it shows."""
         behind = bool(self.section.pictures) and self.drawn
         return [
-            (table, not table.is_facts and (behind or len(table.rows) > _FOLDED),
-             min(len(table.rows), SHOWN))
+            (table, behind or len(table.rows) > _FOLDED, min(len(table.rows), SHOWN))
             for table in self.section.tables
-        ]  # fmt: skip
+            if not table.is_facts
+        ]
 
 
 @cache

@@ -93,7 +93,7 @@ def by_step(timing: Timing) -> Section:
         lines(table, "step", ["energy"], title="Energy of each step",
               says="Without what the idle chips draw."),
         bars(waited, "core", "steps", title="The core that steps wait for",
-             says="In how many steps it is the slowest."),
+             says="In how many steps it is the slowest.", most=16),
     )  # fmt: skip
     return Section("steps", "Step by step", tuple(says), (table, waited), pictures)
 
@@ -156,7 +156,8 @@ def mesh(timing: Timing, about: dict[str, Any]) -> Section:
                    "its busiest core); the darker, the longer it works."),
         cells(traffic, "column", "row", "packets", title="Traffic",
               says="Each square is a tile; the darker, the more packets leave it over its links."),
-        bars(links, "link", "packets", title="Links", says="Tile (column, row) and direction."),
+        bars(links, "link", "packets", title="Links", says="Tile (column, row) and direction.",
+             most=16),
     )  # fmt: skip
     return Section("mesh", "The mesh", (), (loads, traffic, links), pictures)
 
