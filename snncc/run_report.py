@@ -12,7 +12,7 @@ import torch
 
 from snncc.arithmetic import classes
 from snncc.backends.base import Replays, find
-from snncc.ir.interpreter.membranes import drawable, traces
+from snncc.ir.interpreter.membranes import traces
 from snncc.ir.work import CMOS_45NM, WHOLE_45NM, Operations
 from snncc.program import Program
 from snncc.report import Cell, Picture, Section, Table, facts
@@ -74,7 +74,9 @@ def answers(simulation: Simulation, data: str, labels: ArrayLike | None) -> Sect
     if (agreed := simulation.agreement) is not None:
         said = f"{agreed.differing:,} of {agreed.compared:,} spikes and silences differ"
         rows.append(("against the reference", said))
-    says = ["Interrupted: all numbers are of the samples before that."] if simulation.partial else []
+    says = (
+        ["Interrupted: all numbers are of the samples before that."] if simulation.partial else []
+    )
     tables, pictures = [facts("run", rows)], []
     if labels is not None:
         told = np.asarray(labels)
@@ -274,8 +276,7 @@ def sample(program: Program, number: int, inputs: Mapping[str, Value]) -> Sectio
     pictures = [
         cells(rates, "step", "layer", "rate", title="Rate by layer and step",
               says="The darker, the more neurons of the layer fire in the step."),
-        *(_raster(each) for each in shown),
-        *(_traced(each) for each in shown),
+        *(picture for each in shown for picture in (_raster(each), _traced(each))),
     ]  # fmt: skip
     says = (
         f"Rasters show the {NEURONS} neurons of a layer that fire most in this sample, and their "
@@ -290,7 +291,7 @@ def sample(program: Program, number: int, inputs: Mapping[str, Value]) -> Sectio
 def _shown(
     program: Program, inputs: Mapping[str, Value], said: Mapping[str, Value]
 ) -> Iterator[_Shown]:
-    names = [place.name for place in drawable(program.network)][:LAYERS]
+    names = [place.name for place in program.network.populations if place.role == "neuron"][:LAYERS]
     for name, traced in traces(program.network, inputs, said, names):
         fired, v = (x[:, 0].flatten(1).numpy() for x in (traced.spikes, traced.membranes))
         order = np.argsort(-fired.sum(0), kind="stable")[:NEURONS]
@@ -321,5 +322,6 @@ def _traced(each: _Shown) -> Picture:
             for step, row in enumerate(each.membranes)
         ],
     )  # fmt: skip
-    return lines(table, "step", names, title=f"Membranes of {each.layer}",
-                 says="Before reset, over the threshold: at 1 the neuron fires.", folded=True)  # fmt: skip
+    says = "Before reset, over the threshold: at 1 the neuron fires."
+    title = f"Membranes of {each.layer}"
+    return lines(table, "step", names, title=title, says=says, folded=True)

@@ -39,7 +39,7 @@ from snncc.targets import target as find_target
 MAPPING = "mapping.npz"
 INPUTS = "inputs.npz"
 CHIP = "chip.toml"
-PAGE = "report.html"
+PAGE, DATA = "report.html", "report.json"
 
 
 def save(parts: Parts, path: Path) -> None:

@@ -20,7 +20,9 @@ WIDTH = 340
 MOST_BARS = 40
 """More rows than these are cut to the largest."""
 
-INK, SOFT, LINE, MAIN, OTHER = (f"var(--{name})" for name in ("ink", "soft", "line", "main", "other"))
+INK, SOFT, LINE, MAIN, OTHER = (
+    f"var(--{name})" for name in ("ink", "soft", "line", "main", "other")
+)
 
 _CONFIG: Mapping[str, Any] = {
     "font": "system-ui, sans-serif",
@@ -36,6 +38,7 @@ _CONFIG: Mapping[str, Any] = {
     },
     "text": {"color": INK},
 }  # fmt: skip
+
 
 def _shown(value: Cell) -> Cell:
     return short(value) if isinstance(value, str) else value
@@ -80,14 +83,18 @@ def bars(
         data,
         {"type": "bar", "color": MAIN, "cornerRadiusEnd": 1},
         {
-            "y": {"field": "at", "type": "ordinal", "title": None, "axis": {
-                "labelExpr": f"{json.dumps([row['name'] for row in data])}[datum.value]"}},
+            "y": {
+                "field": "at",
+                "type": "ordinal",
+                "title": None,
+                "axis": {"labelExpr": f"{json.dumps([row['name'] for row in data])}[datum.value]"},
+            },
             "x": {"field": "value", "type": "quantitative", "axis": _axis(column.kind, value)},
             "description": {"field": "says"},
         },
         height={"step": 15},
     )
-    return Picture(title or value, says, spec)
+    return Picture(title or value[:1].upper() + value[1:], says, spec)
 
 
 def lines(
@@ -123,7 +130,9 @@ def cells(
     words: Callable[[tuple[Cell, ...]], str] | None = None, numbers: bool = False,
     folded: bool = False,
 ) -> Picture:  # fmt: skip
-    """A square for each row at its ``x`` and ``y``, the darker the larger its ``value``; none for 0.
+    """A square for each row at its ``x`` and ``y``, the darker the larger its ``value``.
+
+    No square for 0.
 
     ``words`` says what a square says; with ``numbers`` its value stands in it.
     """
@@ -225,7 +234,8 @@ def network(
             })  # fmt: skip
     kinds = [kind for kind in SHAPES if any(node.kind == kind for node in nodes)]
     points = [
-        {"x": 0, "y": row[n.name], "kind": n.kind, "says": n.says, "label": short(n.name, 24)} for n in nodes
+        {"x": 0, "y": row[n.name], "kind": n.kind, "says": n.says, "label": short(n.name, 24)}
+        for n in nodes
     ]
     y = {"field": "y", "type": "quantitative", "axis": None,
          "scale": {"domain": [-0.6, len(nodes) - 0.4], "reverse": True}}  # fmt: skip
@@ -271,7 +281,8 @@ _POINTS = 12
 def _frame(data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json", "background": None,
-        "data": {"values": list(data)}, "config": _CONFIG, "padding": {"left": 14, "right": 8, "top": 2, "bottom": 2},
+        "data": {"values": list(data)}, "config": _CONFIG,
+        "padding": {"left": 14, "right": 8, "top": 2, "bottom": 2},
         "autosize": {"type": "fit-x", "contains": "padding"},
     }  # fmt: skip
 

@@ -33,9 +33,7 @@ def svg(spec: Mapping[str, Any], title: str) -> str:
     import vl_convert
 
     root = Xml.fromstring(
-        vl_convert.vegalite_to_svg(
-            dict(spec), vl_version="5.20", allowed_base_urls=[]
-        )
+        vl_convert.vegalite_to_svg(dict(spec), vl_version="5.20", allowed_base_urls=[])
     )
     for parent in list(root.iter()):
         for child in list(parent):

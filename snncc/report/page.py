@@ -21,7 +21,7 @@ SHOWN = 1500
 _FOLDED = 8
 """Rows above which a table is folded in."""
 
-_SVG = re.compile(r"<svg\b.*?</svg>", re.DOTALL)
+_DRAWN = re.compile(r'<div class="pictures">.*?</div>|<p class="undrawn">.*?</p>', re.DOTALL)
 
 
 def write(path: Path, title: str, sections: Sequence[Section]) -> None:
@@ -55,8 +55,8 @@ def as_dict(title: str, sections: Iterable[Section]) -> dict[str, Any]:
     }
 
 
-def page(title: str, sections: Sequence[Section], data: str) -> str:
-    """The page; ``data`` is the name of the JSON file beside it. Everything is escaped.
+def page(title: str, sections: Sequence[Section], data: str = "") -> str:
+    """The page; ``data`` is the name of the JSON file beside it, if any. Everything is escaped.
 
     Without the extra ``report`` it has the tables and no pictures, and says so.
     """
@@ -69,7 +69,7 @@ def page(title: str, sections: Sequence[Section], data: str) -> str:
 
 def undrawn(text: str) -> str:
     """A page without its pictures: what is the same with any version of what draws them."""
-    return _SVG.sub("", text)
+    return "\n".join(_DRAWN.sub("", text).split())
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class _Shown:
     @property
     def tables(self) -> list[tuple[Table, bool, int]]:
         """Each with whether it is folded in, and how many rows it shows."""
-        behind = bool(self.section.pictures) and self.drawn
+        behind = bool(self.section.pictures)
         return [
             (table, behind or len(table.rows) > _FOLDED, min(len(table.rows), SHOWN))
             for table in self.section.tables

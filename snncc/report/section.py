@@ -52,9 +52,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
     @classmethod
-    def of(
-        cls, title: str, columns: Mapping[str, Kind], rows: Iterable[Iterable[Cell]]
-    ) -> Table:
+    def of(cls, title: str, columns: Mapping[str, Kind], rows: Iterable[Iterable[Cell]]) -> Table:
         """A table of ``columns``, by title. Raises ValueError for a row of another length."""
         table = cls(
             title, tuple(Column(*each) for each in columns.items()), tuple(map(tuple, rows))

@@ -52,7 +52,8 @@ CONTRAST = """
     const style = getComputedStyle(each), svg = each.namespaceURI.endsWith('svg');
     let back = page;
     if (svg) {  // a text over a mark: the mark that is drawn there
-      const box = each.getBoundingClientRect(), middle = [box.x + box.width / 2, box.y + box.height / 2];
+      const box = each.getBoundingClientRect();
+      const middle = [box.x + box.width / 2, box.y + box.height / 2];
       for (const mark of each.ownerSVGElement.querySelectorAll('path')) {
         const m = mark.getBoundingClientRect(), fill = getComputedStyle(mark);
         if (fill.fill === 'none' || m.left > middle[0] || m.right < middle[0]

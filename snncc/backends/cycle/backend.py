@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from snncc.backends.base import Backend
-from snncc.backends.cycle.replay import Replay
 from snncc.backends.cycle import report
+from snncc.backends.cycle.replay import Replay
 from snncc.backends.cycle.timing import Timing
 from snncc.backends.cycle.wiring import wire
 from snncc.backends.reference.workers import cores

@@ -57,7 +57,9 @@ def summary(timing: Timing, about: dict[str, Any]) -> Section:
         "the documentation of snncc.backends.cycle.",
     )
     picture = bars(spent, "spent on", "energy", says="Of the whole run; the idle chips included.")
-    return Section("chip", "On the chip", says, (facts("on the chip", rows.items()), spent), (picture,))
+    return Section(
+        "chip", "On the chip", says, (facts("on the chip", rows.items()), spent), (picture,)
+    )
 
 
 def by_step(timing: Timing) -> Section:

@@ -11,7 +11,7 @@ from snncc.ir.interpreter import fixed, floating
 from snncc.ir.interpreter.fixed_cell import WholeStore
 from snncc.ir.interpreter.operations import TensorStore, Value
 from snncc.ir.interpreter.runs import encoded
-from snncc.ir.network import Network, Neuron, Population
+from snncc.ir.network import Network, Neuron
 from snncc.ir.registers import ONE
 
 
@@ -55,8 +55,3 @@ def traces(
             fired, h = found.spikes, found.membranes.double() / ONE
             threshold = store.whole(place.neuron.vth).double()
         yield place.name, Traces(h, fired.double(), threshold.expand(place.shape))
-
-
-def drawable(network: Network) -> tuple[Population, ...]:
-    """The populations that have a membrane from step to step."""
-    return tuple(p for p in network.populations if not p.neuron.is_memoryless)

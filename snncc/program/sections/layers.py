@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from snncc.ir.network import Network, Place, Population, Projection
+from snncc.ir.network import Network, Place, Population
 from snncc.ir.stages import Scheduled
 from snncc.program.parts import Parts
 from snncc.report import Picture, Section, Table
@@ -42,7 +42,8 @@ def layers(program: Parts) -> Section:
         list(_projections(whole, program.about["reports"])),
     ).without_empty()  # fmt: skip
     nodes = [
-        Node(name, kinds[name], places.said(row)) for name, row in zip(kinds, places.rows, strict=True)
+        Node(name, kinds[name], places.said(row))
+        for name, row in zip(kinds, places.rows, strict=True)
     ]
     edges = [
         Edge(p.source, p.target, joined.said(row), p.delay > 0)
@@ -98,7 +99,7 @@ def _drawn(nodes: Sequence[Node], edges: Sequence[Edge]) -> Iterator[Picture]:
         if ends[0] != ends[1]:
             between.setdefault(ends, []).append(edge)
     merged = [
-        Edge(a, b, f"{a} → {b}: {len(several)} projections" if len(several) > 1 else several[0].says,
+        Edge(a, b, several[0].says if len(several) == 1 else f"{a} → {b}, {len(several)} times",
              all(edge.late for edge in several))
         for (a, b), several in between.items()
     ]  # fmt: skip

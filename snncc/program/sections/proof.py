@@ -34,9 +34,7 @@ def proof(program: Parts) -> Section:
         {"population": "text", "neuron-steps": "count"},
         record.populations.items(),
     )
-    versions = Table.of(
-        "versions", {"library": "text", "version": "text"}, record.versions.items()
-    )
+    versions = Table.of("versions", {"library": "text", "version": "text"}, record.versions.items())
     says = (
         "Every spike of every neuron at every step was compared: the module with the network that "
         "was recorded of it, then the network before and after each pass. A spike that differs "
