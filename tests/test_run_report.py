@@ -44,7 +44,7 @@ def test_accuracy_and_confusion(found):
 
 
 def test_spikes_and_work_by_layer_add_up(found):
-    program, simulation, _, _, tables = found
+    _, simulation, _, _, tables = found
     rows = tables["spikes by layer"].rows
     assert sum(row[3] for row in rows) * SAMPLES == pytest.approx(simulation.spikes)
     for name, _, neurons, spikes, rate in rows:

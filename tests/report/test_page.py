@@ -27,6 +27,12 @@ class Values(HTMLParser):
             self.tables[-1].append(float(dict(attributes)["value"]))
 
 
+def texts(picture, tag):
+    """What stands in the elements of a picture that have this name."""
+    root = Xml.fromstring(drawing.svg(picture.spec, picture.title))
+    return [each.text for each in root.iter() if each.tag.endswith(f"}}{tag}")]
+
+
 def report(name="a"):
     table = Table.of(
         "work",
@@ -82,14 +88,7 @@ def test_without_the_library_the_tables_are_the_same(monkeypatch):
 
 def test_a_mark_says_its_numbers_when_one_points_at_it():
     (section, _) = report()
-    said = [
-        [
-            tip.text
-            for tip in Xml.fromstring(drawing.svg(p.spec, p.title)).iter()
-            if "}title" in tip.tag
-        ]
-        for p in section.pictures
-    ]
+    said = [texts(picture, "title") for picture in section.pictures]
     assert said[0] == ["a: 1,234", "b: 0"]
     assert said[1] == ["x 0, y 0: load 50.0 %", "x 3, y 1: load 100.0 %"]
     assert set(said[3]) == {"a", "b", EVIL}
@@ -99,10 +98,7 @@ def test_a_name_is_no_expression():
     name = '"]+datum+["'
     table = Table.of("t", {"layer": "text", "AC": "count"}, [(name, 1)])
     picture = bars(table, "layer", "AC", says="AC.")
-    texts = [
-        t.text for t in Xml.fromstring(drawing.svg(picture.spec, "t")).iter() if "text" in t.tag
-    ]
-    assert name in texts
+    assert name in texts(picture, "text")
 
 
 def test_of_many_rows_the_largest_are_drawn_and_it_says_so():
