@@ -198,7 +198,9 @@ def command(
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
     if report_path is not None and report_path.absolute().is_relative_to(Path(what).absolute()):
-        said = f"--report {report_path} lies in the program's folder, which stays as it was compiled"
+        said = (
+            f"--report {report_path} lies in the program's folder, which stays as it was compiled"
+        )
         raise click.UsageError(f"{said}; name a file outside")
     chip = None if chip_name is None else find_chip(chip_name)
     mapping = None if mapping_path is None else Mapping.load(mapping_path)
