@@ -126,8 +126,8 @@ def _confused(counts: np.ndarray, confusion: Table) -> Picture:
             {"pair": "text", "samples": "count"},
             [(f"{a} taken for {b}", n) for a, b, n in wrong],
         )
-        return bars(table, "pair", "samples", title="Most frequent wrong answers",
-                    says="How many samples of one label were given another answer.", most=20)  # fmt: skip
+        says = "How many samples of one label were given another answer."
+        return bars(table, "pair", "samples", title="Wrong answers", says=says, most=20)
     table = Table.of(
         "",
         {"answer": "text", "label": "text", "samples": "count"},
