@@ -133,7 +133,7 @@ def command(
 
 
 def summary(program: Program, model: str, folder: Path) -> list[str]:
-    """What was made, a line a fact."""
+    """What was made, a line per fact."""
     from snncc.program.overview import facts
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))

@@ -240,7 +240,7 @@ def _write(
 def summary(
     simulation: Simulation, what: str, labels: Array | None, asked: int | None = None
 ) -> list[str]:
-    """Answers and work, a line a fact; ``asked`` is the number of samples there were."""
+    """Answers and work, a line per fact; ``asked`` is the number of samples there were."""
     from snncc.backends.base import Replays, find
     from snncc.pages import count
 
@@ -258,7 +258,7 @@ def summary(
         part = rounding.flipped / max(rounding.compared, 1)
         of = f"of {rounding.compared:,} differ from those in floating point"
         rows.append(f"  {'flipped spikes':<24}{part:>10.3%}  {of}")
-    rows.append(f"  {'spikes a sample':<24}{count(simulation.spikes / samples):>10}")
+    rows.append(f"  {'spikes per sample':<24}{count(simulation.spikes / samples):>10}")
     floats = "arithmetic" if simulation.rounding is None else "arithmetic in float"
     rows.append(f"  {floats:<24}  {simulation.arithmetic}")
     rows += ["", *_work(simulation)]
@@ -284,14 +284,14 @@ def _work(simulation: Simulation) -> list[str]:
     from snncc.pages import count
 
     samples = simulation.samples
-    columns = {"before": simulation.before.total, "after": simulation.after.total}
+    columns = {"as trained": simulation.before.total, "as compiled": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
     prices = dict.fromkeys(columns, CMOS_45NM)
     sources = [f"Energy: {CMOS_45NM.source}"]
     if simulation.rounding is not None:
-        prices["after"] = WHOLE_45NM
-        sources.append(f"After: {WHOLE_45NM.source}")
+        prices["as compiled"] = WHOLE_45NM
+        sources.append(f"As compiled: {WHOLE_45NM.source}")
 
     def row(title: str, cells: list[str]) -> str:
         return f"  {title:<20}" + "".join(f"{cell:>14}" for cell in cells)
@@ -301,14 +301,14 @@ def _work(simulation: Simulation) -> list[str]:
 
     energies = [_joules(prices[name](work) / samples) for name, work in columns.items()]
     return [
-        row("a sample", list(columns)),
+        row("per sample", list(columns)),
         per_sample("AC", "ac"),
         per_sample("MAC", "mac"),
         per_sample("neuron updates", "updates"),
         row("energy of AC, MAC", energies),
         "",
-        "  before: as trained, the auxiliary path included; after: as compiled, with its gates and",
-        "  relays and the encoders on the host.",
+        "  As trained: with the auxiliary path. As compiled: with gates and relays, and with the",
+        "  encoders on the host.",
         *(f"  {line}." for line in sources),
     ]
 

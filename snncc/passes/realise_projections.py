@@ -1,4 +1,4 @@
-"""realise-projections: one conv, dense or sparse map a projection."""
+"""realise-projections: one conv, dense or sparse map per projection."""
 
 from __future__ import annotations
 

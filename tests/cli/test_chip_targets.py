@@ -47,7 +47,7 @@ def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
         assert file.read().count("<title>core ") == len(mapping.cores)
     result = run("simulate", "out", "--input", data, "--backend", "cycle")
     assert result.exit_code == 0, result.output
-    assert "energy a sample" in result.stdout
+    assert "energy per sample" in result.stdout
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def test_it_prints_time_and_energy_beside_the_accuracy(run, program, data, mappi
     result = run("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
     assert result.exit_code == 0, result.output
     assert re.search(r"accuracy +83.33%", result.stdout)
-    for title in ("time a step", "energy a sample", "critical core", "waiting for the network"):
+    for title in ("time per step", "energy per sample", "critical core", "waiting for the network"):
         assert re.search(rf"  {title} +\d", result.stdout), title
     assert "every packet timed" in result.stdout
 

@@ -360,7 +360,7 @@ def _heads(recorder: Recorder, output: object) -> dict[str, str]:
 
 
 def _heads_of_calls(recorder: Recorder, outputs: Sequence[object]) -> dict[str, str]:
-    """The same of a module that was called once a step."""
+    """The same of a module that was called once per step."""
     calls = [dict(named_outputs(output)) for output in outputs]
     heads: dict[str, str] = {}
     for name in calls[0]:
