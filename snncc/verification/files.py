@@ -51,7 +51,9 @@ def held_against(form: Graph | Network, path: Path, inputs: Value) -> ReadBack:
     spikes, outputs = results(form, inputs)
     (node,) = again.inputs
     ran = run_graph(again, {node.name: inputs}, keep=[each.name for each in again.neurons])
-    by_name = {_plain(each.name): ran[each.name] for each in again.neurons}
+    by_name = {_plain(each.origin.module): ran[each.name] for each in again.neurons}
+    by_name |= {_plain(each.name): ran[each.name] for each in again.neurons}
+    by_name |= {each.name: ran[each.name] for each in again.neurons}
     total = 0
     for name, mine in spikes.items():
         its = by_name.get(_plain(name))

@@ -67,7 +67,7 @@ class Builder(Draft):
         self._alive: list[torch.Tensor] = []
         self._written_at: dict[int, Location] = {}
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
-        self.module_names: frozenset[str] = frozenset()
+        self.neuron_names: frozenset[str] = frozenset()
         self._leaves: frozenset[str] = frozenset()
         self.fires: frozenset[str] = frozenset()
         self.noted: dict[str, dict[int | None, torch.Tensor]] = {}
@@ -245,7 +245,7 @@ class Builder(Draft):
         """Add a node; its rate is that of its arguments unless given.
 
         Its name is that of the module if that has no parts, else with ``what`` behind; then
-        ``suffix``. An op outside of a module never gets the name of that module.
+        ``suffix``. No other op gets the name of a neuron's module, by which spikes are known.
         """
         own = isinstance(op, Constant | Input)
         if not own:
@@ -258,7 +258,7 @@ class Builder(Draft):
         if not own and (found := self.numbering.find(op, tuple(inputs), rate)):
             return found
         base = what if own else joined(self.module, "" if self._is_leaf(what) else what) + suffix
-        if base in self.module_names and (own or base != self.module):
+        if base in self.neuron_names and (own or base != self.module):
             base += ".op"
         name = base if own else self.unique(base)
         if name not in self.nodes:

@@ -85,7 +85,6 @@ class Recorder(Builder, TorchFunctionMode):
         TorchFunctionMode.__init__(self)
         Builder.__init__(self, known, samples, steps, single_step, notes, unrolled)
         self.handlers, self.paths = handlers, paths
-        self.module_names = frozenset(filter(None, paths.values()))
         self.loop = Apart(self) if unrolled else Loop(self)
         self.neurons = Neurons(self, self.loop, verified)
         self._fillings = Fillings(self)
