@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from snncc.backends.nir import export
+from snncc.backends.onnx import export as write_onnx
 from snncc.compiler import compile
 from snncc.diagnostics import SnnccError
 from snncc.frontends.checkpoints import Said, open_model
@@ -24,6 +25,7 @@ from snncc.nn import IF, LIF
 from snncc.verification.files import held_against, read_back
 
 pytest.importorskip("nir")
+pytest.importorskip("onnx")
 h5py = pytest.importorskip("h5py")
 snntorch = pytest.importorskip("snntorch")
 
@@ -96,6 +98,28 @@ def trained(name: str, checkpoint: str | None, folder: Path, samples: int) -> tu
 
 def test_generated_networks_come_back(tmp_path):
     assert sum(generated(seed, tmp_path)[1] for seed in range(6)) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "form"), [("sew_resnet18", "network"), ("CIFAR10Net", "network")])
+def test_the_zoo_comes_back(spikingjelly, tmp_path, name, form):
+    """All of it: ``benchmarks/nir_files.py zoo``."""
+    if spikingjelly.package == "clock_driven":
+        pytest.skip("one version is enough for a file format")
+    said, spikes = zoo_network(Zoo(spikingjelly), name, tmp_path)
+    assert said == form
+    assert spikes > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "checkpoint"), [("dst", None), ("saf", "saf-f.pt"), ("snn2ann", None), ("mnist", None)]
+)
+def test_the_examples_come_back(tmp_path, name, checkpoint):
+    """All of them: ``benchmarks/nir_files.py examples``."""
+    said, spikes = trained(name, checkpoint, tmp_path, 1)
+    assert said in ("graph", "network")
+    assert spikes > 10_000
 
 
 class Small(nn.Module):
@@ -232,6 +256,39 @@ def test_a_neuron_that_hears_itself_comes_back(tmp_path):
     graph = trace(Recurrent().eval(), x, input="spike")
     assert [node.name for node in graph.neurons] == ["lif"]
     assert compared(graph, x, tmp_path / "net.nir") == 7 * 2 * 6
+    write_onnx(graph, tmp_path / "net.onnx", dtype="float64")
+    assert held_against(graph, tmp_path / "net.onnx", x).compared == 7 * 2 * 6
+
+
+def test_neurons_of_one_loop_have_names_of_their_own(tmp_path):
+    """The second of them is named like another op of the first."""
+    x = (torch.rand(7, 2, 4) < 0.6).double()
+    graph = trace(Ring().double().eval(), x, input="spike")
+    assert [node.name for node in graph.neurons] == ["ge", "ge:2"]
+    assert compared(graph, x, tmp_path / "net.nir") == 7 * 2 * (6 + 4)
+
+
+class Ring(nn.Module):
+    """The second layer's spikes come back to both layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.one, self.two = nn.Linear(4, 6), nn.Linear(6, 4)
+        self.back, self.own = nn.Linear(4, 6, bias=False), nn.Linear(4, 4, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        v, w, y = (x.new_zeros(x.shape[1], size) for size in (6, 4, 4))
+        out = []
+        for each in x:
+            v = 0.5 * v + 4 * (self.one(each) + self.back(y))
+            z = (v >= 1.0).to(v)
+            v = v * (1 - z)
+            w = 0.5 * w + 4 * (self.two(z) + self.own(y))
+            y = (w >= 1.0).to(w)
+            w = w * (1 - y)
+            out.append(y)
+        return torch.stack(out)
 
 
 def test_a_part_may_have_the_name_of_an_op(tmp_path):
