@@ -228,6 +228,8 @@ def _recorded(
         HANDLERS, named, {id(part): path for path, part in twin.named_modules()}, run.samples,
         steps, run.single and not calls, notes, run.tried, unrolled,
     )  # fmt: skip
+    neurons = (path for path, part in twin.named_modules() if converter(part) is not None)
+    recorder.neuron_names = frozenset(filter(None, neurons))
     recorder.noted = noted if noted is not None else {}
     recorder.noting = unrolled and noted is not None
     rate: Rate = "step" if "T" in axes or (run.single and run.kind != "analog") else "static"
