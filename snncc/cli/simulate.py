@@ -15,9 +15,11 @@ from snncc.cli.model import (
     model_options,
     open_model,
     recordings_for,
+    refuse_model_options,
     there,
 )
 from snncc.cli.progress import adding, bars
+from snncc.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from snncc.backends.base import Timing
@@ -169,7 +171,7 @@ def command(
 
     import torch
 
-    from snncc.backends.base import Replays, parse
+    from snncc.backends.base import Replays, Runs, parse
     from snncc.diagnostics import Exit
     from snncc.ir.mapping import Mapping
     from snncc.program import load
@@ -181,14 +183,18 @@ def command(
     backend = parse(spec)
     backend = replace(backend, **with_known(backend, {} if level is None else {"level": level}))
     on_chip = isinstance(backend, Replays)
-    if not on_chip and (timing_path or report_path or mapping_path):
-        raise click.UsageError("--timing, --report and --mapping belong to --backend cycle")
+    if not on_chip:
+        names = ("level", "chip_name", "timing_path", "report_path", "mapping_path")
+        refuse_unused(names, "belongs to --backend cycle")
+    if not isinstance(backend, Runs):
+        refuse_unused(("timeout",), "belongs to --backend lava")
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
     chip = None if chip_name is None else find_chip(chip_name)
     mapping = None if mapping_path is None else Mapping.load(mapping_path)
 
     if Path(what).is_dir():
+        refuse_model_options(what)
         program = load(what)
     else:
         target = (chip_name if on_chip else None) or backend.target

@@ -129,7 +129,7 @@ def test_the_report_escapes_names(program, data, mapping):
 
 def test_what_does_not_belong_together_is_refused(refused, program, data, mapping, tmp_path):
     start = ("simulate", program, "--input", data)
-    refused(*start, "--report", "x.html", said="belong to --backend cycle")
+    refused(*start, "--report", "x.html", said="belongs to --backend cycle")
     on_cycle = (*start, "--backend", "cycle", "--mapping", mapping)
     refused(*on_cycle, "--timing", "x.csv", said="ends in .json or .npz")
     refused(*start, "--backend", "cycle", said="SNN316")
