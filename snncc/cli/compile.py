@@ -138,14 +138,15 @@ def command(
 
 def summary(program: Program, model: str, folder: Path) -> list[str]:
     """What was made, a line per fact."""
-    from snncc.program.overview import facts
+    from snncc.program.overview import line, lines
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    rows = facts(program, manifest.get("processes"))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    rows.append(("written", f"{folder} ({size / 1e6:.1f} MB)"))
-    title = f"{model} for {program.target}"
-    return [title, *(f"  {name:<13}{value}" for name, value in rows)]
+    return [
+        f"{model} for {program.target}",
+        *lines(program, manifest.get("processes")),
+        line("written", f"{folder} ({size / 1e6:.1f} MB)"),
+    ]
 
 
 def _stem(model: str) -> str:

@@ -70,6 +70,7 @@ class RealiseProjections(Pass[Network, Network]):
     """
 
     name: ClassVar[str] = "realise-projections"
+    summary: ClassVar[str] = "Makes one convolution, dense or sparse map of each projection."
 
     limit: int = 50_000_000
 

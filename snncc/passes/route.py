@@ -29,6 +29,7 @@ class Route(Pass[Mapped, Mapped]):
     """
 
     name: ClassVar[str] = "route"
+    summary: ClassVar[str] = "Adds up what every link of the mesh carries."
 
     chip: str = "loihi1"
 

@@ -67,6 +67,15 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
     return rows
 
 
+def lines(program: Parts, processes: Mapping[str, Any] | None = None) -> list[str]:
+    """The facts as text, one per line."""
+    return [line(*fact) for fact in facts(program, processes)]
+
+
+def line(title: str, value: str) -> str:
+    return f"  {title:<13}{value}"
+
+
 def _head(program: Parts) -> Iterator[Fact]:
     """Which output was kept, where there are several."""
     others = [name for name in program.graph.heads if name != program.head]

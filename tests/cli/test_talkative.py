@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from snncc.diagnostics import RULES
+
 
 def test_quiet_keeps_notes_and_verbose_explains_them(run, model):
     usual = run("compile", model, "-o", "usual")
@@ -39,3 +41,23 @@ def test_the_shell_can_complete(shell):
         timeout=60,
     )
     assert "snncc" in done.stdout, done.stderr
+
+
+def test_every_pass_has_a_sentence_and_its_rules(run):
+    from snncc.passes.base import find, names
+
+    short, long = run("passes").stdout, run("passes", "--verbose").stdout
+    for name in names():
+        summary = find(name).summary
+        assert summary.endswith(".")
+        assert len(summary) <= 90
+        assert f": {summary}\n" in short
+        assert f": {summary}\n" in long
+    assert "    1. " in long
+    assert "    1. " not in short
+
+
+def test_all_rules_are_listed_by_chapter(run):
+    said = run("explain").stdout
+    assert [line.split()[0] for line in said.splitlines() if line.startswith("  ")] == [*RULES]
+    assert "\nWhat cannot be read\n" in said
