@@ -41,11 +41,13 @@ from snncc.frontends.torch import record as recorded_again
 from snncc.ir import files
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
+from snncc.ir.size import Size
 from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.text import print_graph, print_network
 from snncc.options import Options
 from snncc.pipeline import PassError, Result, plan, run, with_reset
-from snncc.program import INPUTS, MANIFEST, MAPPING, PAGE, Program, load
+from snncc.program import DATA, INPUTS, MANIFEST, MAPPING, PAGE, Program, load
+from snncc.report import undrawn
 from snncc.targets import target as find_target
 from snncc.verification import (
     Agreement,
@@ -309,6 +311,7 @@ def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
     about, stripped = program.about, without_aap(result)
     gone = tuple(name for name in program.graph.nodes if name not in stripped.nodes)
     passes = [str(stage.applied).replace(program.target, target) for stage in result.stages]
+    sizes = [vars(Size.of(form)) for form in (program.graph, *result.forms)]
     claims: Mapping[str, tuple[Any, Any]] = {
         "passes": (about["passes"], passes),
         "head": (program.head, next(iter(stripped.heads), "")),
@@ -316,6 +319,7 @@ def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
         "keep_aap": (program.keep_aap, about["options"].get("keep_aap", False)),
         "reports": (about["reports"], json.loads(json.dumps(as_json(result.reports)))),
         "stripped": (about["stripped"], what_went(program.graph, stripped, gone)),
+        "sizes": (about.get("sizes", sizes), sizes),
     }
     for name, (recorded, now) in claims.items():
         same = alike(recorded, now)
@@ -364,16 +368,27 @@ def _same_mapping(recorded: Network, now: Network) -> bool:
     return found[0] == found[1]
 
 
+def _words(page: Path) -> str:
+    """A page without its pictures; empty where there is none."""
+    try:
+        return undrawn(page.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+
+
 def _written(program: Program, path: Path, manifest: Mapping[str, Any]) -> Iterator[Line]:
     """Write the program once more: the package that the target runs, and the pages."""
     with tempfile.TemporaryDirectory() as name:
         program.save(Path(name) / "again")
         again = json.loads((Path(name) / "again" / MANIFEST).read_text(encoding="utf-8"))
+        same_words = _words(path / PAGE) == _words(Path(name) / "again" / PAGE)
     recorded, now = manifest["files"], again["files"]
     other = sorted(n for n in now.keys() | recorded.keys() if now.get(n) != recorded.get(n))
     other = [n for n in other if not (n in now and n in recorded and n.endswith(".npz"))]
     page = not manifest["target"].endswith(".toml")  # else it names the file of the chip
     if not page:
+        other = [n for n in other if n not in (PAGE, DATA)]
+    elif same_words:  # another version of what draws the pictures
         other = [n for n in other if n != PAGE]
     emits = find_target(program.target).emits
     package = f"{emitting(find_backend(emits)()).package}/" if emits else ""

@@ -20,6 +20,7 @@ from snncc.frontends.torch.states import held, restore
 from snncc.ir.graph import Graph
 from snncc.ir.interpreter import Value
 from snncc.ir.ops import Norm, Unread
+from snncc.ir.size import Size
 from snncc.ir.work import GraphMeter
 from snncc.options import Options, Reset
 from snncc.pages import preformatted
@@ -196,6 +197,7 @@ def compile(
             "options": options.given,
             "passes": [str(stage.applied) for stage in result.stages],
             "reports": as_json(result.reports),
+            "sizes": [vars(Size.of(form)) for form in (graph, *result.forms)],
             "stripped": what_went(graph, stripped, gone),
             "verification": record_of(
                 module, agreed, verification.checks, recording.samples, opinion

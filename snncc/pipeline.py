@@ -86,6 +86,11 @@ class Result:
         return {s.applied.name: s.outcome.report for s in self.stages if s.outcome.report}
 
     @property
+    def forms(self) -> tuple[Form, ...]:
+        """The form behind each pass, in order."""
+        return tuple(stage.after for stage in self.stages)
+
+    @property
     def timings(self) -> Mapping[str, float]:
         """Seconds of each pass, by its spec."""
         return {str(stage.applied): stage.seconds for stage in self.stages}

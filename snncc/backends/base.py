@@ -7,7 +7,7 @@ something of a backend asks which. It is registered under its name in the entry-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from snncc.ir.interpreter import Run, Value
+    from snncc.report import Section
     from snncc.targets.chip import Chip
 
 
@@ -127,8 +128,8 @@ class Replays(Protocol):
     def lines(self, timing: Any) -> list[str]:
         """What `snncc simulate` prints of a timing of its own."""
 
-    def page(self, timing: Any, title: str, facts: Mapping[str, str]) -> str:
-        """The same as an HTML page, ``facts`` (accuracy, say) first."""
+    def sections(self, timing: Any) -> Sequence[Section]:
+        """The same as sections of the report."""
 
 
 def names() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""snncc show: a network as text."""
+"""snncc show: a network as text, as a graph for Graphviz, or as a page."""
 
 from __future__ import annotations
 
@@ -20,20 +20,34 @@ from snncc.cli.model import Options, model_options, open_model, refuse_model_opt
     show_default=True,
     help="Spike-only, as the target runs it, or as it was traced.",
 )
+@click.option(
+    "--format",
+    "language",
+    type=click.Choice(["text", "dot", "html"]),
+    default="text",
+    show_default=True,
+    help="The text form, the language of Graphviz, or the report of the program as one page.",
+)
 @target_option
 @model_options()
-def command(what: str, form: str, target: str, options: Options) -> None:
-    """Print the text form of a compiled program or of a model."""
+def command(what: str, form: str, language: str, target: str, options: Options) -> None:
+    """Print a compiled program or a model."""
+    from snncc import report
+    from snncc.ir.dot import dot
     from snncc.ir.text import print_graph, print_network
-    from snncc.program import load
+    from snncc.program import load, sections
 
     if Path(what).is_dir():
         refuse_model_options(what, "target")
         program = load(what)
     else:
         program = open_model(what, options).compile(target, options, verify=False)
+    if language == "html":
+        text = report.page(sections.title(program), sections.sections(program))
+        click.echo(text, nl=False)
+        return
     if form == "graph":
-        click.echo(print_graph(program.graph), nl=False)
+        click.echo((dot if language == "dot" else print_graph)(program.graph), nl=False)
         return
     network = program.network if form == "network" else program.scheduled
     if network is None:
@@ -44,4 +58,4 @@ def command(what: str, form: str, target: str, options: Options) -> None:
             f"{what} is for {program.target}, which needs no schedule",
             help="leave --form scheduled out",
         )
-    click.echo(print_network(network), nl=False)
+    click.echo((dot if language == "dot" else print_network)(network), nl=False)

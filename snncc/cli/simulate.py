@@ -22,9 +22,11 @@ from snncc.cli.progress import adding, bars
 from snncc.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
-    from snncc.backends.base import Timing
+    from collections.abc import Mapping
+
     from snncc.frontends.data import Array
     from snncc.frontends.data.encoders import Encoder
+    from snncc.ir.interpreter import Value
     from snncc.program import Program
     from snncc.simulation import Simulation
 
@@ -136,7 +138,18 @@ class Size(click.ParamType):  # type: ignore[type-arg]
     "report_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.html",
-    help="With --backend cycle: where to write the same as a page with plots.",
+    help="Where to write the program's report with sections about this run; its values go into a "
+    ".json file beside it.",
+)
+@click.option(
+    "--trace",
+    "traced",
+    type=click.IntRange(min=0),
+    metavar="N",
+    multiple=True,
+    default=(0,),
+    show_default=True,
+    help="With --report: a sample to show step by step, spikes and membranes; may be repeated.",
 )
 @keep_aap_option
 @model_options(kind=False)
@@ -156,6 +169,7 @@ def command(
     mapping_path: Path | None,
     timing_path: Path | None,
     report_path: Path | None,
+    traced: tuple[int, ...],
     keep_aap: bool,
     options: Options,
 ) -> None:
@@ -184,7 +198,7 @@ def command(
     backend = replace(backend, **with_known(backend, {} if level is None else {"level": level}))
     on_chip = isinstance(backend, Replays)
     if not on_chip:
-        names = ("level", "chip_name", "timing_path", "report_path", "mapping_path")
+        names = ("level", "chip_name", "timing_path", "mapping_path")
         refuse_unused(names, "belongs to --backend cycle")
     if not isinstance(backend, Runs):
         refuse_unused(("timeout",), "belongs to --backend lava")
@@ -215,12 +229,11 @@ def command(
             dtype=None if dtype is None else getattr(torch, dtype), partial=True,
             on_samples=adding(here, count), on_spikes=add, on_step=there,
         )  # fmt: skip
+        shown = sorted({number for number in traced if number < simulation.samples})
+        samples = {number: program.arrange(data.take(number, number + 1)) for number in shown}
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
-    if simulation.timing is not None and isinstance(backend, Replays):
-        facts = accuracies(simulation, labels)
-        page = None if report_path is None else backend.page(simulation.timing, what, facts)
-        _write(simulation.timing, page, timing_path, report_path)
+    _write(timing_path, report_path, program, simulation, source, labels, samples)
     if simulation.partial:
         interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
     if simulation.agreement is not None and not simulation.agreement.equal:
@@ -228,16 +241,28 @@ def command(
 
 
 def _write(
-    timing: Timing, page: str | None, timing_path: Path | None, report_path: Path | None
+    timing_path: Path | None,
+    report_path: Path | None,
+    program: Program,
+    simulation: Simulation,
+    source: str,
+    labels: Array | None,
+    samples: Mapping[int, Mapping[str, Value]],
 ) -> None:
     """The files that were asked for. Raises SnnccError (SNN305)."""
+    from snncc import report, run_report
     from snncc.diagnostics import refuse
+    from snncc.program import sections
 
     try:
-        if timing_path is not None:
-            timing.save(timing_path)
-        if page is not None and report_path is not None:
-            report_path.write_text(page, encoding="utf-8")
+        if timing_path is not None and simulation.timing is not None:
+            simulation.timing.save(timing_path)
+        if report_path is not None:
+            several = [
+                *sections.sections(program),
+                *run_report.sections(program, simulation, source, labels, samples),
+            ]
+            report.write(report_path, sections.title(program), several)
     except OSError as error:
         message = f"{error.filename} cannot be written: {error.strerror}"
         raise refuse("SNN305", message, help="name a file in a folder that is there") from None
@@ -317,13 +342,6 @@ def _work(simulation: Simulation) -> list[str]:
         "  encoders on the host.",
         *(f"  {line}." for line in sources),
     ]
-
-
-def accuracies(simulation: Simulation, labels: Array | None) -> dict[str, str]:
-    """The accuracy of every head, in words."""
-    found = _right(simulation, labels).items()
-    samples = simulation.samples
-    return {title: f"{share:.2%} ({right} of {samples})" for title, (right, share) in found}
 
 
 def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int, float]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from snncc import report
 from snncc.backends.base import emitting
 from snncc.backends.base import find as find_backend
 from snncc.diagnostics import SnnccError, refuse
@@ -21,7 +22,7 @@ from snncc.ir.graph import Graph
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.ir.network import Network
 from snncc.ir.stages import Mapped, Scheduled
-from snncc.program import floorplan, overview
+from snncc.program import floorplan, sections
 from snncc.program.manifest import (
     FORMAT,
     MANIFEST,
@@ -38,7 +39,7 @@ from snncc.targets import target as find_target
 MAPPING = "mapping.npz"
 INPUTS = "inputs.npz"
 CHIP = "chip.toml"
-PAGE = "report.html"
+PAGE, DATA = "report.html", "report.json"
 
 
 def save(parts: Parts, path: Path) -> None:
@@ -92,7 +93,7 @@ def _write(parts: Parts, folder: Path) -> None:
     if machine.emits:
         backend = find_backend(machine.emits)()
         processes = emit(backend, parts, folder / emitting(backend).package)
-    (folder / PAGE).write_text(overview.page(parts, processes), encoding="utf-8")
+    report.write(folder / PAGE, sections.title(parts), sections.sections(parts, processes))
     write_manifest(parts, folder, processes)
 
 

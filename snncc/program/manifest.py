@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
+from snncc.ir.size import Size
 from snncc.options import KINDS
 from snncc.program.parts import Parts
 from snncc.verification.record import Record, taken, whole
@@ -30,6 +32,9 @@ _FINDING: Mapping[str, type | UnionType] = {
     "code": str, "message": str, "help": str | None, "node": str | None, "module": str | None,
     "file": str | None, "line": int | None,
 }  # fmt: skip
+
+_MORE = frozenset({"sizes"})
+"""What a manifest may hold of `Parts.about`: those of older versions do not."""
 
 _OWN = frozenset({
     "format", "version", "snncc", "target", "head", "keep_aap", "auxiliary", "findings",
@@ -107,7 +112,7 @@ def findings_of(manifest: Mapping[str, Any]) -> tuple[Finding, ...]:
 def _check_shape(manifest: Mapping[str, Any]) -> None:
     """Raises ValueError, with what is wrong, where a part is missing or of another kind."""
     part = {name: taken(manifest, name, kind) for name, kind in _KINDS.items()}
-    if more := manifest.keys() - _KINDS.keys() - _OWN:
+    if more := manifest.keys() - _KINDS.keys() - _OWN - _MORE:
         raise ValueError(f"`{min(more)}` is not known")
     for name, value in part["options"].items():
         if name not in KINDS:
@@ -124,8 +129,18 @@ def _check_shape(manifest: Mapping[str, Any]) -> None:
     for found in part["findings"]:
         for name, kind in _FINDING.items():
             taken(found, name, kind)
+    for size in taken(manifest, "sizes", list) if "sizes" in manifest else ():
+        _check_size(size)
     if part["verification"] is not None:
         Record.read(part["verification"])
+
+
+def _check_size(size: Any) -> None:
+    taken(size, "form", str)
+    for name in ("nodes", "edges", "neurons", "numbers"):
+        whole(size, name)
+    if more := size.keys() - {field.name for field in fields(Size)}:
+        raise ValueError(f"`{min(more)}` of its `sizes` is not known")
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a compiled program is: its facts, and ``report.html``, the page of its folder."""
+"""What a compiled program is, in a few facts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from snncc.diagnostics import Finding
 from snncc.ir.network import Network
-from snncc.ir.stages import Mapped, Scheduled
+from snncc.ir.stages import Mapped
 from snncc.ir.work import GraphMeter
-from snncc.mapping.demands import LIMITS
 from snncc.mapping.fitting import ASKED
-from snncc.mapping.reports import Cut, Placed, Routed, Schedule
-from snncc.pages import count, filled
-from snncc.program import floorplan
+from snncc.mapping.reports import Cut, Placed, Schedule
+from snncc.pages import count
 from snncc.program.parts import Parts
 from snncc.targets import target as find_target
 
@@ -82,58 +79,6 @@ def _head(program: Parts) -> Iterator[Fact]:
     if others:
         there = "kept on the host" if program.keep_aap else "left out"
         yield "head", f"`{program.head}`; {', '.join(f'`{name}`' for name in others)} {there}"
-
-
-def page(program: Parts, processes: Mapping[str, Any] | None = None) -> str:
-    """The facts, the findings, the layers and, on a chip, how full its cores are and where on the
-    mesh they lie, as one HTML file that fetches nothing. Everything is escaped."""
-    network, chip = program.scheduled or program.network, find_target(program.target).chip
-    reports, mapped = program.about["reports"], None
-    if chip is not None and isinstance(network, Mapped):
-        cut = Cut.read(reports["partition"])
-        mapped = {
-            "cut": cut, "placed": Placed.read(reports["place"]),
-            "routed": Routed.read(reports["route"]),
-            "limits": [
-                {"name": ASKED[what], "limit": getattr(chip, LIMITS[what]),
-                 "least": cut.cores_at_least.get(what), **used}
-                for what, used in cut.utilisation.items()
-            ],
-            "picture": floorplan.picture(network.mapping, chip),
-        }  # fmt: skip
-    return filled(
-        "snncc.program", "overview.html.j2", count=count,
-        title=f"{program.about['source'].get('name', network.name)} for {program.target}",
-        facts=facts(program, processes), findings=[_said(each) for each in program.findings],
-        layers=list(_layers(program)), mapped=mapped,
-    )  # fmt: skip
-
-
-def _said(finding: Finding) -> dict[str, str]:
-    return {
-        "code": finding.code,
-        "severity": finding.severity.value,
-        "where": str(finding.location) or finding.node,
-        "message": finding.message,
-        "help": finding.help,
-    }
-
-
-def _layers(program: Parts) -> Iterator[dict[str, Any]]:
-    """Every place in the order of computation, with what it hears and, on a chip, its cores."""
-    network = program.scheduled or program.network
-    cores = program.about["reports"].get("partition", {}).get("places", {})
-    for name, place in network.places.items():
-        heard = [p.source for p in network.incoming[name]]
-        yield {
-            "name": name,
-            "kind": getattr(place, "role", type(place).__name__.lower()),
-            "shape": " × ".join(map(str, place.shape)) or "1",
-            "neurons": math.prod(place.shape),
-            "level": network.levels[name] if isinstance(network, Scheduled) else None,
-            "heard": ", ".join(dict.fromkeys(heard)),
-            "cores": cores.get(name, {}).get("cores"),
-        }
 
 
 def _verified(record: Mapping[str, Any] | None) -> list[Fact]:

@@ -54,6 +54,13 @@ class Mesh:
         row, column = np.divmod(inside, chip.tile_columns)
         return board_column * chip.tile_columns + column, board_row * chip.tile_rows + row
 
+    def square(self, core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Column and row of each core where the cores of a tile are drawn as a square."""
+        column, row = self.position(core)
+        side = int(np.ceil(np.sqrt(self.chip.cores_per_tile)))
+        down, along = np.divmod(np.asarray(core, np.int64) % self.chip.cores_per_tile, side)
+        return column * side + along, row * side + down
+
     def core(self, column: np.ndarray, row: np.ndarray, index: np.ndarray) -> np.ndarray:
         """The core at a position, the reverse of `position`."""
         chip = self.chip

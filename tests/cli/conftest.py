@@ -54,6 +54,12 @@ def refused(run, tmp_path):
     return call
 
 
+def _fetched(attributes):
+    """What is not on the page itself."""
+    links = [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+    return [link for link in links if not link.startswith("#")]
+
+
 class Page(HTMLParser):
     """Tags that stay open, and what a page would fetch."""
 
@@ -65,10 +71,10 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         if tag != "meta":
             self.open.append(tag)
-        self.fetched += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+        self.fetched += _fetched(attributes)
 
     def handle_startendtag(self, tag, attributes):
-        self.fetched += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+        self.fetched += _fetched(attributes)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from snncc.backends.base import Backend
+from snncc.backends.cycle import report
 from snncc.backends.cycle.replay import Replay
-from snncc.backends.cycle.report import lines, report
 from snncc.backends.cycle.timing import Timing
 from snncc.backends.cycle.wiring import wire
 from snncc.backends.reference.workers import cores
 from snncc.diagnostics import refuse
 from snncc.ir.network import Network
 from snncc.ir.stages import Mapped
+from snncc.report import Section
 from snncc.targets.chip import Chip
 
 Level = Literal["cycle", "count"]
@@ -48,7 +48,7 @@ class Cycle(Backend):
         return Replay(wiring, level, self.workers or cores())
 
     def lines(self, timing: Timing) -> list[str]:
-        return lines(timing)
+        return report.said(timing)
 
-    def page(self, timing: Timing, title: str, facts: Mapping[str, str]) -> str:
-        return report(timing, title, facts)
+    def sections(self, timing: Timing) -> list[Section]:
+        return report.sections(timing)

@@ -1,32 +1,35 @@
-"""A run on a chip in words, and as one HTML file, plots and all, that needs no network."""
+"""A run on a chip in words, and as sections of the report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from snncc.backends.cycle.timing import Timing
-from snncc.pages import count, filled
+from snncc.pages import count
+from snncc.report import Cell, Section, Table, facts
+from snncc.report.charts import bars, cells, lines
+from snncc.report.section import quantity
 
-BINS = 400
-"""The most points of a plot over the steps; of more steps the longest in each bin is shown."""
-
-WIDTH, HEIGHT = 860.0, 170.0
-TILE, GAP = 34.0, 16.0
+MOST = 1500
+"""Cores in a picture of the mesh; of more it shows tiles."""
 
 
-def report(timing: Timing, title: str, facts: Mapping[str, str]) -> str:
-    """The page; ``facts`` (accuracy, say) come first. Everything is escaped."""
+def sections(timing: Timing) -> list[Section]:
+    """What the run took on the chip: by step, by what it is spent on, by layer, on the mesh."""
     about = timing.as_dict()
+    return [summary(timing, about), by_step(timing), by_layer(timing, about), mesh(timing, about)]
+
+
+def summary(timing: Timing, about: dict[str, Any]) -> Section:
+    """Time and energy of a sample, and what the energy is spent on, the idle chips included."""
     total = about["total"]
-    seconds = timing.time_ns * 1e-9
-    samples = max(timing.samples, 1)
-    facts = {
-        **facts,
-        "samples": f"{timing.samples:,}",
+    seconds, samples = timing.time_ns * 1e-9, max(timing.samples, 1)
+    how = "every packet timed" if timing.level == "packet" else "estimated from counts"
+    rows = {
+        "on": f"{about['chips']} × {about['chip']}, {how}",
         "steps": f"{timing.totals.steps:,}",
         "time per sample": quantity(seconds / samples, "s"),
         "latency of one sample": quantity(timing.latency_ns * 1e-9, "s"),
@@ -40,25 +43,149 @@ def report(timing: Timing, title: str, facts: Mapping[str, str]) -> str:
     }
     if timing.level == "packet":
         share = 1 - timing.count_ns / max(timing.time_ns, 1e-300)
-        facts["waiting for the network"] = f"{share:.1%} of the time"
+        rows["waiting for the network"] = f"{share:.1%} of the time"
+    spent = Table.of(
+        "where the energy goes",
+        {"spent on": "text", "energy": "joule", "part": "share"},
+        [
+            (name, joules, joules / max(timing.energy_j + timing.static_j, 1e-300))
+            for name, joules in {**total["energy_parts_j"], "idle chips": timing.static_j}.items()
+        ],
+    )
+    says = (
+        "A model with published constants, not a measurement of a chip. What it assumes stands in "
+        "the documentation of snncc.backends.cycle.",
+    )
+    picture = bars(spent, "spent on", "energy", says="Of the whole run; the idle chips included.")
+    return Section(
+        "chip", "On the chip", says, (facts("on the chip", rows.items()), spent), (picture,)
+    )
+
+
+def by_step(timing: Timing) -> Section:
+    """Time and energy of each step, and the core that it waits for."""
     steps = timing.steps
-    return filled(
-        "snncc.backends.cycle", "report.html.j2", quantity=quantity,
-        title=title, about=about, facts=facts, mesh=mesh(timing),
-        time=plot(steps.time_ns * 1e-9, "s"),
-        counted=plot(steps.count_ns * 1e-9, "s", steps.time_ns.max(initial=0) * 1e-9),
-        energy=plot(steps.core_j.sum(1), "J"), critical=critical(timing),
-        places=shares(about["places"], "energy_j"),
-        links=sorted(about["links"], key=lambda link: -link["packets"])[:12],
-        cores=sorted(about["cores"], key=lambda core: -core["utilisation"])[:12],
-        parts={
-            name: (joules, joules / max(timing.energy_j, 1e-300))
-            for name, joules in total["energy_parts_j"].items()
-        },
+    timed = "as timed" if timing.level == "packet" else "as estimated"
+    table = Table.of(
+        "time and energy by step",
+        {"step": "count", timed: "second", "busiest core by itself": "second", "energy": "joule",
+         "waits for core": "count"},
+        [
+            (step, float(time) * 1e-9, float(counted) * 1e-9, float(energy), int(core))
+            for step, (time, counted, energy, core) in enumerate(
+                zip(steps.time_ns, steps.count_ns, steps.core_j.sum(1), steps.critical_core,
+                    strict=True))
+        ],
     )  # fmt: skip
+    w, counts = timing.wiring, timing.totals.critical
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    waited = Table.of(
+        "the core that steps wait for",
+        {"core": "text", "steps": "count"},
+        [(f"core {w.cores[k]}", int(counts[k])) for k in order],
+    )
+    says = []
+    if len(steps) < timing.totals.steps:
+        says.append(f"The first {len(steps):,} of {timing.totals.steps:,} steps.")
+    series = [timed, "busiest core by itself"] if timing.level == "packet" else [timed]
+    more = " What lies between the two lines is the network between the cores."
+    pictures = (
+        lines(table, "step", series, title="Time of each step",
+              says=f"In seconds.{more if timing.level == 'packet' else ''}"),
+        lines(table, "step", ["energy"], title="Energy of each step",
+              says="Without what the idle chips draw."),
+        bars(waited, "core", "steps", title="The core that steps wait for",
+             says="In how many steps it is the slowest.", most=16),
+    )  # fmt: skip
+    return Section("steps", "Step by step", tuple(says), (table, waited), pictures)
 
 
-def lines(timing: Timing) -> list[str]:
+def by_layer(timing: Timing, about: dict[str, Any]) -> Section:
+    """Spikes, packets, work and energy of each place."""
+    places = about["places"]
+    total = sum(place["energy_j"] for place in places) or 1.0
+    table = Table.of(
+        "time and energy by layer",
+        {"layer": "text", "kind": "text", "neurons": "count", "spikes": "count", "packets": "count",
+         "synaptic operations": "count", "work": "second", "energy": "joule", "part": "share"},
+        [
+            (p["name"], p["kind"], p["neurons"], p["spikes"], p["packets"], p["synaptic_events"],
+             p["work_ns"] * 1e-9, p["energy_j"], p["energy_j"] / total)
+            for p in places
+        ],
+    )  # fmt: skip
+    pictures = (
+        bars(table, "layer", "energy", says="Of the whole run, without the idle chips."),
+        bars(table, "layer", "work", says="Time that all its cores work, added up."),
+    )
+    return Section("chip-layers", "Layers on the chip", (), (table,), pictures)
+
+
+def mesh(timing: Timing, about: dict[str, Any]) -> Section:
+    """How busy each core is, and the traffic on the links."""
+    loads = Table.of(
+        "cores in use",
+        {"core": "text", "tile column": "count", "tile row": "count", "busy": "share",
+         "sending": "second", "receiving": "second", "packets out": "count", "packets in": "count",
+         "critical in steps": "count", "energy": "joule"},
+        [
+            (str(c["core"]), c["tile_column"], c["tile_row"], c["utilisation"],
+             c["sending_ns"] * 1e-9, c["receiving_ns"] * 1e-9, c["packets_out"], c["packets_in"],
+             c["critical_steps"], c["energy_j"])
+            for c in about["cores"]
+        ],
+    )  # fmt: skip
+    links = Table.of(
+        "links in use",
+        {"link": "text", "packets": "count", "of its capacity": "share", "packets waited": "second",
+         "energy": "joule"},
+        [
+            (link["link"], link["packets"], link["utilisation"], link["waited_ns"] * 1e-9,
+             link["energy_j"])
+            for link in sorted(about["links"], key=lambda link: -int(link["packets"]))
+        ],
+    )  # fmt: skip
+    busy = Table.of("", {"column": "count", "row": "count", "busy": "share", "says": "text"},
+                    _busy(timing, loads))  # fmt: skip
+    traffic = Table.of(
+        "packets that leave each tile over its links",
+        {"column": "count", "row": "count", "packets": "count"},
+        _traffic(timing),
+    )
+    pictures = (
+        cells(busy, "column", "row", "busy", title="Load", words=lambda row: str(row[3]),
+              says="Each square is a core where it lies on the board (of many cores a tile, with "
+                   "its busiest core); the darker, the longer it works."),
+        cells(traffic, "column", "row", "packets", title="Traffic",
+              says="Each square is a tile; the darker, the more packets leave it over its links."),
+        bars(links, "link", "packets", title="Links", says="Tile (column, row) and direction.",
+             most=16),
+    )  # fmt: skip
+    return Section("mesh", "The mesh", (), (loads, traffic, links), pictures)
+
+
+def _busy(timing: Timing, loads: Table) -> Iterator[tuple[Cell, ...]]:
+    """Position, utilisation and words of each core, or of the busiest core of each tile."""
+    w = timing.wiring
+    by_tile = len(w.cores) > MOST
+    column, row = (w.mesh.position if by_tile else w.mesh.square)(w.cores)
+    best: dict[tuple[int, int], int] = {}
+    for k, at in enumerate(zip(column.tolist(), row.tolist(), strict=True)):
+        if at not in best or timing.utilisation[k] > timing.utilisation[best[at]]:
+            best[at] = k
+    for (x, y), k in best.items():
+        yield x, y, float(timing.utilisation[k]), loads.said(loads.rows[k])
+
+
+def _traffic(timing: Timing) -> Iterator[tuple[Cell, ...]]:
+    """Packets that leave each tile over its links."""
+    columns = timing.wiring.mesh.columns
+    leaving = timing.totals.link_packets.reshape(-1, 4).sum(1)
+    for place in np.flatnonzero(leaving).tolist():
+        yield place % columns, place // columns, int(leaving[place])
+
+
+def said(timing: Timing) -> list[str]:
     """Time and energy, one fact per line."""
     w, totals, samples = timing.wiring, timing.totals, max(timing.samples, 1)
     busiest = totals.critical.argmax()
@@ -84,115 +211,3 @@ def lines(timing: Timing) -> list[str]:
     if timing.level == "packet":
         rows.append(row("waiting for the network", f"{network:.1%}", "of the time"))
     return rows
-
-
-def quantity(value: float, unit: str) -> str:
-    """Three digits with a prefix: 12.3 µs."""
-    for prefix, scale in (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12)):
-        if value >= scale:
-            return f"{value / scale:.3g} {prefix}{unit}"
-    return f"0 {unit}" if value == 0 else f"{value:.2g} {unit}"
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A line over the steps as points of an SVG of WIDTH × HEIGHT, and the values of its ticks."""
-
-    points: str
-    ticks: tuple[tuple[float, str], ...]
-    """Height in the SVG and value, with its unit."""
-    steps: int
-
-
-def plot(values: np.ndarray, unit: str, top: float | None = None) -> Plot:
-    """``values`` (S,), the largest of each bin; ``top`` is the value at the upper edge."""
-    bins = np.array_split(values, max(1, min(BINS, len(values))))
-    binned = np.array([part.max(initial=0.0) for part in bins])
-    top = float(values.max(initial=0.0)) if top is None else top
-    x = np.linspace(0, WIDTH, len(binned)) if len(binned) > 1 else np.full(1, WIDTH / 2)
-    y = HEIGHT - binned / (top or 1.0) * HEIGHT
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-    ticks = tuple((HEIGHT * (1 - part), quantity(top * part, unit)) for part in (1.0, 0.5, 0.0))
-    return Plot(points, ticks, len(values))
-
-
-def critical(timing: Timing) -> dict[str, Any]:
-    """Which core each step waits for: a row and its number of steps for each core that ever is,
-    and points (x, y) for the steps there are one by one."""
-    w, counts, row = timing.wiring, timing.totals.critical, timing.steps.critical
-    order = np.argsort(-counts, kind="stable")[: min(24, np.count_nonzero(counts))]
-    line = {int(core): k for k, core in enumerate(order)}
-    steps = np.flatnonzero(np.isin(row, order))
-    x = steps / max(len(row) - 1, 1) * WIDTH
-    shown = np.unique(np.round(np.stack([x, [line[int(row[s])] for s in steps]], 1), 0), axis=0)
-    return {
-        "points": [(f"{a:.0f}", int(b)) for a, b in shown],
-        "cores": [(int(w.cores[k]), int(counts[k])) for k in order],
-    }
-
-
-def mesh(timing: Timing) -> dict[str, Any]:
-    """The tiles in use with their cores, shaded by utilisation, and the links between them."""
-    w, chip = timing.wiring, timing.wiring.chip
-    column, row = w.mesh.position(w.cores)
-    west, north = int(column.min(initial=0)), int(row.min(initial=0))
-    pitch, side = TILE + GAP, int(np.ceil(np.sqrt(chip.cores_per_tile)))
-    cell = TILE / side
-    busiest = max(float(timing.utilisation.max(initial=0)), 1e-12)
-    cores: list[dict[str, Any]] = []
-    for k, core in enumerate(w.cores.tolist()):
-        down, along = divmod(core % chip.cores_per_tile, side)
-        cores.append({
-            "x": (int(column[k]) - west) * pitch + along * cell,
-            "y": (int(row[k]) - north) * pitch + down * cell,
-            "size": cell - 1.5, "shade": shade(float(timing.utilisation[k]) / busiest),
-            "says": f"core {core}: {timing.utilisation[k]:.1%} busy, "
-                    f"{quantity(float(timing.totals.core_j[k]), 'J')}",
-        })  # fmt: skip
-    loads = timing.totals.link_packets
-    fullest = max(int(loads.max(initial=0)), 1)
-    links: list[dict[str, Any]] = []
-    for link in np.flatnonzero(loads).tolist():
-        place, direction = divmod(link, 4)
-        y, x = divmod(place, w.mesh.columns)
-        x0, y0 = (x - west) * pitch + TILE / 2, (y - north) * pitch + TILE / 2
-        dx, dy = ((1, 0), (-1, 0), (0, -1), (0, 1))[direction]
-        aside = 3.5 * (1 if direction in (0, 3) else -1)
-        links.append({
-            "x1": x0 + dx * TILE / 2 + aside * abs(dy), "y1": y0 + dy * TILE / 2 + aside * abs(dx),
-            "x2": x0 + dx * (pitch - TILE / 2) + aside * abs(dy),
-            "y2": y0 + dy * (pitch - TILE / 2) + aside * abs(dx),
-            "width": f"{1 + 4 * loads[link] / fullest:.1f}",
-            "shade": shade(loads[link] / fullest, LINK),
-            "says": f"link {timing.link_names[link]}: {loads[link]:,} packets, "
-                    f"{timing.link_utilisation[link]:.2%} of its capacity",
-        })  # fmt: skip
-    xs = [link[key] for link in links for key in ("x1", "x2")] + [c["x"] + cell for c in cores]
-    ys = [link[key] for link in links for key in ("y1", "y2")] + [c["y"] + cell for c in cores]
-    left, top, right, bottom = min([0.0, *xs]), min([0.0, *ys]), max(xs), max(ys)
-    every = max(1, int((right - left) / pitch / 30))
-    columns = range(round(left / pitch), int(right / pitch) + 1, every)
-    rows = range(round(top / pitch), int(bottom / pitch) + 1, every)
-    return {
-        "cores": cores, "links": links, "busiest": busiest, "fullest": fullest,
-        "columns": [(x * pitch + TILE / 2, west + x) for x in columns],
-        "rows": [(y * pitch + TILE / 2 + 4, north + y) for y in rows],
-        "left": left - 30, "top": top - 18, "right": right,
-        "width": right - left + 34, "height": bottom - top + 22,
-    }  # fmt: skip
-
-
-CORE, LINK = ((222, 235, 247), (8, 48, 107)), ((253, 224, 197), (166, 54, 3))
-"""From a pale to a dark blue, and from a pale to a dark orange."""
-
-
-def shade(share: float, colours: tuple[tuple[int, ...], tuple[int, ...]] = CORE) -> str:
-    """The colour at ``share`` of the way."""
-    pale, dark = map(np.array, colours)
-    return "#" + "".join(f"{int(c):02x}" for c in pale + (dark - pale) * min(share, 1.0) ** 0.6)
-
-
-def shares(rows: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """The rows with their share of the sum of ``key``."""
-    total = sum(row[key] for row in rows) or 1.0
-    return [{**row, "share": row[key] / total} for row in rows]

@@ -1,0 +1,45 @@
+"""The proof: what was compared, from the module to the program."""
+
+from __future__ import annotations
+
+from snncc.program.parts import Parts
+from snncc.report import Section, Table
+from snncc.verification.record import Record
+
+
+def proof(program: Parts) -> Section:
+    """Both ends of the proof: the calls of the module, and both sides of each pass."""
+    plain = program.about["verification"]
+    title = "Verification"
+    if plain is None:
+        return Section("verification", title, ("Nothing was compared: --no-verify.",))
+    record = Record.read(plain)
+    calls = Table.of(
+        "module against the recorded network",
+        {"input": "text", "samples": "count", "arithmetic": "text", "neuron-steps": "count",
+         "differ": "count", "ties": "count", "seed": "text", "sha256": "text"},
+        [
+            (c.input, c.samples, c.dtype, c.compared, 0, c.ties,
+             None if c.seed is None else str(c.seed), c.sha256[:12])
+            for c in record.calls
+        ],
+    )  # fmt: skip
+    passes = Table.of(
+        "both sides of each pass",
+        {"pass": "text", "neuron-steps": "count", "differ": "count", "ties": "count"},
+        [(row.applied, row.compared, 0, row.ties) for row in record.passes],
+    )
+    populations = Table.of(
+        "neuron-steps of each population compared with the module",
+        {"population": "text", "neuron-steps": "count"},
+        record.populations.items(),
+    )
+    versions = Table.of("versions", {"library": "text", "version": "text"}, record.versions.items())
+    says = (
+        "Every spike of every neuron at every step was compared: the module with the network that "
+        "was recorded of it, then the network before and after each pass. A spike that differs "
+        "stops the compilation, so that none differs here. snncc verify runs this record again.",
+        f"SHA-256 of the module's source {record.source[:12]}…, of its weights "
+        f"{record.weights[:12]}….",
+    )
+    return Section("verification", title, says, (calls, passes, populations, versions))
