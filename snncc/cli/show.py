@@ -35,15 +35,16 @@ def command(what: str, form: str, language: str, target: str, options: Options) 
     from snncc import report
     from snncc.ir.dot import dot
     from snncc.ir.text import print_graph, print_network
-    from snncc.program import load, sections
+    from snncc.program import load, processes_of, sections
 
+    processes = None
     if Path(what).is_dir():
         refuse_model_options(what, "target")
-        program = load(what)
+        program, processes = load(what), processes_of(Path(what))
     else:
         program = open_model(what, options).compile(target, options, verify=False)
     if language == "html":
-        text = report.page(sections.title(program), sections.sections(program))
+        text = report.page(sections.title(program), sections.sections(program, processes))
         click.echo(text, nl=False)
         return
     if form == "graph":

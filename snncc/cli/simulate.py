@@ -22,11 +22,8 @@ from snncc.cli.progress import adding, bars
 from snncc.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from snncc.frontends.data import Array
     from snncc.frontends.data.encoders import Encoder
-    from snncc.ir.interpreter import Value
     from snncc.program import Program
     from snncc.simulation import Simulation
 
@@ -185,10 +182,11 @@ def command(
 
     import torch
 
+    from snncc import report, run_report
     from snncc.backends.base import Replays, Runs, parse
-    from snncc.diagnostics import Exit
+    from snncc.diagnostics import Exit, refuse
     from snncc.ir.mapping import Mapping
-    from snncc.program import load
+    from snncc.program import load, processes_of, sections
     from snncc.rasters import writing
     from snncc.registry import with_known
     from snncc.simulation import MEMORY, simulate
@@ -204,12 +202,18 @@ def command(
         refuse_unused(("timeout",), "belongs to --backend lava")
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
+    if report_path is not None and report_path.absolute().is_relative_to(Path(what).absolute()):
+        said = (
+            f"--report {report_path} lies in the program's folder, which stays as it was compiled"
+        )
+        raise click.UsageError(f"{said}; name a file outside")
     chip = None if chip_name is None else find_chip(chip_name)
     mapping = None if mapping_path is None else Mapping.load(mapping_path)
 
+    processes = None
     if Path(what).is_dir():
         refuse_model_options(what)
-        program = load(what)
+        program, processes = load(what), processes_of(Path(what))
     else:
         target = (chip_name if on_chip else None) or backend.target
         program = open_model(what, options, encode=encode).compile(target, options)
@@ -233,39 +237,22 @@ def command(
         samples = {number: program.arrange(data.take(number, number + 1)) for number in shown}
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
-    _write(timing_path, report_path, program, simulation, source, labels, samples)
-    if simulation.partial:
-        interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
-    if simulation.agreement is not None and not simulation.agreement.equal:
-        click.get_current_context().exit(int(Exit.VIOLATIONS))
-
-
-def _write(
-    timing_path: Path | None,
-    report_path: Path | None,
-    program: Program,
-    simulation: Simulation,
-    source: str,
-    labels: Array | None,
-    samples: Mapping[int, Mapping[str, Value]],
-) -> None:
-    """The files that were asked for. Raises SnnccError (SNN305)."""
-    from snncc import report, run_report
-    from snncc.diagnostics import refuse
-    from snncc.program import sections
-
     try:
         if timing_path is not None and simulation.timing is not None:
             simulation.timing.save(timing_path)
         if report_path is not None:
             several = [
-                *sections.sections(program),
+                *sections.sections(program, processes),
                 *run_report.sections(program, simulation, source, labels, samples),
             ]
             report.write(report_path, sections.title(program), several)
     except OSError as error:
         message = f"{error.filename} cannot be written: {error.strerror}"
         raise refuse("SNN305", message, help="name a file in a folder that is there") from None
+    if simulation.partial:
+        interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
+    if simulation.agreement is not None and not simulation.agreement.equal:
+        click.get_current_context().exit(int(Exit.VIOLATIONS))
 
 
 def summary(

@@ -86,7 +86,6 @@ def _write(parts: Parts, folder: Path) -> None:
         mapping.save(folder / MAPPING)
         lines = floorplan.table(parts.about["reports"])
         (folder / "mapping.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (folder / "mapping.svg").write_text(floorplan.picture(mapping, machine.chip))
         if parts.target.endswith(".toml"):
             shutil.copyfile(parts.target, folder / CHIP)
     processes = None
@@ -136,6 +135,15 @@ def load(path: Path) -> Parts:
         about_of(manifest),
         inputs,
     )
+
+
+def processes_of(path: Path) -> Mapping[str, Any] | None:
+    """How many processes of each kind the package in a folder has, where it counts them.
+
+    Raises SnnccError (SNN305).
+    """
+    found: Mapping[str, Any] | None = read_manifest(path).get("processes")
+    return found
 
 
 def _form(path: Path, name: str, listed: Collection[str]) -> Graph | Network:

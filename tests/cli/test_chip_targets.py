@@ -44,7 +44,7 @@ def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
         assert np.array_equal(core, mapping.core_of[name])
     with open("out/mapping.txt") as file:
         assert f"chips of {target}; at least" in file.read()
-    with open("out/mapping.svg") as file:
+    with open("out/report.html") as file:
         assert file.read().count("<title>core ") == len(mapping.cores)
     result = run("simulate", "out", "--input", data, "--backend", "cycle")
     assert result.exit_code == 0, result.output
@@ -83,7 +83,7 @@ def test_the_report_of_what_lies_on_no_cores(run, model, read_page):
     assert run("compile", model, "--target", "loihi", "-o", "out").exit_code == 0
     with open("out/report.html", encoding="utf-8") as file:
         said = read_page(file.read())
-    for words in ("SNN404 note", "pass --keep-aap", "Layers", "stem_sn neuron"):
+    for words in ("SNN404 note", "pass --keep-aap", "The network", "stem_sn neuron"):
         assert words in said
     assert "mesh" not in said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_the_report_is_one_whole_page_that_fetches_nothing(run, program, data, m
     with open("run.html") as file:
         text = file.read()
     said = read_page(text)
-    for words in ("accuracy 83.33% (5 of 6)", "Layers", "The mesh", "The busiest links"):
+    for words in ("accuracy: 83.33 % (5 of 6)", "Findings", "Layers on the chip", "links in use"):
         assert words in said
     for place in snncc.load(program).scheduled.populations:
         assert place.name in said
@@ -116,20 +117,24 @@ def test_a_long_run_shows_its_first_steps_and_says_so(
 
 
 def test_the_report_escapes_names(program, data, mapping):
-    from snncc.backends.cycle.report import report
+    from snncc.backends.cycle.report import sections
+    from snncc.report import page
 
     found = snncc.simulate(
         snncc.load(program), np.load(data)["inputs"], level="count", mapping=Mapping.load(mapping)
     )
     evil = '<script>alert("x")</script>'
-    text = report(found.timing, evil, {evil: evil})
+    places = tuple(replace(place, name=evil) for place in found.timing.wiring.places)
+    timing = replace(found.timing, wiring=replace(found.timing.wiring, places=places))
+    text = page(evil, sections(timing))
     assert "<script" not in text
-    assert text.count("&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;") == 4
+    assert text.count("&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;") >= 2 + len(places)
 
 
 def test_what_does_not_belong_together_is_refused(refused, program, data, mapping, tmp_path):
     start = ("simulate", program, "--input", data)
-    refused(*start, "--report", "x.html", said="belongs to --backend cycle")
+    refused(*start, "--timing", "x.json", said="belongs to --backend cycle")
+    refused(*start, "--report", program / "report.html", said="name a file outside")
     on_cycle = (*start, "--backend", "cycle", "--mapping", mapping)
     refused(*on_cycle, "--timing", "x.csv", said="ends in .json or .npz")
     refused(*start, "--backend", "cycle", said="SNN316")
@@ -148,3 +153,22 @@ def test_a_report_that_cannot_be_written_is_one_sentence(run, program, data, map
     result = run(*given, "--report", "nowhere/run.html")
     assert result.exit_code == 2
     assert "nowhere/run.html cannot be written" in result.stderr
+
+
+def test_the_numbers_of_the_report_are_those_of_the_run(run, program, data, mapping):
+    given = ("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
+    assert run(*given, "--report", "run.html", "--timing", "run.json.json").exit_code == 0
+    with open("run.json") as file, open("run.json.json") as timing:
+        said, about = json.load(file), json.load(timing)
+    tables = {table["title"]: table["rows"] for s in said["sections"] for table in s["tables"]}
+    assert [row[:5] for row in tables["time and energy by layer"]] == [
+        [p["name"], p["kind"], p["neurons"], p["spikes"], p["packets"]] for p in about["places"]
+    ]
+    energies = [row[7] for row in tables["time and energy by layer"]]
+    assert energies == [p["energy_j"] for p in about["places"]]
+    spent = {name: joules for name, joules, _ in tables["where the energy goes"]}
+    assert spent == {**about["total"]["energy_parts_j"], "idle chips": about["total"]["static_j"]}
+    assert sum(row[2] for row in tables["packets that leave each tile over its links"]) == sum(
+        row[1] for row in tables["links in use"]
+    )
+    assert [row[3] for row in tables["time and energy by step"]] == about["step"]["energy_j"]

@@ -293,6 +293,29 @@ def test_a_claim_that_was_changed_differs(run, model, program, tmp_path, change,
     assert name in differing(run("verify", folder, model))
 
 
+def test_pictures_that_another_machine_draws_or_not_do_not_differ(
+    run, model, program, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("snncc.report.drawing.is_here", lambda: False)
+    assert run("verify", program, model).exit_code == 0
+
+    def change(manifest, folder):
+        page = (folder / "report.html").read_text()
+        (folder / "report.html").write_text(page.replace("SNN404", "SNN405"))
+
+    assert differing(run("verify", tampered(program, tmp_path / "f", change), model)) == {"pages"}
+
+
+def test_a_size_that_was_changed_differs(run, model, program, tmp_path):
+    folder = tampered(program, tmp_path / "f", put("sizes", 0, "nodes", 1))
+    assert differing(run("verify", folder, model)) >= {"sizes"}
+
+
+def test_a_program_of_an_older_version_has_no_sizes(run, model, program, tmp_path):
+    folder = tampered(program, tmp_path / "f", drop("sizes"))
+    assert "sizes" not in differing(run("verify", folder, model))
+
+
 def test_a_file_that_is_not_listed_differs_and_is_not_read(run, program, tmp_path):
     folder = forged(program, tmp_path / "f")
     for name in ("chip.toml", "mapping.npz", "loihi/more.py"):
