@@ -28,7 +28,7 @@ Gradients = Callable[[nn.Module, Tensor, Tensor], float]
 class Plan:
     """How a network is trained, by AdamW with a cosine schedule over all steps.
 
-    epochs: times that all samples are seen; batch: samples a step; shift: each sample is moved by
+    epochs: times that all samples are seen; batch: samples per step; shift: each sample is moved by
     up to so many pixels up, down, left and right.
     """
 

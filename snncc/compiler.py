@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from snncc.diagnostics import Finding, Location
+from snncc.diagnostics.render.text import text
 from snncc.frontends.data import InputKind
 from snncc.frontends.layout import Layout
 from snncc.frontends.torch import Recording, as_example, read, record
@@ -22,6 +23,7 @@ from snncc.ir.ops import Norm, Unread
 from snncc.ir.size import Size
 from snncc.ir.work import GraphMeter
 from snncc.options import Options, Reset
+from snncc.pages import preformatted
 from snncc.pipeline import (
     Observer,
     Result,
@@ -53,6 +55,14 @@ class Report:
     @property
     def ok(self) -> bool:
         return not any(finding.is_error for finding in self.findings)
+
+    def __str__(self) -> str:
+        """As `snncc check` prints it."""
+        return text(self.findings)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return preformatted(str(self))
 
 
 def check(

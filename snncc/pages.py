@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -31,3 +32,8 @@ def count(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.2f} {unit}"
     return f"{number:,.0f}"
+
+
+def preformatted(text: str) -> str:
+    """``text`` as it is, for a notebook."""
+    return f"<pre>{html.escape(text)}</pre>"

@@ -13,7 +13,7 @@ import torch
 from snncc.arithmetic import classes
 from snncc.backends.base import Replays, find
 from snncc.ir.interpreter.membranes import traces
-from snncc.ir.work import CMOS_45NM, WHOLE_45NM, Operations
+from snncc.ir.work import CMOS_45NM, Operations
 from snncc.program import Program
 from snncc.report import Cell, Picture, Section, Table, facts
 from snncc.report.charts import bars, cells, lines
@@ -171,7 +171,7 @@ def work(program: Program, simulation: Simulation) -> Section:
     """Where the AC and MAC of a sample are, by layer, before and after compiling."""
     samples = simulation.samples
     whole = program.scheduled or program.network
-    price = CMOS_45NM if simulation.rounding is None else WHOLE_45NM
+    trained, price = simulation.prices
     into: dict[str, Operations] = {name: Operations() for name in whole.places}
     for name, done in simulation.after.parts.items():
         at = name.rpartition(" -> ")[2]
@@ -191,12 +191,12 @@ def work(program: Program, simulation: Simulation) -> Section:
         "a sample as trained, by op",
         {"op": "text", "AC": "count", "MAC": "count", "energy of AC and MAC": "joule"},
         [
-            (name, done.ac / samples, done.mac / samples, CMOS_45NM(done) / samples)
+            (name, done.ac / samples, done.mac / samples, trained(done) / samples)
             for name, done in simulation.before.parts.items()
             if done.ac or done.mac
         ],
     )
-    columns = {"as trained": (simulation.before.total, CMOS_45NM),
+    columns = {"as trained": (simulation.before.total, trained),
                "as compiled": (simulation.after.total, price)}  # fmt: skip
     if simulation.host.parts:
         columns["auxiliary path on the host"] = (simulation.host.total, CMOS_45NM)
@@ -213,10 +213,10 @@ def work(program: Program, simulation: Simulation) -> Section:
     says = [
         "As trained: the auxiliary path included. As compiled: with its gates and relays, and the "
         "encoders on the host.",
-        f"Energy: {CMOS_45NM.source}.",
+        f"Energy: {trained.source}.",
     ]
-    if simulation.rounding is not None:
-        says.append(f"As compiled: {WHOLE_45NM.source}.")
+    if price is not trained:
+        says.append(f"As compiled: {price.source}.")
     pictures = [
         bars(after, "layer", "AC", says="Additions of a weight in a sample, as compiled."),
         bars(after, "layer", "energy of AC and MAC", says="Of a sample, as compiled."),

@@ -29,7 +29,7 @@ from snncc.ir.interpreter import Value, steps_of
 from snncc.ir.network import Network
 from snncc.ir.ops import Input
 from snncc.ir.stages import Mapped, Scheduled
-from snncc.ir.work import Work
+from snncc.ir.work import CMOS_45NM, WHOLE_45NM, Energy, Work
 from snncc.measures import (
     Agreement,
     Chunk,
@@ -72,7 +72,8 @@ class Simulation:
     backend than the reference ``agreement`` says how its spikes compare. On the "cycle" backend
     ``timing`` says what the run took on the chip. ``partial`` means that the run was interrupted,
     and all numbers are those of the samples before. ``encoder`` says how the
-    recordings were turned into spikes, if they were.
+    recordings were turned into spikes, if they were. ``prices`` are what an operation takes as
+    trained and as compiled, in floats or in whole numbers.
     """
 
     result: Result
@@ -87,6 +88,7 @@ class Simulation:
     rounding: Rounding | None = None
     partial: bool = False
     encoder: str = ""
+    prices: tuple[Energy, Energy] = (CMOS_45NM, CMOS_45NM)
 
     @property
     def samples(self) -> int:
@@ -263,6 +265,10 @@ class _Wanted:
             None if self.rounded is None else self.rounded.rounding,
             interrupted,
             encoder,
+            (
+                WHOLE_45NM if program.network.is_fixed and not program.is_rounded else CMOS_45NM,
+                WHOLE_45NM if program.network.is_fixed else CMOS_45NM,
+            ),
         )
 
 

@@ -87,6 +87,15 @@ def nir_tools() -> Path:
     return folder
 
 
+@pytest.fixture
+def data_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tonic and Pillow can be imported while the test runs."""
+    folder = Path(os.environ.get("SNNCC_DATA_TOOLS", TESTS.parent / ".cache" / "data-tools"))
+    if not (folder / "tonic").is_dir():
+        missing("tonic and Pillow are not installed; ./run-tests installs them")
+    monkeypatch.syspath_prepend(str(folder))
+
+
 def missing(reason: str) -> NoReturn:
     if os.environ.get("SNNCC_NO_SKIP"):
         pytest.fail(reason)

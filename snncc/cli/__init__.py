@@ -1,4 +1,4 @@
-"""The command line: one file a command. Nothing here imports torch before a command needs it."""
+"""The command line: one file per command. Nothing here imports torch before a command needs it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
         ctx.exit()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--version",
     is_flag=True,

@@ -19,6 +19,7 @@ from snncc.cli.model import (
     there,
 )
 from snncc.cli.progress import counted
+from snncc.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from snncc.frontends.data.encoders import Encoder
@@ -99,6 +100,7 @@ def command(
     from snncc.diagnostics import refuse
     from snncc.pipeline import frontend_passes, target_passes
     from snncc.program import replaceable
+    from snncc.targets import target as target_of
 
     folder = output or Path(_stem(model))
     if not replaceable(folder):
@@ -107,6 +109,8 @@ def command(
             f"{folder} exists and is not a compiled program",
             help="choose another name with -o, or remove it first",
         )
+    if not target_of(target).emits:
+        refuse_unused(("stock_only",), f"needs a target with a package, and {target} has none")
     passes = target_passes(target, stock_only=stock_only, weight_bits=weight_bits)
     count = len(frontend_passes()) + len(passes)
     opened = open_model(model, options, calibrate, resets=True, encode=encode)
@@ -133,15 +137,16 @@ def command(
 
 
 def summary(program: Program, model: str, folder: Path) -> list[str]:
-    """What was made, a line a fact."""
-    from snncc.program.overview import facts
+    """What was made, a line per fact."""
+    from snncc.program.overview import line, lines
 
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    rows = facts(program, manifest.get("processes"))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    rows.append(("written", f"{folder} ({size / 1e6:.1f} MB)"))
-    title = f"{model} for {program.target}"
-    return [title, *(f"  {name:<13}{value}" for name, value in rows)]
+    return [
+        f"{model} for {program.target}",
+        *lines(program, manifest.get("processes")),
+        line("written", f"{folder} ({size / 1e6:.1f} MB)"),
+    ]
 
 
 def _stem(model: str) -> str:

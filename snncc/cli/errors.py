@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import click
 
-from snncc.diagnostics import Exit, Finding, SnnccError
+from snncc.diagnostics import RULES, Exit, Finding, SnnccError
 
 
 class Guarded(click.Command):
-    """A command whose errors become sentences; ``--debug`` adds the traceback."""
+    """A command whose errors become sentences; ``--debug`` adds the traceback.
+
+    The default of an option may stand in the environment: that of ``snncc simulate --samples`` in
+    SNNCC_SIMULATE_SAMPLES. ``--quiet`` keeps notes, warnings and progress back, ``--verbose`` adds
+    to each finding why it matters.
+    """
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        for each in self.params:
+            if isinstance(each, click.Option) and each.envvar is None:
+                option = max(each.opts, key=len).strip("-")
+                each.envvar = f"SNNCC_{self.name}_{option}".replace("-", "_").upper()
+        for letter, name, help in _TALKATIVE:
+            self.params.append(
+                click.Option(
+                    [f"-{letter}", f"--{name}"],
+                    is_flag=True,
+                    expose_value=False,
+                    callback=_remember,
+                    help=help,
+                )
+            )
         self.params.append(
             click.Option(
                 ["--debug"],
@@ -64,20 +84,37 @@ def interrupted(ctx: click.Context, where: str = "") -> NoReturn:
     ctx.exit(int(Exit.INTERRUPTED))
 
 
+_TALKATIVE = (
+    ("q", "quiet", "Print errors and results alone: no notes, no warnings, no progress."),
+    ("v", "verbose", "Say more: why each finding matters."),
+)
+
+
+def is_told(name: str) -> bool:
+    """Whether the command was called with --quiet, --verbose or --debug, by that name."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().meta.get(f"snncc.{name}"))
+
+
 def say(findings: Iterable[Finding]) -> None:
     """Findings on stderr, a line each: ``error[SNN305]: what and where; what to do``."""
     for finding in findings:
+        if is_told("quiet") and not finding.is_error:
+            continue
         place = str(finding.location) or finding.node
         where = f" at {place}" if place else ""
         line = f"{finding.severity.value}[{finding.code}]{where}: {finding.message}; {finding.help}"
         click.echo(" ".join(line.split()), err=True)
+        if is_told("verbose"):
+            why = " ".join(RULES[finding.code].why.split())
+            click.echo(textwrap.indent(textwrap.fill(why, 96), "    "), err=True)
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value:
-        ctx.find_root().meta["snncc.debug"] = True
+        ctx.find_root().meta[f"snncc.{parameter.name}"] = True
 
 
 def _trace(ctx: click.Context) -> None:
-    if ctx.find_root().meta.get("snncc.debug"):
+    if is_told("debug"):
         click.echo(traceback.format_exc().rstrip(), err=True)

@@ -8,9 +8,12 @@ from snncc.cli.errors import Command
 
 
 @click.command("explain", cls=Command)
-@click.argument("code", metavar="CODE")
-def command(code: str) -> None:
-    """Say what a rule does, why it matters and what to do, as in `snncc explain SNN103`."""
-    from snncc.diagnostics.render import explain
+@click.argument("code", metavar="[CODE]", required=False)
+def command(code: str | None) -> None:
+    """Say what a rule does, why it matters and what to do, as in `snncc explain SNN103`.
 
-    click.echo(explain(code))
+    Without CODE, list all rules by chapter.
+    """
+    from snncc.diagnostics.render import explain, listed
+
+    click.echo(listed() if code is None else explain(code))

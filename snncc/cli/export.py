@@ -18,8 +18,10 @@ from snncc.cli.model import (
     open_model,
     reads_equations,
     recordings_for,
+    refuse_model_options,
     there,
 )
+from snncc.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from snncc.frontends.data.encoders import Encoder
@@ -172,6 +174,12 @@ def own_step(options: Options, source: str, *, to_nir: bool) -> tuple[Options, f
     return replace(options, dt=None), options.dt
 
 
+_OF_FORMATS = {
+    "form": ("onnx", "nir"), "dtype": ("onnx",), "reader": ("nir",), "data": ("sanafe",),
+}  # fmt: skip
+"""The formats that an option is for."""
+
+
 @click.command("export", cls=Command)
 @click.argument("what", metavar="DIR|MODEL", callback=there)
 @click.option(
@@ -225,7 +233,6 @@ def command(
     options: Options,
 ) -> None:
     """Write a compiled program, or a MODEL that is compiled for it, for another tool."""
-    from snncc.diagnostics import refuse
     from snncc.frontends.data import InputKind
     from snncc.program import load
 
@@ -235,11 +242,14 @@ def command(
         data = said_input
     if encode is not None and data is None and Path(what).is_dir():
         raise click.UsageError("--encode goes with --data")
+    for name, formats in _OF_FORMATS.items():
+        if form_of_file not in formats:
+            refuse_unused((name,), f"belongs to --format {' and '.join(formats)}")
     options, dt = own_step(options, what, to_nir=form_of_file == "nir")
     if Path(what).is_dir():
-        if weight_bits is not None:
-            said = f"{what} is compiled already, and --weight-bits is said when it is"
-            raise refuse("SNN316", said, help="leave --weight-bits out")
+        refuse_model_options(
+            what, "target", "weight_bits", but=("dt",) if form_of_file == "nir" else ()
+        )
         program = load(what)
     else:
         opened = open_model(what, options, encode=encode)

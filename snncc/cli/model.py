@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from snncc.cli.errors import say
+from snncc.cli.unused import refuse_unused
 from snncc.diagnostics import refuse
 from snncc.frontends.named import check_named
 
@@ -248,16 +249,27 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
     return decorate
 
 
+_MODEL_OPTIONS = (
+    "input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge",
+    "dt", "discretise", "reset", "reset_when",
+)  # fmt: skip
+
+
+def refuse_model_options(what: str, *others: str, but: Collection[str] = ()) -> None:
+    """Raise click.UsageError for an option of a MODEL, where ``what`` is a compiled program.
+
+    ``others`` are such options of the command, ``but`` are those that it uses.
+    """
+    names = {*_MODEL_OPTIONS, "kind", *others} - {*but}
+    refuse_unused(names, f"is for a MODEL, and {what} is compiled already")
+
+
 def gather_options(function: F) -> F:
     """``function`` of ``options``, called with what the options of `model_options` were given."""
-    names = (
-        "input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge",
-        "dt", "discretise", "reset", "reset_when",
-    )  # fmt: skip
 
     @functools.wraps(function)
     def gathered(*args: Any, **given: Any) -> Any:
-        said = {name: given.pop(name) for name in names}
+        said = {name: given.pop(name) for name in _MODEL_OPTIONS}
         options = Options(input=given.pop("kind", None), **said)
         return function(*args, options=options, **given)
 

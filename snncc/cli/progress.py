@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
 
+from snncc.cli.errors import is_told
+
 Tell = Callable[[int, int], None]
 """Is told how many of how many are done."""
 
@@ -18,7 +20,7 @@ def bars(*titles: str) -> Iterator[list[Tell]]:
 
     It says how many are done, how many a second and how long the others will take.
     """
-    if not sys.stderr.isatty():
+    if is_told("quiet") or not sys.stderr.isatty():
         yield [lambda done, total: None for _ in titles]
         return
     from rich.console import Console

@@ -8,7 +8,7 @@ import click
 
 from snncc.cli.compile import target_option
 from snncc.cli.errors import Command
-from snncc.cli.model import Options, model_options, open_model, there
+from snncc.cli.model import Options, model_options, open_model, refuse_model_options, there
 
 
 @click.command("show", cls=Command)
@@ -39,6 +39,7 @@ def command(what: str, form: str, language: str, target: str, options: Options) 
 
     processes = None
     if Path(what).is_dir():
+        refuse_model_options(what, "target")
         program, processes = load(what), processes_of(Path(what))
     else:
         program = open_model(what, options).compile(target, options, verify=False)

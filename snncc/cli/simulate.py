@@ -15,9 +15,11 @@ from snncc.cli.model import (
     model_options,
     open_model,
     recordings_for,
+    refuse_model_options,
     there,
 )
 from snncc.cli.progress import adding, bars
+from snncc.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
     from snncc.frontends.data import Array
@@ -181,7 +183,7 @@ def command(
     import torch
 
     from snncc import report, run_report
-    from snncc.backends.base import Replays, parse
+    from snncc.backends.base import Replays, Runs, parse
     from snncc.diagnostics import Exit, refuse
     from snncc.ir.mapping import Mapping
     from snncc.program import load, processes_of, sections
@@ -193,8 +195,11 @@ def command(
     backend = parse(spec)
     backend = replace(backend, **with_known(backend, {} if level is None else {"level": level}))
     on_chip = isinstance(backend, Replays)
-    if not on_chip and (timing_path or mapping_path):
-        raise click.UsageError("--timing and --mapping belong to --backend cycle")
+    if not on_chip:
+        names = ("level", "chip_name", "timing_path", "mapping_path")
+        refuse_unused(names, "belongs to --backend cycle")
+    if not isinstance(backend, Runs):
+        refuse_unused(("timeout",), "belongs to --backend lava")
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
     if report_path is not None and report_path.absolute().is_relative_to(Path(what).absolute()):
@@ -207,6 +212,7 @@ def command(
 
     processes = None
     if Path(what).is_dir():
+        refuse_model_options(what)
         program, processes = load(what), processes_of(Path(what))
     else:
         target = (chip_name if on_chip else None) or backend.target
@@ -252,7 +258,7 @@ def command(
 def summary(
     simulation: Simulation, what: str, labels: Array | None, asked: int | None = None
 ) -> list[str]:
-    """Answers and work, a line a fact; ``asked`` is the number of samples there were."""
+    """Answers and work, a line per fact; ``asked`` is the number of samples there were."""
     from snncc.backends.base import Replays, find
     from snncc.pages import count
 
@@ -270,7 +276,7 @@ def summary(
         part = rounding.flipped / max(rounding.compared, 1)
         of = f"of {rounding.compared:,} differ from those in floating point"
         rows.append(f"  {'flipped spikes':<24}{part:>10.3%}  {of}")
-    rows.append(f"  {'spikes a sample':<24}{count(simulation.spikes / samples):>10}")
+    rows.append(f"  {'spikes per sample':<24}{count(simulation.spikes / samples):>10}")
     floats = "arithmetic" if simulation.rounding is None else "arithmetic in float"
     rows.append(f"  {floats:<24}  {simulation.arithmetic}")
     rows += ["", *_work(simulation)]
@@ -296,14 +302,14 @@ def _work(simulation: Simulation) -> list[str]:
     from snncc.pages import count
 
     samples = simulation.samples
-    columns = {"before": simulation.before.total, "after": simulation.after.total}
+    columns = {"as trained": simulation.before.total, "as compiled": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
     prices = dict.fromkeys(columns, CMOS_45NM)
     sources = [f"Energy: {CMOS_45NM.source}"]
     if simulation.rounding is not None:
-        prices["after"] = WHOLE_45NM
-        sources.append(f"After: {WHOLE_45NM.source}")
+        prices["as compiled"] = WHOLE_45NM
+        sources.append(f"As compiled: {WHOLE_45NM.source}")
 
     def row(title: str, cells: list[str]) -> str:
         return f"  {title:<20}" + "".join(f"{cell:>14}" for cell in cells)
@@ -313,14 +319,14 @@ def _work(simulation: Simulation) -> list[str]:
 
     energies = [_joules(prices[name](work) / samples) for name, work in columns.items()]
     return [
-        row("a sample", list(columns)),
+        row("per sample", list(columns)),
         per_sample("AC", "ac"),
         per_sample("MAC", "mac"),
         per_sample("neuron updates", "updates"),
         row("energy of AC, MAC", energies),
         "",
-        "  before: as trained, the auxiliary path included; after: as compiled, with its gates and",
-        "  relays and the encoders on the host.",
+        "  As trained: with the auxiliary path. As compiled: with gates and relays, and with the",
+        "  encoders on the host.",
         *(f"  {line}." for line in sources),
     ]
 

@@ -12,8 +12,18 @@ from snncc.diagnostics.rules_reading import READING
 from snncc.diagnostics.rules_spike_only import SPIKE_ONLY
 from snncc.diagnostics.rules_target import TARGET
 
-__all__ = ["RULES", "Rule", "Severity"]
+__all__ = ["CHAPTERS", "RULES", "Rule", "Severity"]
+
+CHAPTERS: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {
+        "What is not spike-only": SPIKE_ONLY,
+        "What the target cannot hold": TARGET,
+        "What cannot be read": READING,
+        "Auxiliary paths": AUXILIARY,
+        "Notes and warnings": NOTES,
+    }
+)
 
 RULES: Mapping[str, Rule] = MappingProxyType(
-    {rule.code: rule for rule in (*SPIKE_ONLY, *TARGET, *READING, *AUXILIARY, *NOTES)}
+    {rule.code: rule for chapter in CHAPTERS.values() for rule in chapter}
 )

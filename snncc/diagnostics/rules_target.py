@@ -319,7 +319,7 @@ TARGET = (
             energies of a machine that nobody can build.
             """,
         example="""
-            # a program for loihi2, 8,192 neurons a core
+            # a program for loihi2, 8,192 neurons per core
             snncc.simulate(program, inputs, level="cycle", chip=loihi1)  # SNN215
             """,
         after="""

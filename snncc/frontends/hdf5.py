@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     import h5py
 
 SECONDS = 60.0
-"""Maximum time for reading a file, the start of its process included."""
+"""Maximum time for reading a small file, the start of its process included."""
+
+SECONDS_PER_MEGABYTE = 0.2
+"""How much longer a larger file may take."""
 
 MEMORY = 16 << 30
 """Maximum memory of the process, in bytes."""
@@ -175,7 +178,8 @@ def read_apart(program: str, path: Path, source: str, suffix: str, extra: str, f
         raise refuse("SNN317", message, help=f'pip install "snncc[{extra}]"')
     if not path.is_file():
         raise refuse("SNN305", f"{source} does not exist", help=f"give a {suffix} file")
-    data = _output([sys.executable, "-m", program, str(path), source], source, fix)
+    allowed = SECONDS + SECONDS_PER_MEGABYTE * path.stat().st_size / 1e6
+    data = _output([sys.executable, "-m", program, str(path), source], source, fix, allowed)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         if "finding" in arrays:
             said = json.loads(arrays["finding"].item())
@@ -184,17 +188,17 @@ def read_apart(program: str, path: Path, source: str, suffix: str, extra: str, f
         return {name: arrays[name] for name in arrays.files}
 
 
-def _output(command: list[str], source: str, fix: str) -> bytes:
+def _output(command: list[str], source: str, fix: str, seconds: float) -> bytes:
     try:
         done = subprocess.run(
             command,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=seconds,
             preexec_fn=partial(limited, MEMORY),
             check=True,
         )
     except subprocess.TimeoutExpired:
-        why = f"reading it takes longer than {SECONDS:g} s"
+        why = f"reading it takes longer than {seconds:.3g} s"
     except subprocess.CalledProcessError:
         why = "HDF5 ends where it is read"
     else:

@@ -86,11 +86,11 @@ def _report(draft: Draft, graph: Graph, node: Node, static: bool, what: str) -> 
     often = "sample" if static else "time step"
     macs = {layer: dense_macs(graph, layer) for layer in graph.of_type(*WEIGHTED)}
     for layer, work in macs.items() if draft.strict else ():
-        message = f"{layer.name} is {work:,} MACs a {often} on the analog input"
+        message = f"{layer.name} is {work:,} MACs per {often} on the analog input"
         draft.find("SNN101", layer, message)
     if not (draft.strict and macs):
         work = sum(macs.values())
-        message = f"the analog {what} is computed on the host, {work:,} MACs a {often}"
+        message = f"the analog {what} is computed on the host, {work:,} MACs per {often}"
         draft.find("SNN501", node, message)
 
 

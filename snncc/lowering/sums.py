@@ -66,7 +66,7 @@ class Sums:
             f"{self.names[0]}, a sum of spikes, goes")  # fmt: skip
         message = (
             f"{many} on term by term: {self.distributed.axons:,} axons and up to "
-            f"{self.distributed.synapses:,} AC a step, against {self.gated.axons:,} and "
+            f"{self.distributed.synapses:,} AC per step, against {self.gated.axons:,} and "
             f"{self.gated.synapses:,} with a gate for each"
         )
         return Finding("SNN502", message, node.origin, node.name)

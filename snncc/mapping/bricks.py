@@ -45,7 +45,7 @@ def cut(shape: tuple[int, ...], grid: Grid) -> np.ndarray:
 class Bricks:
     """The grid of every place, found from the last place to the first.
 
-    ``most`` is the synaptic work, in operations a step, that a brick may cause.
+    ``most`` is the synaptic work, in operations per step, that a brick may cause.
     """
 
     structure: Structure

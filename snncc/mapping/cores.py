@@ -26,7 +26,7 @@ _SLACK = 0.07
 
 
 def rates(network: Network, inputs: Mapping[str, Value]) -> Activity:
-    """Spikes a step that each neuron sends on the average over ``inputs``, by place."""
+    """Spikes per step that each neuron sends on the average over ``inputs``, by place."""
     run = run_network(network, inputs)
     return {
         name: run.spikes[name].double().mean((0, 1)).numpy()

@@ -73,7 +73,7 @@ class Cut(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class Placed(Report):
-    """Of place: spikes a step between cores, and spikes × hops, here and placed at random."""
+    """Of place: spikes per step between cores, and spikes × hops, here and placed at random."""
 
     spikes: float
     hops: float
@@ -83,7 +83,7 @@ class Placed(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class Routed(Report):
-    """Of route: spikes a step on the links of the mesh."""
+    """Of route: spikes per step on the links of the mesh."""
 
     links_in_use: int
     spikes_on_the_mean_link: float

@@ -61,6 +61,7 @@ class BalanceDelays(Pass[Network, Scheduled]):
     """
 
     name: ClassVar[str] = "balance-delays"
+    summary: ClassVar[str] = "Gives every population a time step; early spikes wait."
     delays: int = 0
     """The longest delay of a projection on the target, beyond the one step."""
     limit: int = 100_000_000

@@ -54,10 +54,12 @@ class Pass(Generic[Before, After]):
     """Base of all passes; the fields of a subclass are its options.
 
     ``Pass[Before, After]`` says the forms that it ``reads`` and ``writes``: `Graph`, `Network`,
-    `Scheduled` or `Mapped`. A field with ``repr=False`` holds data and is no option.
+    `Scheduled` or `Mapped`. A field with ``repr=False`` holds data and is no option. ``summary``
+    is one sentence for `snncc passes`.
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = ""
     reads: ClassVar[type[Form]]
     writes: ClassVar[type[Form]]
 

@@ -24,6 +24,7 @@ class CheckSpikeOnly(Pass[Graph, Graph]):
     """``strict``: analog work on the host is an error."""
 
     name: ClassVar[str] = "check-spike-only"
+    summary: ClassVar[str] = "Checks that only spikes and sums pass between neurons."
 
     strict: bool = False
 

@@ -24,6 +24,7 @@ class CheckStock(Pass[Scheduled, Scheduled]):
     """Refuses each population (SNN213) and each projection (SNN202) that is not Lava's own."""
 
     name: ClassVar[str] = "check-stock"
+    summary: ClassVar[str] = "Checks that Lava's own processes compute everything."
 
     def __call__(self, form: Scheduled) -> Outcome[Scheduled]:
         return Outcome(form, (*_neurons(form), *_delays(form)))

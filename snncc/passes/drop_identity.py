@@ -17,6 +17,7 @@ from snncc.passes.base import Outcome, Pass
 @dataclass(frozen=True)
 class DropIdentity(Pass[Graph, Graph]):
     name: ClassVar[str] = "drop-identity"
+    summary: ClassVar[str] = "Removes nodes that hand their input on unchanged."
 
     def __call__(self, form: Graph) -> Outcome[Graph]:
         heads = set(form.heads.values())

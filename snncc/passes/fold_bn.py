@@ -32,6 +32,7 @@ class FoldBn(Pass[Network, Network]):
     """``into``: "threshold" (per-channel thresholds) or "weights"."""
 
     name: ClassVar[str] = "fold-bn"
+    summary: ClassVar[str] = "Folds batch norms into thresholds or weights."
 
     into: str = "threshold"
 

@@ -30,6 +30,7 @@ class Lower(Pass[Graph, Network]):
     """``strict``: analog work on the host is an error."""
 
     name: ClassVar[str] = "lower"
+    summary: ClassVar[str] = "Makes populations and projections of the Graph."
 
     strict: bool = False
 

@@ -46,6 +46,7 @@ class Partition(Pass[Scheduled, Mapped]):
     """
 
     name: ClassVar[str] = "partition"
+    summary: ClassVar[str] = "Puts every neuron on a core, within every limit of the chip."
 
     chip: str = "loihi1"
     balance: float = 1.3

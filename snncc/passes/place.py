@@ -28,6 +28,7 @@ class Place(Pass[Mapped, Mapped]):
     """
 
     name: ClassVar[str] = "place"
+    summary: ClassVar[str] = "Puts every core on a place of the mesh, so that spikes travel little."
 
     chip: str = "loihi1"
     rounds: int = 1000

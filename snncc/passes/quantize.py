@@ -55,6 +55,7 @@ class Quantize(Pass[Network, Network]):
     """
 
     name: ClassVar[str] = "quantize"
+    summary: ClassVar[str] = "Rounds to whole numbers, and measures what that changes."
 
     weight_bits: int = 8
     thresholds: str = "channel"

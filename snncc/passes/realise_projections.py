@@ -1,4 +1,4 @@
-"""realise-projections: one conv, dense or sparse map a projection."""
+"""realise-projections: one conv, dense or sparse map per projection."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ class RealiseProjections(Pass[Network, Network]):
     """
 
     name: ClassVar[str] = "realise-projections"
+    summary: ClassVar[str] = "Makes one convolution, dense or sparse map of each projection."
 
     limit: int = 50_000_000
 

@@ -43,6 +43,7 @@ from snncc.recognition.written_neurons import WrittenNeuron, neuron
 @dataclass(frozen=True)
 class RecogniseNeurons(Pass[Graph, Graph]):
     name: ClassVar[str] = "recognise-neurons"
+    summary: ClassVar[str] = "Finds neurons that are written as arithmetic."
 
     def __call__(self, form: Graph) -> Outcome[Graph]:
         if not form.of_type(Delay):

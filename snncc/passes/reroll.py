@@ -18,6 +18,7 @@ class Reroll(Pass[Graph, Graph]):
     """The report has ``steps``: of each node of a loop what it was in each step."""
 
     name: ClassVar[str] = "reroll"
+    summary: ClassVar[str] = "Finds loops that were written down step by step."
 
     def __call__(self, form: Graph) -> Outcome[Graph]:
         found = rolled(form)

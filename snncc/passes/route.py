@@ -25,10 +25,11 @@ class Route(Pass[Mapped, Mapped]):
     """Route every spike along its row first, then along its column, and add up the links.
 
     The way is fixed by the mesh, so that nothing in the network changes; the report has the
-    spikes a step on the busiest link and on the mean one, and how long the busiest needs for them.
+    spikes per step on the busiest link and on the mean one, and how long the busiest needs.
     """
 
     name: ClassVar[str] = "route"
+    summary: ClassVar[str] = "Adds up what every link of the mesh carries."
 
     chip: str = "loihi1"
 

@@ -29,6 +29,7 @@ class SelectHead(Pass[Graph, Graph]):
     """``head``: index or name of an output of the network; empty for the automatic choice."""
 
     name: ClassVar[str] = "select-head"
+    summary: ClassVar[str] = "Chooses the output that is kept."
 
     head: str = ""
 

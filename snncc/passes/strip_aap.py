@@ -28,6 +28,7 @@ class StripAap(Pass[Graph, Graph]):
     """``cut_merge``: keep the spike-only branch of a merged output."""
 
     name: ClassVar[str] = "strip-aap"
+    summary: ClassVar[str] = "Removes what the kept output does not depend on."
 
     cut_merge: bool = False
 

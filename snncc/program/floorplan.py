@@ -24,7 +24,7 @@ def table(reports: Mapping[str, Any]) -> list[str]:
     lines += [
         "",
         f"largest synaptic work of a core over the mean  {cut.largest_work_over_mean:.3f}",
-        f"spikes × hops a step  {placed.hops:,.0f}; at random {placed.hops_at_random:,.0f}",
+        f"spikes × hops per step  {placed.hops:,.0f}; at random {placed.hops_at_random:,.0f}",
         f"spikes on the busiest link  {routed.spikes_on_the_busiest_link:,.0f}, "
         f"{routed.busiest_link}; the mean {routed.spikes_on_the_mean_link:,.0f}",
         "",

@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from snncc.ir.network import Network
+from snncc.ir.stages import Mapped
 from snncc.ir.work import GraphMeter
+from snncc.mapping.fitting import ASKED
 from snncc.mapping.reports import Cut, Placed, Schedule
 from snncc.pages import count
 from snncc.program.parts import Parts
@@ -21,12 +24,12 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
     ``processes``: how many of each kind the emitted package has, where there is one.
     """
     about, network = program.about, program.network
-    rows = [("head", f"{program.head} of {', '.join(program.graph.heads)}")]
+    rows = list(_head(program))
     if reset := about["options"].get("reset"):
         rows.append(("reset", f"{reset} in every neuron, whatever it was trained with"))
     gone = about["stripped"]
     work = (
-        f"{gone['nodes']} ops, {gone['parameters']:,} parameters; a sample, "
+        f"{gone['nodes']} ops, {gone['parameters']:,} parameters; per sample "
         f"{count(gone['mac'])} MAC and at most {count(gone['ac_at_most'])} AC"
     )
     if not gone["nodes"]:
@@ -36,10 +39,10 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
         steps = program.graph.time_steps or 1
         macs = sum(GraphMeter(e.graph)({}, 1, steps).total.mac for e in network.encoders)
         names = ", ".join(encoder.name for encoder in network.encoders)
-        rows.append(("encoders", f"{names}: {count(macs)} MAC a sample on the host"))
+        rows.append(("encoders", f"{names}: {count(macs)} MAC per sample on the host"))
     rows.append(("network", _populations(program)))
     if rounded := about["reports"].get("quantize"):
-        rows.append(("fixed point", _rounded(rounded, about["options"]["weight_bits"])))
+        rows += _rounded(rounded, about["options"]["weight_bits"])
     if schedule := about["reports"].get("balance-delays"):
         rows += _schedule(Schedule.read(schedule))
     if processes:
@@ -47,16 +50,35 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
             whose: ", ".join(f"{number} {name}" for name, number in kinds.items()) or "none"
             for whose, kinds in processes.items()
         }
-        rows.append(("processes", f"of Lava's {named['stock']}; of our own {named['own']}"))
+        said = f"Lava's own: {named['stock']}; of the package: {named['own']}"
+        rows.append(("processes", said))
     machine = find_target(program.target)
     if machine.chip:
-        rows += _mapped(about["reports"])
+        rows += _mapped(about["reports"], program.scheduled)
         assumed, of = len(machine.chip.assumed), len(machine.chip.sources)
-        rows.append(("constants", f"{assumed} of {of} are assumed (snncc targets {machine.name})"))
+        said = f"{assumed} of the chip's {of} are assumed (snncc targets {machine.name})"
+        rows.append(("constants", said))
     elif machine.constants:
         rows.append(("size", _cores(program)))
     rows += _verified(about["verification"])
     return rows
+
+
+def lines(program: Parts, processes: Mapping[str, Any] | None = None) -> list[str]:
+    """The facts as text, one per line."""
+    return [line(*fact) for fact in facts(program, processes)]
+
+
+def line(title: str, value: str) -> str:
+    return f"  {title:<13}{value}"
+
+
+def _head(program: Parts) -> Iterator[Fact]:
+    """Which output was kept, where there are several."""
+    others = [name for name in program.graph.heads if name != program.head]
+    if others:
+        there = "kept on the host" if program.keep_aap else "left out"
+        yield "head", f"`{program.head}`; {', '.join(f'`{name}`' for name in others)} {there}"
 
 
 def _verified(record: Mapping[str, Any] | None) -> list[Fact]:
@@ -69,10 +91,10 @@ def _verified(record: Mapping[str, Any] | None) -> list[Fact]:
     module, between = (sum(row["neuron-steps"] for row in rows) for rows in (calls, passes))
     ties = [sum(row["ties"] for row in calls), max((row["ties"] for row in passes), default=0)]
     said = (
-        f"module → network: 0 of {module:,} neuron-steps differ over {samples} samples in "
+        f"module → network: 0 of {module:,} neuron-steps differ, {samples} samples in "
         f"{len(calls)} calls{_and_ties(ties[0])}",
-        f"network → program: 0 of {between:,} neuron-steps differ over {len(passes)} passes"
-        f"{_and_ties(ties[1])}",
+        f"network → program: 0 of {between:,} neuron-steps differ, both sides of "
+        f"{_many(len(passes), 'pass')}{_and_ties(ties[1])}",
     )
     lines = [("verified", said[0]), ("", said[1])]
     if elsewhere is not None:
@@ -86,32 +108,35 @@ def _and_ties(ties: int) -> str:
     return f" ({ties:,} ties by rounding)" if ties else ""
 
 
-def _rounded(report: dict[str, Any], bits: int) -> str:
+def _rounded(report: dict[str, Any], bits: int) -> Iterator[Fact]:
     """How the whole numbers were chosen, and what they change."""
-    weights = f"{bits}-bit weights, scales from "
-    if "neuron-steps" not in report:
-        return f"{weights}the weights alone; what they flip was not measured"
+    measured = "neuron-steps" in report
+    source = report["calibration"] if measured else "the weights alone"
+    yield "fixed point", f"{bits}-bit weights, scales from {source}"
+    if not measured:
+        yield "flips", "not measured; give recordings with --calibrate"
+        return
     forced, free = (f"{report[how]['part']:.3%}" for how in ("teacher-forced", "propagated"))
     overflow = sum(row.get("saturations", 0) + row.get("wraps", 0) for row in report["populations"])
     alike = report.get("same class")
-    classes = f"; {alike['samples']} of {alike['of']} keep their class" if alike else ""
-    return (
-        f"{weights}{report['calibration']}; of their spikes {forced} flip where they arise, {free} "
-        f"with what follows; {overflow:,} overflows{classes}"
+    classes = f"; {alike['samples']} of {alike['of']} samples keep their class" if alike else ""
+    yield (
+        "flips",
+        f"{forced} of the neuron-steps where they arise, {free} propagated; "
+        f"{overflow:,} overflows{classes}",
     )
 
 
 def _schedule(report: Schedule) -> Iterator[Fact]:
     """Latency, throughput, and what it costs that spikes wait."""
-    yield "latency", f"{report.latency} steps"
+    yield "latency", f"{_many(report.latency, 'step')} from the first input to the answer"
     if report.steps_a_sample is not None:
         more = f", {report.idle_steps} of them idle" if report.idle_steps else ""
-        yield "throughput", f"a sample every {report.steps_a_sample} steps{more}"
-    longest = report.neuron_steps_held_back_by_the_longest_path
+        yield "throughput", f"one sample every {_many(report.steps_a_sample, 'step')}{more}"
     yield (
         "waiting",
-        f"{report.neuron_steps_held_back:,} neuron-steps ({longest:,} by the longest path), "
-        f"{report.relay_neurons:,} relay neurons",
+        f"spikes wait for {report.neuron_steps_held_back:,} neuron-steps in all, "
+        f"in {report.relay_neurons:,} relay neurons and in delays",
     )
 
 
@@ -121,10 +146,9 @@ def _populations(program: Parts) -> str:
     for role in ("neuron", "gate", "relay"):
         members = [p for p in whole.populations if p.role == role]
         neurons = sum(math.prod(p.shape) for p in members)
-        plural = "" if len(members) == 1 else "s"
         what = "population" if role == "neuron" else f"{role} population"
         if members or role == "neuron":
-            parts.append(f"{len(members)} {what}{plural} ({neurons:,} neurons)")
+            parts.append(f"{_many(neurons, role)} in {_many(len(members), what)}")
     return ", ".join(parts)
 
 
@@ -133,25 +157,25 @@ def _cores(program: Parts) -> str:
     neurons = sum(math.prod(p.shape) for p in whole.populations)
     cores = math.ceil(neurons / machine["neurons"])
     chips = math.ceil(cores / machine["cores"])
-    return f"by neurons alone, at least {_many(cores, 'core')}, {_many(chips, 'chip')}"
+    return f"at least {_many(cores, 'core')} on {_many(chips, 'chip')}, counting neurons alone"
 
 
 def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
+    plural = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{plural}"
 
 
-def _mapped(reports: Mapping[str, Any]) -> list[Fact]:
+def _mapped(reports: Mapping[str, Any], network: Network | None) -> Iterator[Fact]:
     cut, placed = Cut.read(reports["partition"]), Placed.read(reports["place"])
-    full = ", ".join(f"{what} {used['mean']:.0%}" for what, used in cut.utilisation.items())
+    used = [f"{each['mean']:.0%} of its {ASKED[what]}" for what, each in cut.utilisation.items()]
     fewer = placed.times_fewer
-    times = f", {fewer:.1f} times fewer than at random" if fewer else ""
-    return [
-        (
-            "cores",
-            f"{cut.cores:,} on {_many(cut.chips, 'chip')}; at "
-            f"least {cut.least:,} whatever the mapping",
-        ),
-        ("full", f"{full} on the average"),
-        ("work", f"{cut.largest_work_over_mean:.2f} times the mean on the busiest core"),
-        ("hops", f"{count(placed.hops)} a step{times}"),
-    ]
+    times = f", {fewer:.1f} times fewer than if placed at random" if fewer else ""
+    yield (
+        "cores",
+        f"{cut.cores:,} on {_many(cut.chips, 'chip')}; any mapping needs at least {cut.least:,}",
+    )
+    yield "core in use", f"on average {', '.join(used)}"
+    yield "work", f"on the busiest core {cut.largest_work_over_mean:.2f} times the mean"
+    yield "hops", f"{count(placed.hops)} per step{times}"
+    if isinstance(network, Mapped) and not network.mapping.activity:
+        yield "", "work and hops as if every neuron fired at every step; give --calibrate"

@@ -19,7 +19,8 @@ from snncc.diagnostics import refuse
 from snncc.ir.graph import Node
 from snncc.ir.interpreter import Run, Value, run_graph
 from snncc.ir.ops import Input, WholeSpiking
-from snncc.program import folder
+from snncc.pages import preformatted
+from snncc.program import folder, overview
 from snncc.program.parts import Parts
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ class Result:
 @dataclass(frozen=True, eq=False)
 class Program(Parts):
     """A network compiled for ``target``, which runs; `Parts` says what it is made of."""
+
+    def __str__(self) -> str:
+        """What was made, as `snncc compile` prints it."""
+        if not self.about:
+            return repr(self)
+        name = self.about["source"].get("name", self.network.name)
+        return "\n".join([f"{name} for {self.target}", *overview.lines(self)])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return preformatted(str(self))
 
     @property
     def is_rounded(self) -> bool:

@@ -2,7 +2,7 @@
 
 A value is a sum of terms (coefficient × spikes × at most one real variable). Spikes are 0 or 1, so
 that each is there once in a term. Coefficients are fractions of the float64 numbers, or arrays of
-them, one a channel or a neuron: no rounding, and no evaluation at a few points.
+them, one per channel or one per neuron: no rounding, and no evaluation at a few points.
 """
 
 from __future__ import annotations

@@ -313,7 +313,7 @@ class _Loop:
         return None
 
     def _check_calls(self, steps: Mapping[str, tuple[Step, ...]]) -> None:
-        """A neuron is called once a step and nowhere else."""
+        """A neuron is called once per step and nowhere else."""
         nodes = self._graph.nodes
         calls: dict[str, list[str]] = {}
         for node in self._graph.of_type(Spiking):
@@ -323,7 +323,9 @@ class _Loop:
             if isinstance(nodes[name].op, Spiking):
                 made = calls[nodes[name].origin.module + str(nodes[name].op)]
                 if list(each) != made:
-                    raise NotALoop(f"neuron {nodes[name].origin.module} is not called once a step")
+                    raise NotALoop(
+                        f"neuron {nodes[name].origin.module} is not called once per step"
+                    )
 
     def _named(self, steps: Mapping[str, tuple[Step, ...]]) -> dict[str, str]:
         """The name that a node of the body has: that of its first step."""

@@ -60,7 +60,7 @@ def why_no_loop(graph: Graph, reason: str) -> Why | None:
 
 
 def _marks(graph: Graph) -> list[str]:
-    """The comparisons of one line of code, one a step, of the line that has most."""
+    """The comparisons of one line of code, one per step, of the line that has most."""
     lines: dict[object, list[str]] = {}
     needed = graph.ancestors(*graph.heads.values())
     for node in graph.nodes.values():

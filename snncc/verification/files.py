@@ -51,7 +51,11 @@ def held_against(form: Graph | Network, path: Path, inputs: Value) -> ReadBack:
     spikes, outputs = results(form, inputs)
     (node,) = again.inputs
     ran = run_graph(again, {node.name: inputs}, keep=[each.name for each in again.neurons])
-    by_name = {_plain(each.name): ran[each.name] for each in again.neurons}
+    # in a loop a neuron is read as the ops of its steps, whose place in an ONNX file is NAME.step
+    places = {n.name: n.origin.module.removesuffix(".step") for n in again.neurons}
+    by_name = {_plain(name): ran[name] for name in places}
+    by_name |= {_plain(place): ran[name] for name, place in places.items()}
+    by_name |= {name: ran[name] for name in places}
     total = 0
     for name, mine in spikes.items():
         its = by_name.get(_plain(name))

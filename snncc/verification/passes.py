@@ -223,7 +223,7 @@ def _head(name: str, before: Value, after: Value) -> str:
 
 
 def over_time(head: Value, logits: Value) -> Value:
-    """A network that ends in one value a step has their mean for logits."""
+    """A network that ends in one value per step has their mean for logits."""
     return head.mean(0) if head.dim() == logits.dim() + 1 else head
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import snncc
+from snncc.frontends.data.encoders import Poisson
 from snncc.ir.mapping import Mapping
 from snncc.targets.chip import board, find_chip
 
@@ -31,8 +32,8 @@ def chip(path, **values):
 def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
     result = run("compile", model, "--target", target, "-o", "out", "--calibrate", data)
     assert result.exit_code == 0, result.output
-    for title in ("cores", "full", "work", "hops"):
-        assert re.search(rf"  {title} +\d|  {title} +neurons", result.stdout), title
+    for title in ("cores", "core in use", "work", "hops"):
+        assert re.search(rf"^  {title} +\S", result.stdout, re.MULTILINE), title
     program = snncc.load("out")
     mapping = Mapping.load("out/mapping.npz")
     assert program.scheduled.mapping.core_of.keys() == mapping.core_of.keys()
@@ -47,7 +48,7 @@ def test_a_program_for_a_chip_keeps_its_mapping(run, model, data, target):
         assert file.read().count("<title>core ") == len(mapping.cores)
     result = run("simulate", "out", "--input", data, "--backend", "cycle")
     assert result.exit_code == 0, result.output
-    assert "energy a sample" in result.stdout
+    assert "energy per sample" in result.stdout
 
 
 @pytest.mark.slow
@@ -184,6 +185,34 @@ def test_export_writes_the_files_of_sanafe(run, model, data, tmp_path):
     assert text.count("# ") == len(mapping.core_of)
     with open("files/architecture.yaml") as file:
         assert "energy_process_spike: 2.36e-11" in file.read()
+
+
+@pytest.mark.slow
+def test_export_encodes_images(run, refused, model, tmp_path):
+    """The file has the spikes that --encode makes of the first image, of a DIR and a MODEL."""
+    chip(tmp_path / "mine.toml", largest_delay=0)
+    assert run("compile", model, "--target", "mine.toml", "-o", "out").exit_code == 0
+    images = np.random.default_rng(1).random((3, 2, 8, 8)).astype(np.float32)
+    np.save("images.npy", images)
+    spikes = [Poisson(3)(image, number, 5) for number, image in enumerate(images)]
+    np.save("spikes.npy", np.stack(spikes, 1))
+
+    def written(what, *arguments):
+        arguments = (*arguments, "--target", "mine.toml") if what == model else arguments
+        result = run("export", "--format", "sanafe", what, "-o", "files", *arguments)
+        assert result.exit_code == 0, result.output
+        return Path("files/network.yaml").read_text()
+
+    encode = ("--data", "images.npy", "--encode", "poisson")
+    known = written("out", "--data", "spikes.npy")
+    assert known.count("true") - known.count("log_spikes: true") == spikes[0].sum()
+    assert written("out", *encode, "--seed", 3) == known
+    assert written(model, *encode, "--seed", 3) == known
+    assert written("out", *encode, "--seed", 4) != known
+    shutil.rmtree("files")
+    export = ("export", "--format", "sanafe", "out", "-o", "files")
+    refused(*export, "--encode", "poisson", said="--encode goes with --data")
+    refused(*export, "--data", "images.npy", said="the model takes (5, N, 2, 8, 8)")
 
 
 @pytest.mark.slow

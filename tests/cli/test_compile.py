@@ -164,7 +164,7 @@ def test_an_image_is_encoded_on_the_host_and_that_is_an_error_when_strict(run, f
     result = run("compile", f"{factory}:image", *shape, "-o", "out")
     assert result.exit_code == 0, result.output
     assert "encoders" in result.stdout
-    assert "MAC a sample on the host" in result.stdout
+    assert "MAC per sample on the host" in result.stdout
     strict = run("compile", f"{factory}:image", *shape, "-o", "strict", "--strict")
     assert strict.exit_code == 1
     assert "error[SNN" in strict.stderr

@@ -147,7 +147,7 @@ def test_the_aap_kept_has_its_own_accuracy_and_work(run, program, data):
     table = rows(result.stdout)
     assert "accuracy, aap" in table
     assert "accuracy, average" in table
-    assert "AAP on host" in table["a sample"]
+    assert "AAP on host" in table["per sample"]
     assert float(table["MAC"].split()[3].replace(",", "")) > 0
 
 

@@ -34,7 +34,7 @@ def test_it_prints_time_and_energy_beside_the_accuracy(run, program, data, mappi
     result = run("simulate", program, "--input", data, "--backend", "cycle", "--mapping", mapping)
     assert result.exit_code == 0, result.output
     assert re.search(r"accuracy +83.33%", result.stdout)
-    for title in ("time a step", "energy a sample", "critical core", "waiting for the network"):
+    for title in ("time per step", "energy per sample", "critical core", "waiting for the network"):
         assert re.search(rf"  {title} +\d", result.stdout), title
     assert "every packet timed" in result.stdout
 
@@ -133,7 +133,7 @@ def test_the_report_escapes_names(program, data, mapping):
 
 def test_what_does_not_belong_together_is_refused(refused, program, data, mapping, tmp_path):
     start = ("simulate", program, "--input", data)
-    refused(*start, "--timing", "x.json", said="belong to --backend cycle")
+    refused(*start, "--timing", "x.json", said="belongs to --backend cycle")
     refused(*start, "--report", program / "report.html", said="name a file outside")
     on_cycle = (*start, "--backend", "cycle", "--mapping", mapping)
     refused(*on_cycle, "--timing", "x.csv", said="ends in .json or .npz")

@@ -40,7 +40,7 @@ class Returns(Net):
 
 
 class OverTime(nn.Module):
-    """A norm whose statistics are one a time step."""
+    """A norm whose statistics are one per time step."""
 
     def __init__(self):
         super().__init__()

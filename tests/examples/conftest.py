@@ -16,7 +16,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def one_threshold(tmp_path_factory):
-    """A chip with one threshold a layer, as Lava-DL's NetX has them."""
+    """A chip with one threshold per layer, as Lava-DL's NetX has them."""
     text = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
     text = text.replace('name = "loihi1"', 'name = "netx"')
     path = tmp_path_factory.mktemp("chip") / "netx.toml"

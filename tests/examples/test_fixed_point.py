@@ -26,7 +26,7 @@ def trained(request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["loihi2", "one threshold a layer"])
+@pytest.mark.parametrize("target", ["loihi2", "one threshold per layer"])
 def test_accuracy_and_spikes_are_kept(trained, target, one_threshold):
     """Within a point of accuracy, at least 99.5 % of neuron-steps the same teacher-forced."""
     name, of = trained

@@ -143,7 +143,7 @@ def test_adaptive_if_has_a_threshold_per_neuron():
 
 
 class OneStep(nn.Module):
-    """Two levels of different weight, state kept between calls, one step a call."""
+    """Two levels of different weight, state kept between calls, one step per call."""
 
     def __init__(self):
         super().__init__()

@@ -38,7 +38,7 @@ network dense {
 WEIGHTS = [[float(40 * row + column + 1) for column in range(40)] for row in range(3)]
 DENSE = DENSE.replace("WEIGHTS", str(WEIGHTS))
 
-# Three synapses a neuron, each with the number of its target.
+# Three synapses per neuron, each with the number of its target.
 SPARSE = """
 network sparse {
   source %in [3] spike

@@ -466,7 +466,7 @@ def test_it_is_a_pass_with_options():
 # -- random networks -------------------------------------------------------------------------------
 
 
-# The same networks each time: with one threshold a layer and no data one in 120 flips more.
+# The same networks each time: with one threshold per layer and no data one in 120 flips more.
 @pytest.mark.slow
 @settings(max_examples=25, derandomize=True)
 @given(st.integers(0, 10**6), st.sampled_from(["channel", "layer"]), st.booleans())

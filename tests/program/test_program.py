@@ -368,7 +368,7 @@ def test_check_collects_the_errors():
 def test_stripping_saves_the_macs_and_the_chip_does_only_acs(module, program):
     simulation = snncc.simulate(program, events(3))
     assert simulation.before.samples == simulation.after.samples == 3
-    classifier = 4 * 6  # as written it reads averages, once a sample
+    classifier = 4 * 6  # as written it reads averages, once per sample
     assert simulation.before.total.mac == 3 * (program.about["stripped"]["mac"] + classifier)
     assert simulation.after.total.mac == 0
     assert simulation.after.total.ac > 0

@@ -148,7 +148,7 @@ class Drawing(Builder):
 
 def drawn(seed: int, steps: int | None = None) -> tuple[Network, dict[str, Value], Network]:
     """A network drawn with ``seed``, scheduled and in whole numbers; inputs for it; and the float
-    network it was. Every second is calibrated, every third has one threshold a layer, every fifth
+    network it was. Every second is calibrated, every third has one threshold per layer, every fifth
     relays in the place of delays. Without ``steps`` their number is drawn."""
     b = Drawing(seed, one_threshold=not seed % 3)
     strided = b.conv("events", 4, 3, stride=(2, 2), padding=(1, 1), groups=b.choose(1, 2))
@@ -177,7 +177,7 @@ def drawn(seed: int, steps: int | None = None) -> tuple[Network, dict[str, Value
 
 
 def data(b: Drawing, steps: int, samples: int) -> dict[str, Value]:
-    """Spikes or counts, and images: one a sample, or one a step and sample."""
+    """Spikes or counts, and images: one per sample, or one per step and sample."""
     events, size = b.places["events"], (steps, samples, 2, 7, 6)
     found = {
         "events": b.random.random(size) < 0.4

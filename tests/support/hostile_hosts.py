@@ -29,7 +29,7 @@ class Plan:
     seed: int
     library: Literal["snncc", "sj", "snntorch"]
     style: Literal["multi", "loop", "single"]
-    """All steps in one call of a neuron; a loop over the steps in forward; one step a call."""
+    """All steps in one call of a neuron; a loop over the steps in forward; one step per call."""
     layout: Literal["TN", "NT", "N"]
     input: Literal["spike", "count", "analog"]
     image: bool

@@ -578,7 +578,7 @@ def add(d: _Drawing) -> object:
 
 @step(2)
 def scale(d: _Drawing) -> object:
-    """By a number, or by one number a channel, or minus a constant and over another."""
+    """By a number, or by one number per channel, or minus a constant and over another."""
     source = d.one(*_ANY)
     if source is None:
         return None
@@ -594,10 +594,10 @@ def scale(d: _Drawing) -> object:
     shift = d.hold(d.tensor(size, 0.4), "shift")
     if which == 1:
         factor_ = d.hold(spread, "factor")
-        return d.add("times one number a channel", [source], kind, value.shape,
+        return d.add("times one number per channel", [source], kind, value.shape,
                      lambda network, x: x * getattr(network, factor_))  # fmt: skip
     if which == 2:
-        return d.add("minus one number a channel", [source], kind, value.shape,
+        return d.add("minus one number per channel", [source], kind, value.shape,
                      lambda network, x: x - getattr(network, shift))  # fmt: skip
     if d.dyadic:
         return None

@@ -63,7 +63,7 @@ class Replay:
         steps, samples = next(iter(spikes.values())).shape[:2]
         given = [_bytes(spikes.get(place.name), place, steps, samples)
                  for place in self.wiring.places]  # fmt: skip
-        # A step has a byte a neuron, and some 16 numbers a core.
+        # A step has a byte per neuron, and some 16 numbers per core.
         step = self.wiring.neurons + 128 * len(self.wiring.cores)
         size = max(1, BLOCK // (steps * step))
         so_far = self._so_far

@@ -31,9 +31,9 @@ def summary(timing: Timing, about: dict[str, Any]) -> Section:
     rows = {
         "on": f"{about['chips']} × {about['chip']}, {how}",
         "steps": f"{timing.totals.steps:,}",
-        "time a sample": quantity(seconds / samples, "s"),
+        "time per sample": quantity(seconds / samples, "s"),
         "latency of one sample": quantity(timing.latency_ns * 1e-9, "s"),
-        "energy a sample": quantity(timing.energy_j / samples, "J"),
+        "energy per sample": quantity(timing.energy_j / samples, "J"),
         "and of the idle chip": quantity(timing.static_j / samples, "J"),
         "mean step": quantity(timing.mean_step_ns * 1e-9, "s"),
         "of it barrier": quantity(timing.wiring.barrier_s, "s"),
@@ -198,13 +198,13 @@ def said(timing: Timing) -> list[str]:
     where = "every packet timed" if timing.level == "packet" else "estimated from counts"
     rows = [
         f"  on {w.chips} × {w.chip.name}, {len(w.cores)} cores in {w.tiles} tiles, {where}",
-        row("time a step", quantity(timing.mean_step_ns * 1e-9, "s")),
-        row("time a sample", quantity(timing.time_ns / samples * 1e-9, "s")),
+        row("time per step", quantity(timing.mean_step_ns * 1e-9, "s")),
+        row("time per sample", quantity(timing.time_ns / samples * 1e-9, "s")),
         row("latency of a sample", quantity(timing.latency_ns * 1e-9, "s")),
-        row("energy a sample", quantity(timing.energy_j / samples, "J")),
-        row("and of the idle chips", quantity(timing.static_j / samples, "J")),
-        row("packets a sample", count(totals.packets_out.sum() / samples)),
-        row("hops a sample", count(totals.hops.sum() / samples)),
+        row("energy per sample", quantity(timing.energy_j / samples, "J")),
+        row("idle chips, besides", quantity(timing.static_j / samples, "J"), "per sample"),
+        row("packets per sample", count(totals.packets_out.sum() / samples)),
+        row("hops per sample", count(totals.hops.sum() / samples)),
         row("critical core", str(w.cores[busiest]), f"in {share:.0%} of the steps"),
         row("mean core busy", f"{timing.utilisation.mean():.1%}"),
     ]

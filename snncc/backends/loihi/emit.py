@@ -504,7 +504,7 @@ class _Writer:
         return np.asarray(self.form.tensors[number] if isinstance(number, Ref) else number)
 
     def _number(self, number: Number, place: Population, name: str) -> str:
-        """A field of a neuron as an expression: one number, or one a neuron."""
+        """A field of a neuron as an expression: one number, or one per neuron."""
         values = self._tensor(number)
         if values.size and np.all(values == values.flat[0]):
             return _literal(float(values.flat[0]))

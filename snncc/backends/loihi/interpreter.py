@@ -286,7 +286,7 @@ def _wait(
 
 def _environment(scratch: str) -> dict[str, str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    # One process a population: threads inside each would only fight over the cores.
+    # One process per population: threads inside each would only fight over the cores.
     return ours | {"TMPDIR": scratch, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

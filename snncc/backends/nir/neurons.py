@@ -35,8 +35,9 @@ class Reader:
     with a long τ. ``single``: one τ and θ per layer. ``gates``: whether it takes a decay of 0,
     ``currents``: a synaptic current. ``reset``: what a spike resets there, where the tool cannot be
     told. ``rest``: v_leak and v_reset are "0", or "equal". ``flat``: its neurons have one axis.
-    ``counts``: they may fire several times in a step. ``kinds``: the parts that it reads, all where
-    none are named.
+    ``counts``: they may fire several times in a step. ``loops``: those that it runs as they are
+    meant (`snncc.backends.nir.loops`). ``kinds``: the parts that it reads; all where none are
+    named.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Reader:
     rest: Literal["", "0", "equal"] = "0"
     flat: bool = False
     counts: bool = False
+    loops: Literal["all", "single", "longer", "none"] = "single"
     kinds: frozenset[str] = frozenset()
 
     @property
@@ -65,8 +67,10 @@ def _kinds(*more: str) -> frozenset[str]:
 
 
 READERS: Mapping[str, Reader] = {
-    "any": Reader("any", single=False, reset="", rest=""),
-    "snntorch": Reader("snnTorch", integrate="slow", kinds=_kinds("AvgPool2d", "CubaLIF")),
+    "any": Reader("any", single=False, reset="", rest="", loops="all"),
+    "snntorch": Reader(
+        "snnTorch", integrate="slow", loops="longer", kinds=_kinds("AvgPool2d", "CubaLIF")
+    ),
     "spikingjelly": Reader(
         "SpikingJelly", integrate="1/dt", gates=False, rest="equal",
         kinds=_kinds("Conv1d", "AvgPool2d", "CubaLIF"),
@@ -74,7 +78,7 @@ READERS: Mapping[str, Reader] = {
     "norse": Reader("Norse", dt=1e-3, kinds=_kinds("SumPool2d", "CubaLIF")),
     "sinabs": Reader(
         "sinabs", 1.0, "impulse", integrate="slow", gates=False, currents=False, reset="soft",
-        flat=True, counts=True, kinds=_kinds("Conv1d", "SumPool2d") - {"Linear"},
+        flat=True, counts=True, loops="none", kinds=_kinds("Conv1d", "SumPool2d") - {"Linear"},
     ),
 }  # fmt: skip
 

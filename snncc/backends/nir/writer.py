@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from snncc.backends.nir.loops import unread
 from snncc.backends.nir.neurons import NeuronPart, Reader, as_part
 from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.ir.graph import Graph, Node
@@ -148,6 +149,7 @@ class _Writing:
         self._prune()
         self._place_constants()
         self._place_gains()
+        self._check_loops()
         for part in self._parts.values():
             _finish(part)
         (node,) = graph.inputs
@@ -318,6 +320,14 @@ class _Writing:
                         raise self._refuse(node, "a value and the same one step late are added up")
                 at = part.inputs.index(mark)
                 part.inputs[at : at + 1] = back
+
+    def _check_loops(self) -> None:
+        """Raise for a loop that the reader would run as another network."""
+        kinds = {name: part.kind for name, part in self._parts.items()}
+        inputs = {name: part.inputs for name, part in self._parts.items()}
+        name, reason = unread(kinds, inputs, self._reader)
+        if name:
+            raise self._refuse(self._parts[name].node, reason)
 
     def _ahead(self, names: Iterable[str]) -> set[str]:
         """All parts that lead to ``names``, themselves included."""

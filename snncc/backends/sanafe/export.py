@@ -80,7 +80,7 @@ def group_names(network: Network) -> dict[str, str]:
 
 
 def architecture(chip: Chip, mesh: Mesh, barrier_s: float, inputs: int) -> str:
-    """One kind of tile and core; ``inputs`` input neurons a core, each a unit of its own there.
+    """One kind of tile and core; ``inputs`` input neurons per core, each a unit of its own there.
 
     SANA-FE has no port between a tile and its core: its share is part of axon-in. It tells
     accessing a neuron, which every neuron is in every step, from updating it, which the active

@@ -1,4 +1,4 @@
-"""Findings in every form `snncc check --format` prints, and rules explained: one file a form."""
+"""Findings in every form `snncc check --format` prints, and rules explained: one file per form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from snncc.diagnostics.finding import Finding
-from snncc.diagnostics.render.explanation import explain
+from snncc.diagnostics.render.explanation import explain, listed
 from snncc.diagnostics.render.github import as_github
 from snncc.diagnostics.render.json import as_json
 from snncc.diagnostics.render.junit import as_junit
@@ -20,6 +20,7 @@ __all__ = [
     "as_junit",
     "as_sarif",
     "explain",
+    "listed",
     "text",
 ]
 

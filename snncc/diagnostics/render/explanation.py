@@ -6,7 +6,7 @@ import difflib
 import textwrap
 
 from snncc.diagnostics.finding import refuse
-from snncc.diagnostics.rules import RULES, Rule
+from snncc.diagnostics.rules import CHAPTERS, RULES, Rule
 
 _WIDTH = 80
 
@@ -28,6 +28,15 @@ def explain(code: str) -> str:
     said = {heading: textwrap.indent(text, "    ") for heading, text in sections.items() if text}
     body = (f"{heading}\n{text}" for heading, text in said.items())
     return "\n\n".join([title, *body])
+
+
+def listed() -> str:
+    """All rules by chapter, one per line: code, severity, name."""
+    lines = [
+        f"{title}\n" + "\n".join(f"  {r.code}  {r.severity.value:<8} {r.name}" for r in rules)
+        for title, rules in CHAPTERS.items()
+    ]
+    return "\n\n".join([*lines, "snncc explain CODE says what a rule does and what to do."])
 
 
 def _rule(code: str) -> Rule:

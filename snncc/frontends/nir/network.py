@@ -49,21 +49,35 @@ class FileNeuron(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.array(array, np.float64)))
 
     def forward(self, x: Tensor) -> Tensor:
-        neuron = self.start(x[0])
+        neuron = Written(self.spiking, x[0].shape, _Numbers(self, x.dtype))
         return torch.stack([neuron.value(each) for each in x.unbind(0)])
-
-    def start(self, x: Tensor) -> Written:
-        """The neuron before its first step; ``x`` (N, …) has the shape of a current."""
-        return Written(self.spiking, x.shape, _Numbers(self, x.dtype))
 
     def extra_repr(self) -> str:
         return print_op(self.spiking)
 
 
+class FileCell(nn.Module):
+    """The same neuron on one step (N, …) after the other, as a circle needs it.
+
+    It is no neuron that the compiler knows by its class: what its steps compute is recorded.
+    """
+
+    def __init__(self, neuron: FileNeuron) -> None:
+        super().__init__()
+        self.spiking = neuron.spiking
+        for name, buffer in neuron.named_buffers():
+            self.register_buffer(name, buffer)
+
+    def forward(self, x: Tensor, state: Written | None) -> tuple[Tensor, Written]:
+        """The spikes, and the state behind them; ``state``: None in the first step."""
+        state = state or Written(self.spiking, x.shape, _Numbers(self, x.dtype))
+        return state.value(x), state
+
+
 class _Numbers(TensorStore):
     """The buffers of a neuron."""
 
-    def __init__(self, module: FileNeuron, dtype: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         super().__init__({}, dtype)
         self._module = module
 
@@ -300,6 +314,8 @@ class FileNetwork(nn.Module):
             found = [shapes[before] for before in self._plan.before[name] if before in shapes]
             arrives = self.shape if name == self._input else _one_shape(name, found, parts.source)
             modules = _modules(name, parts.parts[name], arrives, timing, self._facts)
+            if any(name in circle for circle in self._plan.circles):
+                modules = [FileCell(m) if isinstance(m, FileNeuron) else m for m in modules]
             self._names[name] = tuple(self._add(name, each) for each in modules)
             shapes[name] = _shape_behind(modules, arrives, name)
 
@@ -362,9 +378,8 @@ class FileNetwork(nn.Module):
         """One step of a part, (N, …)."""
         for key in self._names[name]:
             module = getattr(self, key)
-            if isinstance(module, FileNeuron):
-                states[key] = states.get(key) or module.start(x)
-                x = states[key].value(x)
+            if isinstance(module, FileCell):
+                x, states[key] = module(x, states.get(key))
             elif isinstance(module, FileDelay):
                 held = [*states.get(key, [torch.zeros_like(x)] * module.steps), x]
                 x, *states[key] = held

@@ -186,6 +186,7 @@ class FileModule(Scope):
 
         Raises SnnccError with all operators that have no meaning here.
         """
+        self._check_numbers()
         errors = [unsupported(o, why) for body in _bodies(self.file)
                   for o in body.operations if (why := self._obstacle(o))]  # fmt: skip
         if errors:
@@ -202,10 +203,25 @@ class FileModule(Scope):
             run.body(self.file.body, env)
         return sizes
 
+    def _check_numbers(self) -> None:
+        """Refuse a network in whole numbers, which has no trained form."""
+        whole = [
+            operation for body in _bodies(self.file) for operation in body.operations
+            if operation.domain == OWN and operation.kind.removesuffix("Step") in fixed_kinds()
+        ]  # fmt: skip
+        if not whole:
+            return
+        name = self.file.about.get("org.snncc.source.name", "")
+        said = f"{self.file.source} holds a network in whole numbers, which is written and not read"
+        model = f"`{name[:80]}`" if name.isprintable() and name else "the trained model"
+        help = (
+            f"compile {model} with the --weight-bits and --calibrate of that time: that program "
+            "has the same spikes; or run this file in onnxruntime"
+        )
+        raise refuse("SNN301", said, Location(whole[0].name), help=help)
+
     def _obstacle(self, operation: Operation) -> str:
         """Why an operation has no meaning here; empty where it has one."""
-        if operation.domain == OWN and operation.kind.removesuffix("Step") in fixed_kinds():
-            return "a network in whole numbers is written, and not read; read the trained one"
         called = (operation.domain, operation.kind) in self.file.functions
         looped = not operation.domain and operation.kind in ("Scan", "Loop")
         return "" if called or looped or is_known(operation) else "it has no meaning here"
@@ -261,6 +277,7 @@ class _Run:
         self._module, self._file, self._samples, self._real = module, file, samples, real
         self._sizes, self._dry = sizes, dry
         self._count = 0
+        self._caller: Operation | None = None
         self._known: dict[int, dict[str, Value]] = {}
 
     def body(self, body: Body, env: Mapping[str, Value], outer: Mapping[str, Value] = {}) -> Any:
@@ -307,7 +324,11 @@ class _Run:
         if key in self._file.functions:
             function = self._file.functions[key]
             padded = [*args, *[None] * len(function.inputs)][: len(function.inputs)]
-            return self.body(function, dict(zip(function.inputs, padded, strict=True)))  # type: ignore[no-any-return]
+            outermost, self._caller = self._caller, self._caller or operation
+            try:
+                return self.body(function, dict(zip(function.inputs, padded, strict=True)))  # type: ignore[no-any-return]
+            finally:
+                self._caller = outermost
         if not operation.domain and operation.kind == "Scan":
             return self._scan(operation, args, values)
         if not operation.domain and operation.kind == "Loop":
@@ -325,7 +346,7 @@ class _Run:
     def _apply(self, call: Call, args: Sequence[Value]) -> Sequence[Value]:
         if self._dry and call.operation.kind not in _READS_NUMBERS:
             args = _alike(args)
-        with stated(call.operation.place):
+        with stated((self._caller or call.operation).place):
             try:
                 path = call.operation.path
                 if self._module is None or not path or self._dry:

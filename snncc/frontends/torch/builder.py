@@ -67,6 +67,7 @@ class Builder(Draft):
         self._alive: list[torch.Tensor] = []
         self._written_at: dict[int, Location] = {}
         self._watched: dict[int, weakref.ref[torch.Tensor]] = {}
+        self.neuron_names: frozenset[str] = frozenset()
         self._leaves: frozenset[str] = frozenset()
         self.fires: frozenset[str] = frozenset()
         self.noted: dict[str, dict[int | None, torch.Tensor]] = {}
@@ -244,7 +245,7 @@ class Builder(Draft):
         """Add a node; its rate is that of its arguments unless given.
 
         Its name is that of the module if that has no parts, else with ``what`` behind; then
-        ``suffix``.
+        ``suffix``. No other op gets the name of a neuron's module, by which spikes are known.
         """
         own = isinstance(op, Constant | Input)
         if not own:
@@ -256,8 +257,10 @@ class Builder(Draft):
             rate = "static"  # one call of many
         if not own and (found := self.numbering.find(op, tuple(inputs), rate)):
             return found
-        base = joined(self.module, "" if self._is_leaf(what) else what) + suffix
-        name = what if own else self.unique(base)
+        base = what if own else joined(self.module, "" if self._is_leaf(what) else what) + suffix
+        if base in self.neuron_names and (own or base != self.module):
+            base += ".op"
+        name = base if own else self.unique(base)
         if name not in self.nodes:
             stepwise = rate == "step" and self.numbering.at is not None and not own
             signal_axes = ("T", *axes) if stepwise and axes else axes

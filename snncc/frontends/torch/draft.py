@@ -81,9 +81,12 @@ class Draft:
     # -- nodes and tensors -----------------------------------------------------------------
 
     def unique(self, base: str) -> str:
-        """``base``, then ``base:2``, ``base:3``, …"""
-        count = self._counts[base] = self._counts.get(base, 0) + 1
-        return base if count == 1 else f"{base}:{count}"
+        """``base``, then ``base:2``, ``base:3``, …; never the name of another node."""
+        while True:
+            count = self._counts[base] = self._counts.get(base, 0) + 1
+            name = base if count == 1 else f"{base}:{count}"
+            if name not in self.nodes:
+                return name
 
     def insert(self, before: Sequence[Node], node: Node) -> None:
         """``node`` in place of the one of its name, and nodes that it reads before it."""

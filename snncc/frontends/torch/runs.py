@@ -228,6 +228,8 @@ def _recorded(
         HANDLERS, named, {id(part): path for path, part in twin.named_modules()}, run.samples,
         steps, run.single and not calls, notes, run.tried, unrolled,
     )  # fmt: skip
+    neurons = (path for path, part in twin.named_modules() if converter(part) is not None)
+    recorder.neuron_names = frozenset(filter(None, neurons))
     recorder.noted = noted if noted is not None else {}
     recorder.noting = unrolled and noted is not None
     rate: Rate = "step" if "T" in axes or (run.single and run.kind != "analog") else "static"
@@ -360,7 +362,7 @@ def _heads(recorder: Recorder, output: object) -> dict[str, str]:
 
 
 def _heads_of_calls(recorder: Recorder, outputs: Sequence[object]) -> dict[str, str]:
-    """The same of a module that was called once a step."""
+    """The same of a module that was called once per step."""
     calls = [dict(named_outputs(output)) for output in outputs]
     heads: dict[str, str] = {}
     for name in calls[0]:

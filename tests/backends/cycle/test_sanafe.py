@@ -216,7 +216,12 @@ class Case:
         return np.array(self.found["perf"]["sim_time"]) * 1e9
 
 
-@pytest.fixture(scope="module", params=CASES)
+def together(names):
+    """One worker runs all tests of a case: SANA-FE takes minutes for some."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(f"sanafe {name}")) for name in names]
+
+
+@pytest.fixture(scope="module", params=together(CASES))
 def case(request, tmp_path_factory):
     make, folder = CASES[request.param], tmp_path_factory.mktemp("sanafe")
     given = make(folder) if make is nmnist_case else make()
@@ -319,7 +324,7 @@ def test_counts_and_energy_are_equal_and_where_the_times_part(case):
     assert apart.sum() == PART.get(case.name, 0), "docs/timing.md says so"
 
 
-@pytest.mark.parametrize("case", JUDGED, indirect=True)
+@pytest.mark.parametrize("case", together(JUDGED), indirect=True)
 def test_its_model_of_every_cycle_is_nearer_to_ours(case):
     """SANA-FE's ``cycle`` model (Booksim 2: flits, routers, virtual channels) as the judge."""
     judged = np.array(case.found["judged"]) * 1e9

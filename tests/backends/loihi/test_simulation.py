@@ -64,7 +64,7 @@ def test_trained_numbers_need_no_rounding(lava, tmp_path):
 
 
 def test_it_says_how_far_it_is(lava, tmp_path):
-    """On a thread that looks twice a second, so the run has to last."""
+    """On a thread that looks twice per second, so the run has to last."""
     network = scheduled(
         parse_network("""
     network far {

@@ -169,10 +169,16 @@ def test_whole_numbers_are_written_and_not_read():
     program = snncc.compile(net, x, input="spike", weight_bits=8, verify=False)
     wrong, compared = differing(program, x)
     assert (wrong, compared) == (0, 5 * 8 * 6)
-    model = as_model(as_graph(program.network))
-    module = FileModule(read_bytes(model.SerializeToString(), "net.onnx"))
-    with pytest.raises(SnnccError, match="SNN301.*whole numbers"):
-        module(x)
+    for about, said in (
+        ({}, "compile the trained model with the --weight-bits"),
+        ({"org.snncc.source.name": "net.pt"}, "compile `net.pt` with the --weight-bits"),
+    ):
+        model = as_model(as_graph(program.network), about=about)
+        module = FileModule(read_bytes(model.SerializeToString(), "net.onnx"))
+        with pytest.raises(SnnccError, match="SNN301.*whole numbers") as caught:
+            module(x)
+        (finding,) = caught.value.findings
+        assert said in finding.help
 
 
 def test_what_float32_cannot_hold_is_named():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -167,8 +166,7 @@ def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch) -> None:
         assert recordings.samples == 7
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tonic") is None, reason="tonic is not installed")
-def test_events_of_tonic_become_frames(tmp_path: Path, factory, agrees) -> None:
+def test_events_of_tonic_become_frames(tmp_path: Path, data_tools, factory, agrees) -> None:
     """tonic's own N-MNIST, on files in its format, with tonic's own transforms and cache."""
     events = load(EXAMPLES / "dst" / "recordings.npz")
     for number in range(4):
@@ -202,8 +200,7 @@ def test_events_of_tonic_become_frames(tmp_path: Path, factory, agrees) -> None:
         agrees(recordings, wanted.swapaxes(0, 1), found.targets)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("PIL") is None, reason="Pillow is not installed")
-def test_images_as_torchvision_gives_them(factory) -> None:
+def test_images_as_torchvision_gives_them(data_tools, factory) -> None:
     """An image of Pillow and a whole number, or what a transform makes of the image."""
     more = """
         from PIL import Image

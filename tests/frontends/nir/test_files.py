@@ -64,7 +64,7 @@ def test_the_report_says_how_the_file_was_read():
 
 
 def test_several_spikes_a_step_are_warned_of():
-    """sinabs counts: its spikes are not those of neurons that fire once a step."""
+    """sinabs counts: its spikes are not those of neurons that fire once per step."""
     opened = open_model(str(FILES / "sinabs_iaf.nir"), said=Said(reset="soft"))
     assert [note.code for note in opened.notes] == ["SNN509", "SNN510"]
     x, y = samples("sinabs_iaf")

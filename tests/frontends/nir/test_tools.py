@@ -15,7 +15,9 @@ from torch import nn
 from snncc.backends.nir import READERS, export
 from snncc.diagnostics import SnnccError
 from snncc.frontends.torch import trace
+from snncc.ir.graph import Graph
 from snncc.nn import IF, LIF
+from snncc.verification.files import held_against
 
 nir = pytest.importorskip("nir")
 
@@ -108,6 +110,117 @@ def test_leaky_neurons_of_sinabs_part_where_they_fire_twice_in_a_step(nir_tools,
     assert torch.equal(mine[once], its[once])
     assert mine[once].sum() > 20
     assert not once.all()
+
+
+def fire(v: torch.Tensor) -> torch.Tensor:
+    return (v >= 1.0).to(v)
+
+
+class Written(nn.Module):
+    """Two layers, written down. ``current``: of both, a decay that makes CubaLIF neurons.
+
+    ``heard``: which spikes of the step before come back to which layer: "own" (the first layer's
+    to itself), "other" (the second's to the first), "both" ("other", and the second's to itself).
+    ``late``: the second layer hears the first one step later. ``soft``: the reset.
+    """
+
+    def __init__(
+        self, current: float = 0.0, heard: str = "", late: bool = False, soft: bool = False
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.first, self.last = nn.Linear(10, 16), nn.Linear(16, 8)
+        self.own, self.back = nn.Linear(16, 16, bias=False), nn.Linear(8, 16, bias=False)
+        self.again = nn.Linear(8, 8, bias=False)
+        self.current, self.heard, self.late, self.soft = current, heard, late, soft
+        for parameter in self.parameters():
+            parameter.data *= 3.0
+
+    def charged(self, v: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        v = 0.75 * v + c
+        spikes = fire(v)
+        return spikes, v - spikes if self.soft else v * (1 - spikes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        v = c = z = x.new_zeros(x.shape[1], 16)
+        w = d = y = x.new_zeros(x.shape[1], 8)
+        out = []
+        for t in range(x.shape[0]):
+            before, i = z, self.first(x[t])
+            i = i + self.own(z) if self.heard == "own" else i
+            i = i + self.back(y) if self.heard in ("other", "both") else i
+            c = self.current * c + i if self.current else i
+            z, v = self.charged(v, c)
+            j = self.last(before if self.late else z)
+            j = j + self.again(y) if self.heard == "both" else j
+            d = self.current * d + j if self.current else j
+            y, w = self.charged(w, d)
+            out.append(y)
+        return torch.stack(out)
+
+
+def traced(net: nn.Module) -> tuple[Graph, torch.Tensor]:
+    x = (torch.rand(STEPS, 1, 10, generator=torch.Generator().manual_seed(1)) < 0.4).double()
+    return trace(net.double().eval(), x, input="spike"), x
+
+
+def tool_agrees(tools: Path, folder: Path, tool: str, net: nn.Module) -> None:
+    graph, x = traced(net)
+    file = folder / "net.nir"
+    assert export(graph, file, reader=tool).notes == ()
+    mine = net(x)[:, 0].detach()
+    assert int((mine != run(tools, tool, file, x[:, 0])).sum()) == 0
+    assert 10 < mine.sum() < 300
+
+
+READ = {
+    "currents": {"current": 0.5},
+    "own spikes": {"heard": "own"},
+    "own spikes, currents": {"current": 0.5, "heard": "own"},
+    "spikes of the layer behind": {"heard": "other"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tool", "kind"),
+    [("norse", kind) for kind in READ]
+    + [("snntorch", "currents"), ("snntorch", "spikes of the layer behind")],
+)
+def test_currents_and_loops(nir_tools, tmp_path, tool, kind):
+    tool_agrees(nir_tools, tmp_path, tool, Written(**READ[kind]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", READ)
+def test_currents_and_loops_in_spikingjelly(spikingjelly, nir_tools, tmp_path, kind):
+    if not spikingjelly.version.startswith("2."):
+        pytest.skip("only SpikingJelly 2 reads NIR files")
+    tool_agrees(nir_tools, tmp_path, "spikingjelly", Written(**READ[kind]))
+
+
+NIRTORCH = ("snntorch", "norse", "spikingjelly")
+
+
+@pytest.mark.parametrize(
+    ("tool", "kind", "said"),
+    [(tool, {"heard": "both"}, "only where one part of it has several") for tool in NIRTORCH]
+    + [(tool, {"late": True}, "does not read a Delay") for tool in NIRTORCH]
+    + [
+        ("snntorch", {"heard": "own"}, "does not read a layer from a neuron back to itself"),
+        ("sinabs", {"heard": "other", "soft": True}, "reads no network that feeds back"),
+        ("sinabs", {"late": True, "soft": True}, "does not read a Delay"),
+        ("sinabs", {"current": 0.5, "soft": True}, "synaptic current has no form"),
+    ],
+)
+def test_loops_delays_and_currents_that_a_tool_does_not_read(tmp_path, tool, kind, said):
+    graph, x = traced(Written(**kind))
+    with pytest.raises(SnnccError, match=said) as caught:
+        export(graph, tmp_path / "net.nir", reader=tool)
+    assert caught.value.findings[0].code == "SNN324"
+    assert not (tmp_path / "net.nir").exists()
+    export(graph, tmp_path / "any.nir")
+    assert held_against(graph, tmp_path / "any.nir", x).compared == STEPS * 24
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from snncc.diagnostics import SnnccError
 from snncc.frontends.torch import arrange, observe, trace
 from snncc.ir.interpreter import run_graph
+from snncc.ir.ops import Spiking
 from snncc.ir.text import parse_graph, print_graph
 from snncc.nn import IF, LIF
 
@@ -67,6 +68,25 @@ def agrees(module, x, *, input="spike", batches=(1, 5), **options):
         for head, node in graph.heads.items():
             torch.testing.assert_close(values[node], seen.heads[head], rtol=1e-12, atol=1e-12)
     return graph
+
+
+# -- names -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["input", "add", "mean", "number:2"])
+def test_a_neuron_may_have_the_name_of_another_node(name):
+    """The nodes of the input, a sum, a mean and a constant have such names themselves."""
+
+    def body(m, x):
+        sum_ = m.sn(m.over(m.conv, x * 2)).mean((-1, -2))
+        spikes = getattr(m, name)(sum_ * 2 + sum_)
+        return (m.over(m.fc, spikes) * 2 + m.fc.bias).mean(0)
+
+    module = Net(body)
+    module.add_module(name, IF())
+    graph = agrees(module, X)
+    assert len(graph.neurons) == 2
+    assert isinstance(graph.nodes[name].op, Spiking)
 
 
 # -- layouts -----------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def simulate(
     done = threading.Event()
     process = next(iter(recorder.sinks.values())) if isinstance(recorder, Sinks) else recorder
     try:
-        # Lava keeps 64 messages a channel in /dev/shm unless told otherwise.
+        # Lava keeps 64 messages per channel in /dev/shm unless told otherwise.
         process.create_runtime(config, compile_config={"pypy_channel_size": 2})
         watched = (process, folder, parent, steps, done)
         threading.Thread(target=watch, args=watched, daemon=True).start()
