@@ -15,7 +15,7 @@ from snncc.pages import filled
 from snncc.report import drawing
 from snncc.report.section import Picture, Section, Table
 
-SHOWN = 1500
+SHOWN = 500
 """Rows of a table that the page has; the JSON file has all."""
 
 _FOLDED = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,19 @@ from snncc.targets.chip import Chip, board
 
 EAST, WEST, NORTH, SOUTH = range(4)
 """The links that leave a tile: link = 4 · place of the tile on the board + direction."""
+
+
+@dataclass(frozen=True)
+class Squares:
+    """A square of a picture of the board for each core: what it is, its number, column and row.
+
+    The arrays are int64 of the shape of the cores. The cores of a tile lie in a square.
+    """
+
+    what: Literal["core", "tile", "chip"]
+    number: np.ndarray
+    column: np.ndarray
+    row: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -54,12 +68,20 @@ class Mesh:
         row, column = np.divmod(inside, chip.tile_columns)
         return board_column * chip.tile_columns + column, board_row * chip.tile_rows + row
 
-    def square(self, core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Column and row of each core where the cores of a tile are drawn as a square."""
+    def squares(self, core: np.ndarray, most: int) -> Squares:
+        """How to draw cores as at most ``most`` squares: cores, else tiles, else chips."""
+        chip, core = self.chip, np.asarray(core, np.int64)
         column, row = self.position(core)
-        side = int(np.ceil(np.sqrt(self.chip.cores_per_tile)))
-        down, along = np.divmod(np.asarray(core, np.int64) % self.chip.cores_per_tile, side)
-        return column * side + along, row * side + down
+        if len(np.unique(core)) <= most:
+            side = int(np.ceil(np.sqrt(chip.cores_per_tile)))
+            down, along = np.divmod(core % chip.cores_per_tile, side)
+            return Squares("core", core, column * side + along, row * side + down)
+        tile = core // chip.cores_per_tile
+        if len(np.unique(tile)) <= most:
+            return Squares("tile", tile, column, row)
+        return Squares(
+            "chip", tile // chip.tiles, column // chip.tile_columns, row // chip.tile_rows
+        )
 
     def core(self, column: np.ndarray, row: np.ndarray, index: np.ndarray) -> np.ndarray:
         """The core at a position, the reverse of `position`."""

@@ -168,7 +168,7 @@ def test_the_numbers_of_the_report_are_those_of_the_run(run, program, data, mapp
     assert energies == [p["energy_j"] for p in about["places"]]
     spent = {name: joules for name, joules, _ in tables["where the energy goes"]}
     assert spent == {**about["total"]["energy_parts_j"], "idle chips": about["total"]["static_j"]}
-    assert sum(row[2] for row in tables["packets that leave each tile over its links"]) == sum(
+    assert sum(row[2] for row in tables["packets that leave the tiles, by tile"]) == sum(
         row[1] for row in tables["links in use"]
     )
     assert [row[3] for row in tables["time and energy by step"]] == about["step"]["energy_j"]

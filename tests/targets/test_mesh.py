@@ -75,3 +75,21 @@ def test_a_board_as_large_as_hala_point(chips):
     assert x.max() < mesh.columns
     assert y.max() < mesh.rows
     assert np.array_equal(mesh.core(x, y, core % 4), core)
+
+
+def test_many_cores_are_drawn_by_tile_or_by_chip():
+    mesh = Mesh(built_in("loihi1"), 2)  # 8 × 4 tiles of 4 cores a chip, side by side
+    cores = np.array([0, 1, 2, 3, 5, 128])
+    by_core = mesh.squares(cores, 6)
+    assert by_core.what == "core"
+    assert list(zip(by_core.column, by_core.row, strict=True)) == [
+        (0, 0), (1, 0), (0, 1), (1, 1), (3, 0), (16, 0),
+    ]  # fmt: skip
+    by_tile = mesh.squares(cores, 5)
+    assert by_tile.what == "tile"
+    assert by_tile.number.tolist() == [0, 0, 0, 0, 1, 32]
+    assert by_tile.column.tolist() == [0, 0, 0, 0, 1, 8]
+    by_chip = mesh.squares(cores, 2)
+    assert by_chip.what == "chip"
+    assert by_chip.number.tolist() == by_chip.column.tolist() == [0, 0, 0, 0, 0, 1]
+    assert by_chip.row.tolist() == [0] * 6

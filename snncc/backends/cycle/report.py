@@ -12,9 +12,10 @@ from snncc.pages import count
 from snncc.report import Cell, Section, Table, facts
 from snncc.report.charts import bars, cells, lines
 from snncc.report.section import quantity
+from snncc.targets.mesh import Squares
 
 MOST = 1500
-"""Cores in a picture of the mesh; of more it shows tiles."""
+"""Squares in a picture of the mesh: cores, or tiles where there are more cores, or chips."""
 
 
 def sections(timing: Timing) -> list[Section]:
@@ -145,44 +146,53 @@ def mesh(timing: Timing, about: dict[str, Any]) -> Section:
             for link in sorted(about["links"], key=lambda link: -int(link["packets"]))
         ],
     )  # fmt: skip
+    w = timing.wiring
+    squares = w.mesh.squares(w.cores, MOST)
     busy = Table.of("", {"column": "count", "row": "count", "busy": "share", "says": "text"},
-                    _busy(timing, loads))  # fmt: skip
+                    _busy(timing, loads, squares))  # fmt: skip
+    by_chip = squares.what == "chip"
+    unit = "chip" if by_chip else "tile"
     traffic = Table.of(
-        "packets that leave each tile over its links",
+        f"packets that leave the tiles, by {unit}",
         {"column": "count", "row": "count", "packets": "count"},
-        _traffic(timing),
+        _traffic(timing, by_chip),
     )
+    whole = "" if squares.what == "core" else ", with its busiest core"
     pictures = (
         cells(busy, "column", "row", "busy", title="Load", words=lambda row: str(row[3]),
-              says="Each square is a core where it lies on the board (of many cores a tile, with "
-                   "its busiest core); the darker, the longer it works."),
+              says=f"Each square is a {squares.what} where it lies on the board{whole}; the "
+                   "darker, the longer it works."),
         cells(traffic, "column", "row", "packets", title="Traffic",
-              says="Each square is a tile; the darker, the more packets leave it over its links."),
+              says=f"Each square is a {unit}; the darker, the more packets leave its tiles over "
+                   "their links."),
         bars(links, "link", "packets", title="Links", says="Tile (column, row) and direction.",
              most=16),
     )  # fmt: skip
     return Section("mesh", "The mesh", (), (loads, traffic, links), pictures)
 
 
-def _busy(timing: Timing, loads: Table) -> Iterator[tuple[Cell, ...]]:
-    """Position, utilisation and words of each core, or of the busiest core of each tile."""
-    w = timing.wiring
-    by_tile = len(w.cores) > MOST
-    column, row = (w.mesh.position if by_tile else w.mesh.square)(w.cores)
-    best: dict[tuple[int, int], int] = {}
-    for k, at in enumerate(zip(column.tolist(), row.tolist(), strict=True)):
-        if at not in best or timing.utilisation[k] > timing.utilisation[best[at]]:
-            best[at] = k
-    for (x, y), k in best.items():
-        yield x, y, float(timing.utilisation[k]), loads.said(loads.rows[k])
+def _busy(timing: Timing, loads: Table, squares: Squares) -> Iterator[tuple[Cell, ...]]:
+    """Position, utilisation and words of the busiest core of each square."""
+    order = np.argsort(-timing.utilisation, kind="stable")
+    _, first = np.unique(squares.number[order], return_index=True)
+    for k in order[first].tolist():
+        busy = float(timing.utilisation[k])
+        yield int(squares.column[k]), int(squares.row[k]), busy, loads.said(loads.rows[k])
 
 
-def _traffic(timing: Timing) -> Iterator[tuple[Cell, ...]]:
-    """Packets that leave each tile over its links."""
-    columns = timing.wiring.mesh.columns
+def _traffic(timing: Timing, by_chip: bool) -> Iterator[tuple[Cell, ...]]:
+    """Packets that leave each tile over its links, or those of all tiles of a chip."""
+    mesh = timing.wiring.mesh
     leaving = timing.totals.link_packets.reshape(-1, 4).sum(1)
-    for place in np.flatnonzero(leaving).tolist():
-        yield place % columns, place // columns, int(leaving[place])
+    place = np.flatnonzero(leaving)
+    column, row = place % mesh.columns, place // mesh.columns
+    if by_chip:
+        column, row = column // mesh.chip.tile_columns, row // mesh.chip.tile_rows
+    at, square = np.unique(np.stack([row, column]), axis=1, return_inverse=True)
+    packets = np.zeros(at.shape[1], np.int64)
+    np.add.at(packets, square, leaving[place])
+    for (y, x), number in zip(at.T.tolist(), packets.tolist(), strict=True):
+        yield x, y, number
 
 
 def said(timing: Timing) -> list[str]:

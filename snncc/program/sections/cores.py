@@ -73,39 +73,22 @@ def _traffic(reports: Mapping[str, Mapping[str, object]]) -> Table:
 
 def _held(network: Mapped, chip: Chip) -> Table:
     """The neurons of each core, tile or chip in use, and the place that has most of them there."""
-    mesh = Mesh(chip, network.mapping.chips)
+    used = network.mapping.cores
+    squares = Mesh(chip, network.mapping.chips).squares(used, MOST)
+    numbers, first, square = np.unique(squares.number, return_index=True, return_inverse=True)
     names = list(network.mapping.core_of)
-    used = len(network.mapping.cores)
-    each, what = 1, "core"
-    if used > MOST:
-        each, what = chip.cores_per_tile, "tile"
-    if -(-used // each) > MOST:
-        each, what = chip.cores, "chip"
-    count = -(-mesh.cores // each)
-    most, best, total = (np.zeros(count, np.int64) for _ in range(3))
+    held = np.zeros((len(names), len(numbers)), np.int64)
     for index, where in enumerate(network.mapping.core_of.values()):
-        held = np.bincount(where.ravel() // each, minlength=count)
-        total += held
-        more = held > best
-        best[more], most[more] = held[more], index
-    shown = np.flatnonzero(total)
-    column, row = _position(mesh, shown * each, what)
-    room = chip.neurons * each
+        np.add.at(held[index], square[np.searchsorted(used, where.ravel())], 1)
+    total, most = held.sum(0), held.argmax(0)
+    each = {"core": 1, "tile": chip.cores_per_tile, "chip": chip.cores}[squares.what]
     return Table.of(
-        f"neurons of each {what}",
-        {what: "text", "column": "count", "row": "count", "neurons": "count", "full": "share",
-         "most of them of": "text"},
+        f"neurons of each {squares.what}",
+        {squares.what: "text", "column": "count", "row": "count", "neurons": "count",
+         "full": "share", "most of them of": "text"},
         [
-            (str(at), int(x), int(y), int(total[at]), float(total[at] / room), names[most[at]])
-            for at, x, y in zip(shown.tolist(), column, row, strict=True)
+            (str(number), int(squares.column[at]), int(squares.row[at]), int(total[k]),
+             float(total[k] / (chip.neurons * each)), names[most[k]])
+            for k, (number, at) in enumerate(zip(numbers.tolist(), first.tolist(), strict=True))
         ],
     )  # fmt: skip
-
-
-def _position(mesh: Mesh, core: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Column and row of a square in the picture: on the board, in units of what is drawn."""
-    chip = mesh.chip
-    column, row = mesh.position(core)
-    if what == "chip":
-        return column // chip.tile_columns, row // chip.tile_rows
-    return (column, row) if what == "tile" else mesh.square(core)
