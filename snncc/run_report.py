@@ -30,6 +30,9 @@ NEURONS = 24
 TRACED = 3
 """Neurons of a layer whose membranes are drawn: those that fire most."""
 
+CLASSES = 20
+"""The most classes whose confusion is drawn as squares."""
+
 LAYERS = 24
 """Layers in rasters and traces, from the input on."""
 
@@ -89,30 +92,49 @@ def answers(simulation: Simulation, data: str, labels: ArrayLike | None) -> Sect
                 for name, y in _heads(simulation).items()
             ],
         )  # fmt: skip
-        counts = simulation.confusion(told)
-        confusion = Table.of(
-            "confusion",
-            {"label": "text", "answer": "text", "samples": "count"},
-            [
-                (str(label), str(answer), int(counts[label, answer]))
-                for label in range(len(counts))
-                for answer in range(len(counts))
-            ],
-        )
+        confusion = _confusion(simulation.confusion(told))
         tables += [accuracy, confusion]
         says += [
             f"{name}: {100 * share:.2f} % ({right:,} of {of:,})."
             for name, right, of, share in accuracy.rows
             if isinstance(share, float) and isinstance(right, int) and isinstance(of, int)
         ]
-        pictures.append(
-            cells(
-                confusion, "answer", "label", "samples", title="Confusion",
-                says="How many samples of each label (row) were given each answer (column).",
-                numbers=len(counts) <= 20,
-            )
-        )  # fmt: skip
+        pictures.append(_confused(simulation.confusion(told), confusion))
     return Section("run", "The run", tuple(says), tuple(tables), tuple(pictures))
+
+
+def _confusion(counts: np.ndarray) -> Table:
+    """The pairs of label and answer that there are."""
+    return Table.of(
+        "confusion",
+        {"label": "text", "answer": "text", "samples": "count"},
+        [
+            (str(label), str(answer), int(counts[label, answer]))
+            for label, answer in np.argwhere(counts).tolist()
+        ],
+    )
+
+
+def _confused(counts: np.ndarray, confusion: Table) -> Picture:
+    """Every pair of classes, or of many classes the answers that are most often wrong."""
+    classes = len(counts)
+    if classes > CLASSES:
+        wrong = sorted((row for row in confusion.rows if row[0] != row[1]),
+                       key=lambda row: -counts[int(str(row[0])), int(str(row[1]))])  # fmt: skip
+        table = Table.of(
+            "",
+            {"pair": "text", "samples": "count"},
+            [(f"{a} taken for {b}", n) for a, b, n in wrong],
+        )
+        says = "How many samples of one label were given another answer."
+        return bars(table, "pair", "samples", title="Wrong answers", says=says, most=20)
+    table = Table.of(
+        "",
+        {"answer": "text", "label": "text", "samples": "count"},
+        [(str(b), str(a), int(counts[a, b])) for a in range(classes) for b in range(classes)],
+    )
+    says = "How many samples of each label (row) were given each answer (column)."
+    return cells(table, "answer", "label", "samples", title="Confusion", says=says, numbers=True)
 
 
 def _heads(simulation: Simulation) -> dict[str, Value]:

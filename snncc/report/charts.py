@@ -81,7 +81,7 @@ def bars(
     ]  # fmt: skip
     spec = _spec(
         data,
-        {"type": "bar", "color": MAIN, "cornerRadiusEnd": 1},
+        {"type": "bar", "color": MAIN},
         {
             "y": {
                 "field": "at",

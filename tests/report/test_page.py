@@ -70,6 +70,12 @@ def test_every_number_of_the_page_is_in_its_json_file(tmp_path):
     assert "<code>run.json</code>" in text
 
 
+def test_the_same_report_is_the_same_page():
+    text = page("title", report())
+    assert text == page("title", report())
+    assert "url(" not in text  # names of parts of a picture are those of the process
+
+
 def test_a_name_is_never_code():
     text = page(EVIL, report(EVIL))
     assert "<script" not in text
