@@ -40,26 +40,8 @@ _CONFIG: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def _shown(value: Cell) -> Cell:
-    return short(value) if isinstance(value, str) else value
-
-
-def _domain(values: Sequence[Cell]) -> list[Cell]:
-    """Every position of an axis in its order: whole numbers without gaps, names as they come."""
-    whole = [value for value in values if isinstance(value, int)]
-    if len(whole) == len(values) and whole:
-        return list(range(min(whole), max(whole) + 1))
-    return list(dict.fromkeys(_shown(value) for value in values))
-
-
 _LETTERS = 20
-"""Of a label; the end of a name tells most."""
-
-
-def short(name: str, letters: int = _LETTERS) -> str:
-    """The end of a long name."""
-    return name if len(name) <= letters else "…" + name[1 - letters :]
-
+"""Of a label."""
 
 _SI = {"joule": "~s", "second": "~s", "count": "~s", "share": ".1~%"}
 
@@ -98,9 +80,8 @@ def bars(
 
 
 def lines(
-    table: Table, x: str, series: Sequence[str], *, says: str, title: str, wide: bool = False,
-    folded: bool = False,
-) -> Picture:  # fmt: skip
+    table: Table, x: str, series: Sequence[str], *, says: str, title: str, folded: bool = False
+) -> Picture:
     """A line over ``x`` for each column named in ``series``, each with its own dash."""
     at = table.column(x)
     data = [
@@ -122,7 +103,7 @@ def lines(
         }  # fmt: skip
         encoding["strokeDash"] = {**kinds, "legend": legend}
     mark = {"type": "line", "strokeWidth": 1.5, "aria": False} | ({} if many else {"color": MAIN})
-    return Picture(title, says, _spec(data, mark, encoding, height=150, wide=wide), wide, folded)
+    return Picture(title, says, _spec(data, mark, encoding, height=150), folded)
 
 
 def cells(
@@ -130,9 +111,7 @@ def cells(
     words: Callable[[tuple[Cell, ...]], str] | None = None, numbers: bool = False,
     folded: bool = False,
 ) -> Picture:  # fmt: skip
-    """A square for each row at its ``x`` and ``y``, the darker the larger its ``value``.
-
-    No square for 0.
+    """A square for each row at its ``x`` and ``y``, the darker the larger its ``value``; not for 0.
 
     ``words`` says what a square says; with ``numbers`` its value stands in it.
     """
@@ -178,7 +157,7 @@ def cells(
         **_frame(data), "width": WIDTH, "layer": layers, "encoding": axes,
         "height": max(40, min(420, round((WIDTH - 50) / max(len(wide), 1)) * len(high))),
     }  # fmt: skip
-    return Picture(title, says, spec, folded=folded)
+    return Picture(title, says, spec, folded)
 
 
 @dataclass(frozen=True)
@@ -217,39 +196,23 @@ def network(
     An edge to the next node is a straight line; the further one leads, the wider its arc.
     """
     row = {node.name: at for at, node in enumerate(nodes)}
-    edges = list(edges)
-    longest = max((abs(row[e.target] - row[e.source]) for e in edges), default=1)
-    arcs: list[dict[str, Any]] = []
-    for at, edge in enumerate(edges):
-        start, end = row[edge.source], row[edge.target]
-        span = abs(end - start)
-        wide = 0.0 if span == 1 and end > start else 0.08 + 0.9 * (span / max(longest, 1)) ** 0.7
-        for point in range(_POINTS + 1):
-            part = point / _POINTS
-            arcs.append({
-                "edge": at, "point": point, "x": round(wide * 4 * part * (1 - part), 3),
-                "y": round(start + (end - start) * part + (0.3 * math.sin(2 * math.pi * part)
-                           if span == 0 else 0), 3),
-                "says": edge.says, "late": "later" if edge.late else "same",
-            })  # fmt: skip
     kinds = [kind for kind in SHAPES if any(node.kind == kind for node in nodes)]
     points = [
         {"x": 0, "y": row[n.name], "kind": n.kind, "says": n.says, "label": short(n.name, 24)}
         for n in nodes
     ]
-    y = {"field": "y", "type": "quantitative", "axis": None,
-         "scale": {"domain": [-0.6, len(nodes) - 0.4], "reverse": True}}  # fmt: skip
     place = {
         "x": {"field": "x", "type": "quantitative", "axis": None,
               "scale": {"domain": [-1.15, 1.1]}},
-        "y": y,
+        "y": {"field": "y", "type": "quantitative", "axis": None,
+              "scale": {"domain": [-0.6, len(nodes) - 0.4], "reverse": True}},
     }  # fmt: skip
     legend = {"title": None, "columns": 3} if len(kinds) > 1 else None
     of_kind = {"field": "kind", "type": "nominal", "sort": kinds, "legend": legend}
     spec = {
         **_frame([]), "width": WIDTH, "height": max(60, 19 * len(nodes)),
         "layer": [
-            {"data": {"values": arcs},
+            {"data": {"values": _arcs(list(edges), row)},
              "mark": {"type": "line", "strokeWidth": 1.1, "color": SOFT},
              "encoding": {**place, "detail": {"field": "edge"}, "order": {"field": "point"},
                           "strokeDash": {"field": "late", "type": "nominal", "legend": None,
@@ -271,11 +234,47 @@ def network(
              "encoding": {**place, "text": {"field": "label"}}},
         ],
     }  # fmt: skip
-    return Picture(title, says, spec, folded=folded)
+    return Picture(title, says, spec, folded)
 
 
 _POINTS = 12
 """Of an arc."""
+
+
+def _arcs(edges: Sequence[Edge], row: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The points of every edge, between the rows of its nodes."""
+    spans = [abs(row[edge.target] - row[edge.source]) for edge in edges]
+    longest = max([1, *spans])
+    points: list[dict[str, Any]] = []
+    for at, (edge, span) in enumerate(zip(edges, spans, strict=True)):
+        start, end = row[edge.source], row[edge.target]
+        wide = 0.0 if end == start + 1 else 0.08 + 0.9 * (span / longest) ** 0.7
+        for point in range(_POINTS + 1):
+            part = point / _POINTS
+            circle = 0.3 * math.sin(2 * math.pi * part) if start == end else 0.0
+            points.append({
+                "edge": at, "point": point, "x": round(wide * 4 * part * (1 - part), 3),
+                "y": round(start + (end - start) * part + circle, 3),
+                "says": edge.says, "late": "later" if edge.late else "same",
+            })  # fmt: skip
+    return points
+
+
+def short(name: str, letters: int = _LETTERS) -> str:
+    """The end of a long name, which tells most."""
+    return name if len(name) <= letters else "…" + name[1 - letters :]
+
+
+def _shown(value: Cell) -> Cell:
+    return short(value) if isinstance(value, str) else value
+
+
+def _domain(values: Sequence[Cell]) -> list[Cell]:
+    """Every position of an axis in its order: whole numbers without gaps, names as they come."""
+    whole = [value for value in values if isinstance(value, int)]
+    if len(whole) == len(values) and whole:
+        return list(range(min(whole), max(whole) + 1))
+    return list(dict.fromkeys(_shown(value) for value in values))
 
 
 def _frame(data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -289,10 +288,10 @@ def _frame(data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _spec(
     data: Sequence[Mapping[str, Any]], mark: Mapping[str, Any], encoding: Mapping[str, Any],
-    *, height: Any, wide: bool = False,
+    *, height: Any,
 ) -> dict[str, Any]:  # fmt: skip
     return {
-        **_frame(data), "width": 2 * WIDTH if wide else WIDTH, "height": height, "mark": mark,
+        **_frame(data), "width": WIDTH, "height": height, "mark": mark,
         "encoding": encoding,
     }  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 Cell = str | int | float | None
 """A value of a table; None where there is none."""
 
-Kind = Literal["text", "count", "number", "ratio", "share", "joule", "second", "decibel"]
+Kind = Literal["text", "count", "number", "share", "joule", "second", "decibel"]
 """What the values of a column are; a "second" is in s, a "joule" in J, a "share" is 0 to 1."""
 
 
@@ -37,8 +37,6 @@ class Column:
                 return quantity(value, "s")
             case "decibel":
                 return f"{value:.1f} dB"
-            case "ratio":
-                return f"{value:,.2f}"
             case _:
                 return f"{value:,.4g}"
 
@@ -106,14 +104,12 @@ class Picture:
     """A drawing of the values of a table of the same section.
 
     ``spec`` is a Vega-Lite specification (`snncc.report.charts`). ``says`` is one sentence: how to
-    read the picture. ``wide``: it takes the whole width of the page; ``folded``: it opens with a
-    click.
+    read the picture. ``folded``: it opens with a click.
     """
 
     title: str
     says: str
     spec: Mapping[str, Any] = field(compare=False, repr=False)
-    wide: bool = False
     folded: bool = False
 
 

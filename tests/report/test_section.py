@@ -13,7 +13,7 @@ from snncc.report import Column, Table
         ("count", 1234567, "1,234,567"), ("count", 0.25, "0.25"), ("count", 1234.56, "1,234.6"),
         ("share", 0.5, "50.0 %"), ("share", 0.000447, "0.045 %"), ("share", 0.0, "0.000 %"),
         ("joule", 1.24e-4, "124 µJ"), ("second", 0.0, "0 s"), ("decibel", 39.53, "39.5 dB"),
-        ("number", 0.123456, "0.1235"), ("ratio", 1.2632, "1.26"), ("count", None, "–"),
+        ("number", 0.123456, "0.1235"), ("count", None, "–"),
         ("text", "stem_sn", "stem_sn"),
     ],
 )  # fmt: skip
