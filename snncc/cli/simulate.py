@@ -298,18 +298,18 @@ def summary(
 
 def _work(simulation: Simulation) -> list[str]:
     """The work of a sample before and after compiling, as a table."""
-    from snncc.ir.work import CMOS_45NM, WHOLE_45NM
+    from snncc.ir.work import CMOS_45NM
     from snncc.pages import count
 
     samples = simulation.samples
     columns = {"as trained": simulation.before.total, "as compiled": simulation.after.total}
     if simulation.host.parts:
         columns["AAP on host"] = simulation.host.total
-    prices = dict.fromkeys(columns, CMOS_45NM)
-    sources = [f"Energy: {CMOS_45NM.source}"]
-    if simulation.rounding is not None:
-        prices["as compiled"] = WHOLE_45NM
-        sources.append(f"As compiled: {WHOLE_45NM.source}")
+    trained, compiled = simulation.prices
+    prices = {"as trained": trained, "as compiled": compiled, "AAP on host": CMOS_45NM}
+    sources = [f"Energy: {trained.source}"]
+    if compiled is not trained:
+        sources.append(f"As compiled: {compiled.source}")
 
     def row(title: str, cells: list[str]) -> str:
         return f"  {title:<20}" + "".join(f"{cell:>14}" for cell in cells)
