@@ -297,7 +297,7 @@ def sample(program: Program, number: int, inputs: Mapping[str, Value]) -> Sectio
     )  # fmt: skip
     pictures = [
         cells(rates, "step", "layer", "rate", title="Rate by layer and step",
-              says="The darker, the more neurons of the layer fire in the step."),
+              says="The stronger the colour, the more neurons of the layer fire."),
         *(picture for each in shown for picture in (_raster(each), _traced(each))),
     ]  # fmt: skip
     says = (
@@ -329,7 +329,7 @@ def _raster(each: _Shown) -> Picture:
     ]
     table = Table.of("", {"step": "count", "neuron": "text", "spike": "count"}, grid)
     return cells(table, "step", "neuron", "spike", title=f"Raster of {each.layer}",
-                 says="A dark square is a spike.", folded=True)  # fmt: skip
+                 says="A filled square is a spike.", folded=True)  # fmt: skip
 
 
 def _traced(each: _Shown) -> Picture:

@@ -1,7 +1,7 @@
 """Pictures of tables, as Vega-Lite specifications: bars, lines, cells, and a network.
 
 Every mark says its numbers (``description``, which the page shows when one points at it). Nothing
-is told by colour alone: kinds differ in shape or dash too, and size in darkness.
+is told by colour alone: kinds differ in shape or dash too, and sizes in the strength of a colour.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def bars(
 def lines(
     table: Table, x: str, series: Sequence[str], *, says: str, title: str, folded: bool = False
 ) -> Picture:
-    """A line over ``x`` for each column named in ``series``, each with its own dash."""
+    """A line over ``x`` for each of at most three columns, ``series``, each with its own dash."""
     at = table.column(x)
     data = [
         {"x": row[at], "value": row[table.column(name)], "series": name}
@@ -91,17 +91,17 @@ def lines(
     ]
     kind = table.columns[table.column(series[0])].kind
     many = len(series) > 1
-    legend: dict[str, Any] = {"title": None, "columns": 1} if many else {}
-    kinds = {"field": "series", "type": "nominal", "sort": list(series)}
     encoding: dict[str, Any] = {
         "x": {"field": "x", "type": "quantitative", "title": x, "axis": {"format": "~s"}},
         "y": {"field": "value", "type": "quantitative", "axis": _axis(kind, None)},
     }
     if many:
-        encoding["color"] = {
-            **kinds, "scale": {"range": [MAIN, OTHER, INK, SOFT]}, "legend": legend,
+        which = {"field": "series", "type": "nominal", "legend": {"title": None, "columns": 1}}
+        domain = list(series)  # in both, so that there is one legend
+        encoding["color"] = {**which, "scale": {"domain": domain, "range": [MAIN, OTHER, INK]}}
+        encoding["strokeDash"] = {
+            **which, "scale": {"domain": domain, "range": [[1, 0], [5, 3], [1, 2]]},
         }  # fmt: skip
-        encoding["strokeDash"] = {**kinds, "legend": legend}
     mark = {"type": "line", "strokeWidth": 1.5, "aria": False} | ({} if many else {"color": MAIN})
     return Picture(title, says, _spec(data, mark, encoding, height=150), folded)
 
@@ -111,7 +111,8 @@ def cells(
     words: Callable[[tuple[Cell, ...]], str] | None = None, numbers: bool = False,
     folded: bool = False,
 ) -> Picture:  # fmt: skip
-    """A square for each row at its ``x`` and ``y``, the darker the larger its ``value``; not for 0.
+    """A square for each row at its ``x`` and ``y``, the stronger in colour the larger its
+    ``value``; none for 0.
 
     ``words`` says what a square says; with ``numbers`` its value stands in it.
     """
@@ -130,11 +131,12 @@ def cells(
         for row in table.rows
         if row[number] or numbers
     ]  # fmt: skip
+    named = any(isinstance(row[down], str) for row in table.rows)
     wide, high = (_domain([row[at] for row in table.rows]) for at in (across, down))
     axes: dict[str, Any] = {
         "x": {"field": "x", "type": "ordinal", "title": x, "sort": None, "scale": {"domain": wide},
               "axis": {"labelAngle": 0, "labelOverlap": True, "ticks": False, "domain": False}},
-        "y": {"field": "y", "type": "ordinal", "title": y,
+        "y": {"field": "y", "type": "ordinal", "title": None if named else y,
               "sort": None, "scale": {"domain": high},
               "axis": {"labelOverlap": True, "ticks": False, "domain": False}},
     }  # fmt: skip

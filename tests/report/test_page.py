@@ -112,3 +112,10 @@ def test_of_many_rows_the_largest_are_drawn_and_it_says_so():
     picture = bars(table, "layer", "AC", says="AC.", most=16)
     assert "The 16 largest of 100" in picture.says
     assert [row["value"] for row in picture.spec["data"]["values"]] == list(range(99, 83, -1))
+
+
+def test_several_lines_have_one_legend():
+    table = Table.of("t", {"step": "count", "a": "number", "b": "number"}, [(0, 1, 2), (1, 2, 3)])
+    picture = lines(table, "step", ["a", "b"], says="Both.", title="Lines")
+    said = [text for text in texts(picture, "text") if text in ("a", "b")]
+    assert said == ["a", "b"]

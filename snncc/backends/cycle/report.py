@@ -161,10 +161,10 @@ def mesh(timing: Timing, about: dict[str, Any]) -> Section:
     pictures = (
         cells(busy, "column", "row", "busy", title="Load", words=lambda row: str(row[3]),
               says=f"Each square is a {squares.what} where it lies on the board{whole}; the "
-                   "darker, the longer it works."),
+                   "stronger its colour, the longer it works."),
         cells(traffic, "column", "row", "packets", title="Traffic",
-              says=f"Each square is a {unit}; the darker, the more packets leave its tiles over "
-                   "their links."),
+              says=f"Each square is a {unit}; the stronger its colour, the more packets leave its "
+                   "tiles over their links."),
         bars(links, "link", "packets", title="Links", says="Tile (column, row) and direction.",
              most=16),
     )  # fmt: skip

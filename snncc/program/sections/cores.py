@@ -47,7 +47,8 @@ def cores(program: Parts) -> Section | None:
     what = held.columns[0].title
     mesh = cells(
         held, "column", "row", "neurons", title="The mesh",
-        says=f"Each square is a {what} where it lies on the board; the more neurons, the darker.",
+        says=f"Each square is a {what} where it lies on the board; the stronger its colour, the "
+             "more neurons it has.",
         words=held.said,
     )  # fmt: skip
     pictures = (bars(limits, "limit of a core", "mean used", says="Of the mean core."), mesh)
