@@ -89,7 +89,7 @@ def answers(simulation: Simulation, data: str, labels: ArrayLike | None) -> Sect
             [
                 (name, right := int((classes(y).numpy() == told).sum()), len(told),
                  right / max(len(told), 1))
-                for name, y in _heads(simulation).items()
+                for name, y in simulation.heads.items()
             ],
         )  # fmt: skip
         confusion = _confusion(simulation.confusion(told))
@@ -135,13 +135,6 @@ def _confused(counts: np.ndarray, confusion: Table) -> Picture:
     )
     says = "How many samples of each label (row) were given each answer (column)."
     return cells(table, "answer", "label", "samples", title="Confusion", says=says, numbers=True)
-
-
-def _heads(simulation: Simulation) -> dict[str, Value]:
-    heads = {"accuracy": simulation.result.logits}
-    if simulation.rounding is not None:
-        heads["accuracy in float"] = simulation.rounding.logits
-    return heads | {f"accuracy, {n}": y for n, y in simulation.result.heads.items()}
 
 
 def spikes(program: Program, simulation: Simulation) -> Section:

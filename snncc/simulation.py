@@ -99,6 +99,14 @@ class Simulation:
         """How many spikes all neurons of the compiled network sent; sources are none."""
         return sum(self.sent[name] for name in self.after.parts if name in self.sent)
 
+    @property
+    def heads(self) -> dict[str, Value]:
+        """All logits (N, classes), each under what its accuracy is called."""
+        heads = {"accuracy": self.result.logits}
+        if self.rounding is not None:
+            heads["accuracy in float"] = self.rounding.logits
+        return heads | {f"accuracy, {name}": y for name, y in self.result.heads.items()}
+
     def confusion(self, labels: ArrayLike) -> np.ndarray:
         """(classes, classes): how many samples of each label, a row, were said to be each class.
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
@@ -94,6 +95,17 @@ def data_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     if not (folder / "tonic").is_dir():
         missing("tonic and Pillow are not installed; ./run-tests installs them")
     monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A tab of a headless Chromium."""
+    import chromium
+
+    if chromium.found() is None:
+        missing(f"no browser is installed: one of {', '.join(chromium.NAMES)}")
+    with chromium.tab(tmp_path_factory.mktemp("browser")) as found:
+        yield found
 
 
 def missing(reason: str) -> NoReturn:

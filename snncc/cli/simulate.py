@@ -202,7 +202,7 @@ def command(
         refuse_unused(("timeout",), "belongs to --backend lava")
     if timing_path and timing_path.suffix not in (".json", ".npz"):
         raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
-    if report_path is not None and report_path.absolute().is_relative_to(Path(what).absolute()):
+    if report_path is not None and report_path.resolve().is_relative_to(Path(what).resolve()):
         said = (
             f"--report {report_path} lies in the program's folder, which stays as it was compiled"
         )
@@ -336,11 +336,8 @@ def _right(simulation: Simulation, labels: Array | None) -> dict[str, tuple[int,
         return {}
     from snncc.arithmetic import classes
 
-    heads = {"accuracy": simulation.result.logits}
-    if simulation.rounding is not None:
-        heads["accuracy in float"] = simulation.rounding.logits
-    heads |= {f"accuracy, {name}": logits for name, logits in simulation.result.heads.items()}
-    right = {title: int((classes(y).numpy() == labels).sum()) for title, y in heads.items()}
+    several = simulation.heads.items()
+    right = {title: int((classes(y).numpy() == labels).sum()) for title, y in several}
     return {title: (count, count / len(labels)) for title, count in right.items()}
 
 

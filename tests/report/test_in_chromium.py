@@ -14,16 +14,6 @@ from snncc.simulation import simulate
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    if chromium.found() is None:
-        from conftest import missing
-
-        missing(f"no browser is installed that is named {' or '.join(chromium.NAMES)}")
-    with chromium.tab(tmp_path_factory.mktemp("browser")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A report with every section: whole numbers, cores, a run, the chip, a sample."""
     torch.manual_seed(0)
@@ -85,3 +75,22 @@ def test_what_is_too_wide_or_too_pale_is_found(tab, tmp_path):
     assert "pale 2.85" in pale
     assert tab.errors
     tab.errors.clear()
+
+
+@pytest.mark.slow
+def test_the_report_of_18_layers_at_224_by_224_opens_in_under_3_seconds(tab, tmp_path):
+    module = snncc.nn.DualStreamResNet(
+        3, 1000, (64, 128, 256, 512), (2, 2, 2, 2), "iand", "basic", time_steps=4, stem_kernel=7,
+        stem_stride=2, stem_pool=True,
+    ).eval()  # fmt: skip
+    program = snncc.compile(module, torch.rand(1, 3, 224, 224), "reference", verify=False)
+    image = torch.rand(1, 3, 224, 224)
+    simulation = simulate(program, image)
+    shown = {0: program.arrange(image)}
+    path = tmp_path / "run.html"
+    several = run_report.sections(program, simulation, "data", np.array([3]), shown)
+    report.write(path, "18 layers", [*sections.sections(program), *several])
+    assert path.stat().st_size < 3_000_000
+    assert tab.open(path, width=1280) < 3
+    assert tab.run(chromium.OVERFLOW) == []
+    assert tab.errors == []
