@@ -117,8 +117,8 @@ def _confusion(counts: np.ndarray) -> Table:
 
 def _confused(counts: np.ndarray, confusion: Table) -> Picture:
     """Every pair of classes, or of many classes the answers that are most often wrong."""
-    classes = len(counts)
-    if classes > CLASSES:
+    size = len(counts)
+    if size > CLASSES:
         wrong = sorted((row for row in confusion.rows if row[0] != row[1]),
                        key=lambda row: -counts[int(str(row[0])), int(str(row[1]))])  # fmt: skip
         table = Table.of(
@@ -131,7 +131,7 @@ def _confused(counts: np.ndarray, confusion: Table) -> Picture:
     table = Table.of(
         "",
         {"answer": "text", "label": "text", "samples": "count"},
-        [(str(b), str(a), int(counts[a, b])) for a in range(classes) for b in range(classes)],
+        [(str(b), str(a), int(counts[a, b])) for a in range(size) for b in range(size)],
     )
     says = "How many samples of each label (row) were given each answer (column)."
     return cells(table, "answer", "label", "samples", title="Confusion", says=says, numbers=True)

@@ -57,15 +57,16 @@ def test_whole_numbers_are_held_against_floating_point(run, model, data):
     compiled = run("compile", model, "-o", "fixed", "--weight-bits", "8", "--calibrate", data)
     assert compiled.exit_code == 0, compiled.output
     assert re.search(
-        r"fixed point  8-bit weights, scales from 6 samples; of their spikes 0\.\d+% flip where "
-        r"they arise, \d+\.\d+% with what follows; 0 overflows",
+        r"fixed point  8-bit weights, scales from 6 samples\n  flips +0\.\d+% of the neuron-steps "
+        r"where they arise, \d+\.\d+% propagated; 0 overflows",
         compiled.stdout,
     )
     table = rows(run("simulate", "fixed", "--input", data).stdout)
     assert table["accuracy in float"].endswith("(5 of 6)")
     assert re.match(r"flipped spikes +\d+\.\d+%  of [\d,]+ differ", table["flipped spikes"])
     blind = run("compile", model, "-o", "blind", "--weight-bits", "8")
-    assert "scales from the weights alone; what they flip was not measured" in blind.stdout
+    assert "scales from the weights alone\n" in blind.stdout
+    assert "not measured; give recordings with --calibrate" in blind.stdout
     assert "note[SNN506]" in blind.stderr
 
 

@@ -52,7 +52,7 @@ def layers(program: Parts) -> Section:
     says = (
         "From the input at the top to the readout at the bottom. Each shape is a place: a circle "
         "is a population of neurons, a square a population of gates, a diamond one of relays. "
-        "Lines are projections; a dashed line arrives a step later.",
+        "Lines are projections; a dashed line arrives in a later step.",
     )
     return Section("network", "The network", says, (places, joined), tuple(_drawn(nodes, edges)))
 

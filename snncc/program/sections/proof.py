@@ -17,17 +17,17 @@ def proof(program: Parts) -> Section:
     calls = Table.of(
         "module against the recorded network",
         {"input": "text", "samples": "count", "arithmetic": "text", "neuron-steps": "count",
-         "differ": "count", "ties": "count", "seed": "text", "sha256": "text"},
+         "ties": "count", "seed": "text", "sha256": "text"},
         [
-            (c.input, c.samples, c.dtype, c.compared, 0, c.ties,
+            (c.input, c.samples, c.dtype, c.compared, c.ties,
              None if c.seed is None else str(c.seed), c.sha256[:12])
             for c in record.calls
         ],
     )  # fmt: skip
     passes = Table.of(
         "both sides of each pass",
-        {"pass": "text", "neuron-steps": "count", "differ": "count", "ties": "count"},
-        [(row.applied, row.compared, 0, row.ties) for row in record.passes],
+        {"pass": "text", "neuron-steps": "count", "ties": "count"},
+        [(row.applied, row.compared, row.ties) for row in record.passes],
     )
     populations = Table.of(
         "neuron-steps of each population compared with the module",
