@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import numpy as np
 
 from snncc.ir.mapping import Mapping as CoreMapping
 from snncc.mapping.reports import Cut, Placed, Routed
+from snncc.reports import Reports
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
 
@@ -24,10 +24,10 @@ MANY = 20_000
 _KEY_COLUMNS, _KEY_MOST, _KEY_LETTERS = 3, 45, 38
 
 
-def table(reports: Mapping[str, Any]) -> list[str]:
+def table(reports: Reports) -> list[str]:
     """Lines of text from the reports of partition, place and route."""
-    cut, placed = Cut.read(reports["partition"]), Placed.read(reports["place"])
-    routed, least = Routed.read(reports["route"]), cut.cores_at_least
+    cut, placed, routed = reports[Cut], reports[Placed], reports[Routed]
+    least = cut.cores_at_least
     lines = [
         f"{cut.cores:,} cores on {cut.chips:,} chips of {cut.chip}; at least "
         f"{cut.least:,} cores whatever the mapping",

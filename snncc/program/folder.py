@@ -84,7 +84,7 @@ def _write(parts: Parts, folder: Path) -> None:
     if isinstance(parts.scheduled, Mapped) and machine.chip:
         mapping = parts.scheduled.mapping
         mapping.save(folder / MAPPING)
-        lines = floorplan.table(parts.about["reports"])
+        lines = floorplan.table(parts.about.reports)
         (folder / "mapping.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (folder / "mapping.svg").write_text(floorplan.picture(mapping, machine.chip))
         if parts.target.endswith(".toml"):
@@ -103,7 +103,7 @@ def load(path: Path) -> Parts:
     Raises SnnccError (SNN305) where there is none, or any file of it is missing or was changed.
     """
     manifest = read_manifest(path)
-    listed = manifest["files"]
+    about, listed = about_of(path, manifest), manifest["files"]
     _check_files(path, listed)
     network, graph = _form(path, "network", listed), _form(path, "graph", listed)
     scheduled = None
@@ -133,7 +133,7 @@ def load(path: Path) -> Parts:
         manifest["keep_aap"],
         scheduled,
         findings_of(manifest),
-        about_of(manifest),
+        about,
         inputs,
     )
 
