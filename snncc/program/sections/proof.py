@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from snncc.program.parts import Parts
 from snncc.report import Section, Table
-from snncc.verification.record import Record
 
 
 def proof(program: Parts) -> Section:
     """Both ends of the proof: the calls of the module, and both sides of each pass."""
-    plain = program.about["verification"]
-    title = "Verification"
-    if plain is None:
+    record, title = program.about.verification, "Verification"
+    if record is None:
         return Section("verification", title, ("Nothing was compared: --no-verify.",))
-    record = Record.read(plain)
     calls = Table.of(
         "module against the recorded network",
         {"input": "text", "samples": "count", "arithmetic": "text", "neuron-steps": "count",
