@@ -123,7 +123,9 @@ def test_every_backend_is_registered_by_its_name():
 def test_every_block_can_be_in_a_file_and_every_neuron_has_a_reader():
     blocks = [cls for cls in classes(snncc.nn, nn.Module) if not cls.__name__.startswith("_")]
     assert {cls.__name__ for cls in blocks} <= set(snncc.nn.__all__)
-    ours = [cls for cls in blocks if cls.__module__ == "snncc.nn.neurons" and cls.__name__ != "Neuron"]
+    ours = [
+        cls for cls in blocks if cls.__module__ == "snncc.nn.neurons" and cls.__name__ != "Neuron"
+    ]
     assert {f"{c.__module__}.{c.__name__}" for c in ours} <= declared("snncc.neurons").keys()
 
 

@@ -387,8 +387,7 @@ def test_every_op_has_a_form_in_onnx_or_a_reason_for_none():
 
 
 @pytest.mark.parametrize("reset", [{"reset": "zero"}, {"when": "later"}])
-@pytest.mark.parametrize("kind", [Spiking, WholeSpiking, Membrane, Neuron, partial(FixedNeuron, 1)]
-)
+@pytest.mark.parametrize("kind", [Spiking, WholeSpiking, Membrane, Neuron, partial(FixedNeuron, 1)])
 def test_a_reset_that_no_room_knows_is_refused(kind, reset):
     with pytest.raises(ValueError, match="there is no reset '(zero|later)'; there are "):
         kind(**reset)
