@@ -17,7 +17,7 @@ OF_CASTS = {"not", "nonzero"}
 """Made from `logical_not`, `bool` and indexing, not from a torch function of the same name."""
 
 JUMP_ELSEWHERE = {"where", "pow", "remainder", "fmod"}
-"""Functions that jump and are not in STEPPED: rounding before them is no excuse for a difference."""
+"""They jump too, and are not in STEPPED: rounding before them excuses no difference."""
 
 
 def on(name: str, *arguments: torch.Tensor) -> torch.Tensor:
