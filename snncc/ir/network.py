@@ -16,7 +16,7 @@ import networkx as nx
 
 from snncc.diagnostics import Location
 from snncc.ir.graph import Graph, Tensors, loops_together
-from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, is_linear
+from snncc.ir.ops import Identity, Norm, Number, Op, Ref, Reset, Scale, When, check_reset, is_linear
 from snncc.ir.registers import FixedNeuron, misfits, weight_misfits
 from snncc.ir.shapes import Shape, output_shape
 
@@ -68,6 +68,9 @@ class Neuron:
     when: When = "now"
     keep: Number = 0.0
     current_initial: Number = 0.0
+
+    def __post_init__(self) -> None:
+        check_reset(self.reset, self.when)
 
     @property
     def keeps(self) -> bool:

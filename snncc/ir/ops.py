@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 
 class Ref(str):
@@ -212,7 +212,7 @@ class Upsample(Op):
 
 @dataclass(frozen=True)
 class Elementwise(Op):
-    """One function of ``snncc.ir.elementwise.FUNCTIONS``, applied value by value."""
+    """One function of ``snncc.ir.elementwise.ARITY``, applied value by value."""
 
     function: str
 
@@ -281,6 +281,13 @@ Reset = Literal["hard", "soft", "none"]
 When = Literal["now", "next", "both"]
 
 
+def check_reset(reset: str, when: str) -> None:
+    """Raise ValueError for a reset that is not known; it would be computed as none."""
+    for word, known in ((reset, get_args(Reset)), (when, get_args(When))):
+        if word not in known:
+            raise ValueError(f"there is no reset {word!r}; there are {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class Dynamics(Op):
     """A neuron as its framework writes it, its membrane v starting at ``initial``.
@@ -313,6 +320,9 @@ class Dynamics(Op):
     when: When = "now"
     keep: Number = 0.0
     current_initial: Number = 0.0
+
+    def __post_init__(self) -> None:
+        check_reset(self.reset, self.when)
 
 
 @dataclass(frozen=True)

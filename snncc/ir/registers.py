@@ -25,6 +25,7 @@ from snncc.ir.ops import (
     Sparse,
     When,
     WholeSpiking,
+    check_reset,
 )
 
 Whole = int | Ref
@@ -78,6 +79,9 @@ class FixedNeuron:
     reset: Reset = "hard"
     when: When = "now"
     bias_into: Literal["membrane", "current"] = "membrane"
+
+    def __post_init__(self) -> None:
+        check_reset(self.reset, self.when)
 
     @property
     def is_memoryless(self) -> bool:

@@ -305,8 +305,12 @@ def _parse_place(found: re.Match[str], lines: _Lines, stored: Tensors) -> Place:
     if not inside:
         raise TextError(f"line {lines.number}: not understood: {rest!r}")
     kind = FixedNeuron if inside["fixed"] else Neuron
+    try:
+        neuron = kind(**_parse_fields(inside["fields"]))
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise TextError(f"line {lines.number}: bad fields: {rest!r} ({error})") from None
     return Population(
-        name, shape, kind(**_parse_fields(inside["fields"])), found["role"],  # type: ignore[arg-type]
+        name, shape, neuron, found["role"],  # type: ignore[arg-type]
         inside["stands"] or "", _parse_origin(inside["origin"]),
     )  # fmt: skip
 

@@ -9,6 +9,9 @@ from snncc.targets.target import Target
 
 __all__ = ["LOIHI", "REFERENCE", "Constant", "Target", "find_chip", "of_chip", "target", "targets"]
 
+LOIHI_CHIPS = ("loihi1", "loihi2")
+"""Chips whose programs Lava runs too."""
+
 
 def targets() -> tuple[Target, ...]:
     """All targets, the default one first, those of other packages last.
@@ -41,7 +44,7 @@ def _own() -> tuple[Target, ...]:
 
 def of_chip(chip: Chip, name: str = "") -> Target:
     """The target that maps a network to the cores of ``chip``; of Loihi it emits for Lava too."""
-    is_loihi = chip.name in BUILT_IN
+    is_loihi = chip.name in LOIHI_CHIPS
     return Target(
         name or chip.name,
         chip.title,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 
+import snncc
 from snncc.diagnostics import RULES, Rule, Severity
 
 EVERY_RULE = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -60,3 +62,11 @@ def test_texts_are_not_indented(rule: Rule) -> None:
     for text in (rule.what, rule.why, rule.example, rule.after):
         assert text == text.strip()
         assert text[:1] != " "
+
+
+def test_every_code_in_the_sources_is_a_rule_and_every_rule_is_given() -> None:
+    root = Path(snncc.__file__).parent
+    sources = [path for path in root.rglob("*.py") if not path.name.startswith("rules_")]
+    nodes = (n for path in sources for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    strings = {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
+    assert {text for text in strings if re.fullmatch(r"SNN\d\d\d", text)} == RULES.keys()

@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -21,12 +22,14 @@ from torch import nn
 from torch.nn import functional as F
 
 import snncc
+from snncc.backends.onnx import operators as onnx_operators
 from snncc.frontends.torch import trace
 from snncc.ir import ops, shapes, synapses
 from snncc.ir.graph import Graph, Node, Signal
 from snncc.ir.inference import with_values
 from snncc.ir.interpreter import TensorStore, apply, run_graph
 from snncc.ir.matrix import matrix
+from snncc.ir.network import Neuron
 from snncc.ir.ops import (
     OPS,
     AdaptivePool,
@@ -62,9 +65,10 @@ from snncc.ir.ops import (
     Upsample,
     WholeSpiking,
 )  # fmt: skip
+from snncc.ir.registers import FixedNeuron
 from snncc.ir.shapes import output_shape
 from snncc.ir.synapses import fan_out
-from snncc.ir.text import parse_op, print_op
+from snncc.ir.text import TextError, parse_network, parse_op, print_op
 from snncc.ir.values import REAL, SPIKE
 from snncc.ir.work import GraphMeter, Operations
 from snncc.nn import IF
@@ -253,6 +257,12 @@ APART = {
 }
 """Classes of ops that are in no Graph which runs."""
 
+WRITTEN_APART = {Constant, Delay, Elementwise, Input, Membrane, OverTime, Repeat, Spiking}
+"""Ops that the ONNX writer writes by rules of its own."""
+
+NO_ONNX = {WholeSpiking: "its Network has a form in ONNX, in whole numbers"}
+"""Ops that are refused with SNN324."""
+
 ROWS = [pytest.param(row, id=type(row.op).__name__) for row in TABLE]
 
 
@@ -370,6 +380,23 @@ def test_lowering(row):
         assert errors == []
         maps = [[type(op).__name__.lower() for op in p.map] for p in outcome.form.incoming["n"]]
         assert maps == row.lowered
+
+
+def test_every_op_has_a_form_in_onnx_or_a_reason_for_none():
+    assert onnx_operators.OPS.keys() | WRITTEN_APART | NO_ONNX.keys() >= set(OPS.values())
+
+
+@pytest.mark.parametrize("reset", [{"reset": "zero"}, {"when": "later"}])
+@pytest.mark.parametrize("kind", [Spiking, WholeSpiking, Membrane, Neuron, partial(FixedNeuron, 1)])
+def test_a_reset_that_no_room_knows_is_refused(kind, reset):
+    with pytest.raises(ValueError, match="there is no reset '(zero|later)'; there are "):
+        kind(**reset)
+
+
+def test_the_text_of_a_network_with_such_a_reset_is_refused():
+    text = "network n {\n  source %in [2] spike\n  neuron %a [2] {reset='zero'}\n    %in -> %a\n}\n"
+    with pytest.raises(TextError, match="line 3: bad fields.*there is no reset 'zero'"):
+        parse_network(text)
 
 
 @pytest.mark.parametrize("row", ROWS)

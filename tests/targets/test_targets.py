@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 from importlib.resources import files
+from unittest import mock
 
 import pytest
 
 from snncc.diagnostics import SnnccError
 from snncc.passes.base import names
 from snncc.pipeline import frontend_passes, target_passes
-from snncc.targets import target, targets
+from snncc.targets import find_chip, of_chip, target, targets
 
 
 def test_every_constant_says_where_it_is_published():
@@ -60,6 +62,13 @@ def test_a_chip_with_weights_of_one_bit_has_no_whole_numbers(tmp_path):
     )
     with pytest.raises(SnnccError, match="has 1 bit, and whole numbers take 2 or more"):
         target_passes(str(tmp_path / "chip.toml"), weight_bits=2)
+
+
+def test_a_chip_of_ours_is_run_by_lava_only_where_it_is_a_loihi():
+    chip = replace(find_chip("loihi1"), name="another")
+    with mock.patch("snncc.targets.BUILT_IN", ("loihi1", "loihi2", "another")):
+        other = of_chip(chip)
+    assert (other.emits, other.backends) == ("", ("reference", "cycle"))
 
 
 def test_a_target_that_is_not_there_lists_those_that_are():
