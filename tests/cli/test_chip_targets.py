@@ -154,7 +154,7 @@ def test_what_is_assumed_of_a_chip_is_said(run, model, tmp_path):
     assert "synapse_j         1e-12 J (assumed)" in result.stdout
     assert "11 of 41 constants are assumed, the others have a source" in result.stdout
     result = run("compile", model, "--target", path, "-o", "out")
-    assert "constants    11 of 41 are assumed (snncc targets" in result.stdout
+    assert "constants    11 of the chip's 41 are assumed (snncc targets" in result.stdout
 
 
 def test_check_says_what_does_not_fit(run, model, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from snncc.program.parts import Parts
 from snncc.report import Section, Table
+from snncc.verification.elsewhere import Opinion
 from snncc.verification.record import Record
 
 
@@ -35,11 +36,13 @@ def proof(program: Parts) -> Section:
         record.populations.items(),
     )
     versions = Table.of("versions", {"library": "text", "version": "text"}, record.versions.items())
-    says = (
+    says: tuple[str, ...] = (
         "Every spike of every neuron at every step was compared: the module with the network that "
         "was recorded of it, then the network before and after each pass. A spike that differs "
         "stops the compilation, so that none differs here. snncc verify runs this record again.",
         f"SHA-256 of the module's source {record.source[:12]}…, of its weights "
         f"{record.weights[:12]}….",
     )
+    if other := plain.get("elsewhere"):
+        says = (*says, f"onnxruntime ran the file, too: {Opinion(**other).said}.")
     return Section("verification", title, says, (calls, passes, populations, versions))
