@@ -27,6 +27,7 @@ from snncc.diagnostics import SnnccError
 from snncc.frontends.torch import trace
 from snncc.ir.network import Network
 from snncc.ir.synapses import synapses
+from snncc.mapping.reports import Cut, Placed
 from snncc.nn import DualStreamResNet
 from snncc.passes.balance_delays import BalanceDelays
 from snncc.passes.base import Form, Pass
@@ -35,6 +36,7 @@ from snncc.passes.place import Place
 from snncc.passes.realise_projections import RealiseProjections
 from snncc.passes.route import Route
 from snncc.program import floorplan
+from snncc.reports import Report, Reports
 
 SECONDS, BALANCE, FEWER = 300.0, 1.3, 2.0
 
@@ -59,13 +61,13 @@ def scheduled(depth: int, size: int) -> Network:
 def mapped(form: Form, chip: str) -> dict[str, Any]:
     """Map and print; what was found, and whether every bound ``holds``."""
     passes: tuple[Pass, ...] = (Partition(chip, balance=BALANCE), Place(chip), Route(chip))
-    reports: dict[str, Any] = {}
+    made: dict[str, Report] = {}
     taken: dict[str, float] = {}
     start = time.perf_counter()
     for each in passes:
         begin = time.perf_counter()
         outcome = each(form)
-        form, reports[each.name] = outcome.form, outcome.report
+        form, made[each.name] = outcome.form, outcome.report
         taken[each.name] = round(time.perf_counter() - begin, 1)
         print(f"{each!s:<28}{taken[each.name]:8.1f} s {peak():6.2f} GB")
         for finding in outcome.findings:
@@ -73,9 +75,10 @@ def mapped(form: Form, chip: str) -> dict[str, Any]:
         if not outcome.ok:
             return {"holds": False, "findings": [str(finding) for finding in outcome.findings]}
     seconds = time.perf_counter() - start
+    reports = Reports(made)
     print("\n".join(floorplan.table(reports)))
-    balance = reports["partition"]["largest work over mean"]
-    fewer = reports["place"]["times fewer"]
+    balance = reports[Cut].largest_work_over_mean
+    fewer = reports[Placed].times_fewer
     print(
         f"\n{chip}: {seconds:.0f} s (bound {SECONDS:g}), largest work {balance:.3f} of the mean "
         f"(bound {BALANCE}), {fewer:.2f} times fewer hops than at random (bound {FEWER:g})\n"
@@ -84,7 +87,7 @@ def mapped(form: Form, chip: str) -> dict[str, Any]:
         "holds": bool(seconds < SECONDS and balance <= BALANCE and fewer >= FEWER),
         "seconds": taken | {"all": round(seconds, 1)},
         "memory so far, GB": round(peak(), 2),
-        "reports": reports,
+        "reports": reports.said,
     }
 
 

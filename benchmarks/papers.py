@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from snncc.mapping.reports import Cut, Schedule
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "papers.json"
@@ -122,17 +124,17 @@ def measured(network: Trained) -> dict[str, Any]:
             opened.module, like, chip, **how, weight_bits=8, calibration=calibrating, verify=False
         )
         run = snncc.simulate(program, inputs, level="cycle")
-        reports = program.about["reports"]
-        delays, cores = reports["balance-delays"], reports["partition"]
+        reports = program.about.reports
+        delays, cores = reports[Schedule], reports[Cut]
         row[chip] = {
             "accuracy 8 bits": right(run.result.logits),
             "spikes": run.spikes / samples,
             "AC": run.after.total.ac / samples,
             "energy of operations, J": WHOLE_45NM(run.after.total) / samples,
-            "cores": cores["cores"],
-            "relay neurons": delays["relay neurons"],
-            "latency": delays["latency"],
-            "steps per sample": delays["steps a sample"],
+            "cores": cores.cores,
+            "relay neurons": delays.relay_neurons,
+            "latency": delays.latency,
+            "steps per sample": delays.steps_a_sample,
             "time per sample, s": run.time_ns * 1e-9 / samples,
             "energy per sample, J": run.energy_j / samples,
         }

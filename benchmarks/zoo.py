@@ -81,7 +81,7 @@ def main() -> int:
         program = snncc.compile(module, example, "reference")
         seconds = time.perf_counter() - start
         print(f"{'with verification':<18}{seconds:8.2f} s {peak():6.2f} GB, "
-              f"{program.about['verification']}")  # fmt: skip
+              f"{program.about.verification}")  # fmt: skip
     return int(broken and (options.model, options.size) == ("sew_resnet152", 224))
 
 

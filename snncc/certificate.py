@@ -28,7 +28,6 @@ import torch
 from snncc.backends.base import emitting
 from snncc.backends.base import find as find_backend
 from snncc.compiler import (
-    as_json,
     unasked,
     what_went,
     without_aap,
@@ -44,7 +43,6 @@ from snncc.ir.network import Network
 from snncc.ir.size import Size
 from snncc.ir.stages import Mapped, Scheduled
 from snncc.ir.text import print_graph, print_network
-from snncc.options import Options
 from snncc.pipeline import PassError, Result, plan, run, with_reset
 from snncc.program import DATA, INPUTS, MANIFEST, MAPPING, PAGE, Program, load
 from snncc.report import undrawn
@@ -84,14 +82,13 @@ def verify(path: str | Path, module: nn.Module | None = None) -> Iterator[Line]:
     whole program, SNN316 where it was compiled without verification.
     """
     program = load(path)
-    proof = program.about["verification"]
-    if proof is None:
+    record = program.about.verification
+    if record is None:
         said = f"{path} was compiled with --no-verify and holds no record of a proof"
         raise refuse("SNN316", said, help="compile it again without --no-verify")
     if "example" not in program.inputs:
         said = f"{path} is damaged: {INPUTS} does not hold the example"
         raise refuse("SNN305", said, help="compile the model again")
-    record = Record.read(proof)
     manifest = json.loads((Path(path) / MANIFEST).read_text(encoding="utf-8"))
     yield _files(Path(path), manifest["files"])
     yield _versions(record.versions)
@@ -115,8 +112,8 @@ def on_recordings(program: Program, module: nn.Module, data: Recordings) -> Iter
 
     Raises SnnccError (SNN316) for a program that is not meant to have the module's spikes.
     """
-    options = program.about["options"]
-    if changed := next((name for name in ("weight_bits", "reset") if name in options), None):
+    given = program.about.options.given
+    if changed := next((name for name in ("weight_bits", "reset") if name in given), None):
         said = f"compiled with --{changed.replace('_', '-')}, the program has other spikes than "
         raise refuse("SNN316", f"{said}the module", help="leave --input out")
     return _on_recordings(program, module, data)
@@ -192,21 +189,23 @@ def _module(
     program: Program, record: Record, module: nn.Module, given: Sequence[Probe]
 ) -> Generator[Line, None, tuple[Finding, ...] | None]:
     """Compare the module; returns what is found in it, None where it could not be compared."""
-    options, now = program.about["options"], fingerprint(module)
+    options, now = program.about.options, fingerprint(module)
     for what, recorded in (("source", record.source), ("weights", record.weights)):
         same = now[what] == recorded
         yield Line(f"module's {what}", same, "as recorded" if same else "other than recorded")
-    known = {name: options[name] for name in ("input", "layout", "time_steps") if name in options}
     try:
-        recording = recorded_again(module, as_example(program.inputs["example"]), **known)
+        recording = recorded_again(
+            module, as_example(program.inputs["example"]), input=options.input,
+            layout=options.layout, time_steps=options.time_steps,
+        )  # fmt: skip
         agreed = agreement(module, recording.graph, given)
         opinion = second_opinion(module, recording.graph, given)
     except SnnccError as error:
         yield Line("module → network", False, str(error))
         return None
     graph = recording.graph
-    if reset := options.get("reset"):
-        graph = with_reset(graph, reset)
+    if options.reset:
+        graph = with_reset(graph, options.reset)
     yield _form("module → network", program.graph, graph)
     yield from _counts(record, agreed)
     if opinion is not None:
@@ -242,7 +241,7 @@ def _passes(
     ``target`` as the manifest names it: a chip's file is another one in the folder.
     """
     graph = program.graph
-    planned = plan(program.target, Options(**program.about["options"]))
+    planned = plan(program.target, program.about.options)
     if (calibration := program.inputs.get("calibration")) is not None:
         axis = ran[0].axis + calibration.ndim - ran[0].inputs.dim()
         measured = Probe("calibration", torch.from_numpy(calibration), axis)
@@ -311,15 +310,15 @@ def _claims(program: Program, result: Result, target: str) -> Iterator[Line]:
     about, stripped = program.about, without_aap(result)
     gone = tuple(name for name in program.graph.nodes if name not in stripped.nodes)
     passes = [str(stage.applied).replace(program.target, target) for stage in result.stages]
-    sizes = [vars(Size.of(form)) for form in (program.graph, *result.forms)]
+    sizes = tuple(map(Size.of, (program.graph, *result.forms)))
     claims: Mapping[str, tuple[Any, Any]] = {
-        "passes": (about["passes"], passes),
+        "passes": (list(about.passes), passes),
         "head": (program.head, next(iter(stripped.heads), "")),
         "auxiliary": (program.auxiliary, gone),
-        "keep_aap": (program.keep_aap, about["options"].get("keep_aap", False)),
-        "reports": (about["reports"], json.loads(json.dumps(as_json(result.reports)))),
-        "stripped": (about["stripped"], what_went(program.graph, stripped, gone)),
-        "sizes": (about.get("sizes", sizes), sizes),
+        "keep_aap": (program.keep_aap, about.options.keep_aap),
+        "reports": (about.reports.said, result.reports.said),
+        "stripped": (about.stripped, what_went(program.graph, stripped, gone)),
+        "sizes": (about.sizes or sizes, sizes),
     }
     for name, (recorded, now) in claims.items():
         same = alike(recorded, now)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from snncc.diagnostics import Finding, Location
 from snncc.diagnostics.render.text import text
-from snncc.frontends.data import InputKind
 from snncc.frontends.layout import Layout
 from snncc.frontends.torch import Recording, as_example, read, record
 from snncc.frontends.torch.states import held, restore
@@ -22,7 +20,7 @@ from snncc.ir.interpreter import Value
 from snncc.ir.ops import Norm, Unread
 from snncc.ir.size import Size
 from snncc.ir.work import GraphMeter
-from snncc.options import Options, Reset
+from snncc.options import InputKind, Options, Reset
 from snncc.pages import preformatted
 from snncc.pipeline import (
     Observer,
@@ -34,6 +32,7 @@ from snncc.pipeline import (
     with_reset,
 )
 from snncc.program import Program
+from snncc.program.about import About, Gone
 from snncc.verification import Agreement, Probe, Verification, agreement, probes, record_of
 from snncc.verification.elsewhere import second_opinion
 from snncc.verification.probes import affordable, arranged, for_passes, recordings
@@ -192,19 +191,17 @@ def compile(
             (*unasked(recording, agreed), *(agreed.findings if agreed else ()), *result.findings),
             keep_aap,
         ),
-        about={
-            "source": dict(source or {"name": type(module).__qualname__}),
-            "options": options.given,
-            "passes": [str(stage.applied) for stage in result.stages],
-            "reports": as_json(result.reports),
-            "sizes": [vars(Size.of(form)) for form in (graph, *result.forms)],
-            "stripped": what_went(graph, stripped, gone),
-            "verification": record_of(
-                module, agreed, verification.checks, recording.samples, opinion
-            )
+        about=About(
+            dict(source or {"name": type(module).__qualname__}),
+            options,
+            tuple(str(stage.applied) for stage in result.stages),
+            result.reports,
+            tuple(map(Size.of, (graph, *result.forms))),
+            what_went(graph, stripped, gone),
+            record_of(module, agreed, verification.checks, recording.samples, opinion)
             if agreed is not None and verification is not None
             else None,
-        },
+        ),
         inputs=_users(agreed, measured),
         seconds={**seconds, **result.timings},
     )
@@ -224,7 +221,7 @@ def without_aap(result: Result) -> Graph:
     raise AssertionError("strip-aap did not run")
 
 
-def what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str, int]:
+def what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> Gone:
     """Parameters, and MAC and AC of one sample; AC if every neuron fired at every step."""
     meter = GraphMeter(graph, gone)
     steps = graph.time_steps or 1
@@ -237,12 +234,8 @@ def what_went(graph: Graph, stripped: Graph, gone: Collection[str]) -> dict[str,
     norms = [node.op for node in graph.nodes.values() if isinstance(node.op, Norm)]
     statistics = {ref for op in norms for ref in (op.mean, op.variance)}
     lost = graph.tensors.keys() - stripped.tensors.keys() - statistics
-    return {
-        "nodes": len(gone),
-        "parameters": sum(graph.tensors[name].size for name in lost),
-        "mac": total.mac,
-        "ac_at_most": total.ac,
-    }
+    parameters = sum(graph.tensors[name].size for name in lost)
+    return Gone(len(gone), parameters, total.mac, total.ac)
 
 
 def unasked(recording: Recording, agreed: Agreement | None) -> Iterator[Finding]:
@@ -263,14 +256,3 @@ def _users(agreed: Agreement | None, measured: Probe | None) -> dict[str, np.nda
 
 def _head(head: str | int | None) -> str | None:
     return None if head is None else str(head)
-
-
-def as_json(value: Any) -> Any:
-    """Reports as JSON knows them."""
-    if isinstance(value, Mapping):
-        return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, str | bool | int | float) or value is None:
-        return value if not isinstance(value, float) or math.isfinite(value) else str(value)
-    if isinstance(value, Iterable):
-        return [as_json(item) for item in value]
-    return str(value)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from snncc.diagnostics import refuse
 
+InputKind = Literal["spike", "count", "analog"]
 Reset = Literal["hard", "soft"]
 
 KINDS: Mapping[str, type] = {
@@ -23,7 +24,7 @@ class Options:
     not there."""
 
     head: str | None = None
-    input: str = "analog"
+    input: InputKind = "analog"
     layout: str | None = None
     time_steps: int | None = None
     keep_aap: bool = False

@@ -18,6 +18,7 @@ from snncc.ir.stages import Scheduled
 from snncc.ir.text import print_graph, print_network
 from snncc.options import Options, Reset
 from snncc.passes.base import AnyPass, Form, Outcome, find
+from snncc.reports import Reports
 from snncc.targets import Target
 from snncc.targets import target as find_target
 
@@ -81,9 +82,10 @@ class Result:
         return tuple(dict.fromkeys(f for stage in self.stages for f in stage.outcome.findings))
 
     @property
-    def reports(self) -> Mapping[str, Mapping[str, object]]:
-        """The report of each pass that wrote one, by the pass's name."""
-        return {s.applied.name: s.outcome.report for s in self.stages if s.outcome.report}
+    def reports(self) -> Reports:
+        """The report of each pass that makes one."""
+        made = {stage.applied.name: stage.outcome.report for stage in self.stages}
+        return Reports({name: report for name, report in made.items() if report is not None})
 
     @property
     def forms(self) -> tuple[Form, ...]:

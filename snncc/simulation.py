@@ -40,7 +40,6 @@ from snncc.measures import (
     Rounded,
     Rounding,
 )
-from snncc.options import Options
 from snncc.pipeline import plan
 from snncc.pipeline import run as run_passes
 from snncc.program import Program, Result, emit
@@ -387,7 +386,7 @@ def _trained(program: Program) -> Network:
     """The network in floats: the program's own, or of one in whole numbers as before rounding."""
     if not program.is_rounded:
         return program.network
-    options = replace(Options(**program.about["options"]), weight_bits=None)
+    options = replace(program.about.options, weight_bits=None)
     planned = plan("reference", options)
     return planned.forms(run_passes(program.graph, planned.passes))[0]
 

@@ -95,7 +95,12 @@ def test_every_input_becomes_the_option_of_its_name(action, check, shell):
     """And every option of check has an input."""
     from snncc.cli.check import command
 
-    options = {option.opts[-1] for option in command.params} - {"model", "--debug", "--quiet", "--verbose"}
+    options = {option.opts[-1] for option in command.params} - {
+        "model",
+        "--debug",
+        "--quiet",
+        "--verbose",
+    }
     of_the_action = {"--install", "--upload", "--model"}
     assert options == {f"--{name}" for name in action["inputs"]} - of_the_action
 

@@ -16,6 +16,7 @@ from snncc.ir.ops import Conv, Dense, Ref, Reshape, Spiking
 from snncc.ir.text import parse_graph
 from snncc.passes.base import Outcome, Pass
 from snncc.pipeline import PassError, run, with_reset
+from snncc.reports import Report
 from snncc.verification import Verification
 
 TEXT = """
@@ -50,6 +51,11 @@ def inputs():
 
 
 @dataclass(frozen=True)
+class Nodes(Report):
+    nodes: int
+
+
+@dataclass(frozen=True)
 class Keep(Pass):
     """Hands the graph on."""
 
@@ -58,7 +64,7 @@ class Keep(Pass):
     writes: ClassVar = Graph
 
     def __call__(self, form):
-        return Outcome(form, report={"nodes": len(form.nodes)})
+        return Outcome(form, report=Nodes(len(form.nodes)))
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ def test_passes_run_in_order_and_each_is_timed_and_reports(graph):
         "keep", "warn", "lower-by-hand", "rethreshold"
     ]  # fmt: skip
     assert [finding.code for finding in result.findings] == ["SNN504"]
-    assert result.reports == {"keep": {"nodes": 8}}
+    assert result.reports.said == {"keep": {"nodes": 8}}
     assert all(seconds >= 0 for seconds in result.timings.values())
 
 

@@ -56,8 +56,7 @@ def _onnx(order: Order) -> str:
         raise refuse("SNN316", "--data goes with --format sanafe", help="leave it out")
     program = order.program
     about = {"org.snncc.target": program.target}
-    source = program.about.get("source") or {}
-    about |= {f"org.snncc.source.{name}": str(value) for name, value in source.items()}
+    about |= {f"org.snncc.source.{name}": value for name, value in program.about.source.items()}
     if program.scheduled is not None:
         about["org.snncc.levels"] = json.dumps(dict(program.scheduled.levels), sort_keys=True)
     what = program.network if order.form == "network" else program.graph
@@ -233,7 +232,7 @@ def command(
     options: Options,
 ) -> None:
     """Write a compiled program, or a MODEL that is compiled for it, for another tool."""
-    from snncc.frontends.data import InputKind
+    from snncc.options import InputKind
     from snncc.program import load
 
     if said_input in get_args(InputKind):

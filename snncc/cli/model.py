@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from snncc.compiler import Report
     from snncc.diagnostics import Finding
     from snncc.frontends.checkpoints import Said
-    from snncc.frontends.data import Array, InputKind, Recordings
+    from snncc.frontends.data import Array, Recordings
     from snncc.frontends.data.encoders import Encoder
     from snncc.frontends.layout import Layout
+    from snncc.options import InputKind
     from snncc.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -68,8 +68,7 @@ def command(
     module = None
     if model is not None:
         said = said_of(model, input_shape, dt, discretise, reset, reset_when)
-        recorded = load(folder).about.get("options", {}).get("input")
-        said = replace(said, input=recorded)
+        said = replace(said, input=load(folder).about.options.input)
         module = open_model(model, weights=weights, allow=allow, said=said).module
     lines = verify(folder, module)
     if source is not None and module is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
@@ -35,8 +34,3 @@ class Size:
             neurons = sum(math.prod(place.shape) for place in form.populations)
         numbers = sum(tensor.size for tensor in form.tensors.values())
         return cls(type(form).__name__, nodes, edges, neurons, numbers)
-
-    @classmethod
-    def read(cls, plain: Mapping[str, Any]) -> Self:
-        """As a manifest has it. Raises TypeError where it has anything else."""
-        return cls(**plain)

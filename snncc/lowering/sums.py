@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 from snncc.diagnostics import Finding
@@ -25,6 +25,7 @@ from snncc.ir.ops import (
 from snncc.ir.shapes import Shape
 from snncc.ir.synapses import synapses
 from snncc.lowering.combination import Region, Term
+from snncc.reports import Report
 
 Chain = tuple[Op, ...]
 
@@ -32,7 +33,7 @@ GATHERING = (Conv, ConvTranspose, Dense, Pool, AdaptivePool, Reduce)
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Report):
     """Axons are source neurons, once for each map that reads them; synapses are accumulates of a
     step in which every neuron fires."""
 
@@ -41,6 +42,15 @@ class Cost:
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.axons + other.axons, self.synapses + other.synapses)
+
+
+@dataclass(frozen=True)
+class CostOfSums(Report):
+    """How many sums there are, what they cost as they are, and with gates."""
+
+    sums: int
+    term_by_term: Cost
+    with_gates: Cost
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,8 @@ class Sums:
     gated: Cost
 
     @property
-    def report(self) -> Mapping[str, object]:
-        return {
-            "sums": len(self.names),
-            "term by term": asdict(self.distributed),
-            "with gates": asdict(self.gated),
-        }
+    def report(self) -> CostOfSums:
+        return CostOfSums(len(self.names), self.distributed, self.gated)
 
     def finding(self, node: Node) -> Finding:
         """SNN502 at the first of the sums."""

@@ -1,34 +1,11 @@
-"""What the passes to a chip report: types here, plain values in a manifest."""
+"""What the passes to a chip report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
 
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """A field ``idle_steps`` is "idle steps" in a manifest; one that is None is left out."""
-
-    @classmethod
-    def read(cls, said: Mapping[str, Any]) -> Self:
-        """The report that a manifest has. Raises KeyError where a number is missing."""
-        names = {f.name: _words(f.name) for f in fields(cls)}
-        left_out = {f.name for f in fields(cls) if f.default is None}
-        return cls(**{
-            name: said[key] for name, key in names.items() if key in said or name not in left_out
-        })  # fmt: skip
-
-    @property
-    def said(self) -> dict[str, object]:
-        """As a manifest has it."""
-        values = {_words(f.name): getattr(self, f.name) for f in fields(self)}
-        return {key: value for key, value in values.items() if value is not None}
-
-
-def _words(name: str) -> str:
-    return name.replace("neuron_steps", "neuron-steps").replace("_", " ")
+from snncc.reports import Report
 
 
 @dataclass(frozen=True, kw_only=True)

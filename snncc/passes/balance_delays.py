@@ -25,6 +25,7 @@ from snncc.mapping.levels import cheapest, earliest, held_back, long_loop, waiti
 from snncc.mapping.reports import Schedule
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass, refused
+from snncc.reports import Report
 from snncc.targets import Target
 
 Copier = tuple[Neuron | FixedNeuron, tuple[Op, ...]]
@@ -62,6 +63,7 @@ class BalanceDelays(Pass[Network, Scheduled]):
 
     name: ClassVar[str] = "balance-delays"
     summary: ClassVar[str] = "Gives every population a time step; early spikes wait."
+    reports: ClassVar[type[Report]] = Schedule
     delays: int = 0
     """The longest delay of a projection on the target, beyond the one step."""
     limit: int = 100_000_000
@@ -102,7 +104,7 @@ class BalanceDelays(Pass[Network, Scheduled]):
                 projections.append(replace(p, source=stages[steps // stride]))
         network = Scheduled.of(form.with_changes(places, projections), at)
         findings = _notes(form, network, relays, self.delays)
-        return Outcome(network, tuple(findings), _report(form, network, relays, levels).said)
+        return Outcome(network, tuple(findings), _report(form, network, relays, levels))
 
     def _too_many(
         self, network: Network, count: Mapping[str, int], wait: Mapping[str, int]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field
-from types import MappingProxyType
+from dataclasses import Field, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, get_args
 
 from snncc import registry
@@ -12,6 +11,7 @@ from snncc.diagnostics import Finding
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.options import Options
+from snncc.reports import Report, Unknown
 from snncc.targets import Target
 
 if TYPE_CHECKING:
@@ -29,14 +29,13 @@ class Outcome(Generic[After]):
     """What a pass made of its input.
 
     ``findings`` holds all it has to say; with an error among them ``form`` is None, or not to be
-    used. ``report`` holds plain values (numbers, names, lists) for the manifest. ``rest``: with an
-    error among the findings, what of the form is still as it should be, so that a check goes on
-    with it.
+    used. ``report`` holds the numbers for the manifest and the pages. ``rest``: with an error among
+    the findings, what of the form is still as it should be, so that a check goes on with it.
     """
 
     form: After | None
     findings: tuple[Finding, ...] = ()
-    report: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    report: Report | None = None
     rest: Form | None = None
 
     @property
@@ -55,13 +54,14 @@ class Pass(Generic[Before, After]):
 
     ``Pass[Before, After]`` says the forms that it ``reads`` and ``writes``: `Graph`, `Network`,
     `Scheduled` or `Mapped`. A field with ``repr=False`` holds data and is no option. ``summary``
-    is one sentence for `snncc passes`.
+    is one sentence for `snncc passes`, ``reports`` the type of its report, where it makes one.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
     reads: ClassVar[type[Form]]
     writes: ClassVar[type[Form]]
+    reports: ClassVar[type[Report]] = Unknown
 
     def __init_subclass__(cls) -> None:
         for base in vars(cls).get("__orig_bases__", ()):

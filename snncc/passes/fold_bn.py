@@ -25,6 +25,15 @@ import numpy as np
 from snncc.ir.network import Network, Neuron, Place, Population, Projection
 from snncc.ir.ops import Conv, ConvTranspose, Dense, Number, Op, Ref, Scale
 from snncc.passes.base import Outcome, Pass
+from snncc.reports import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folded(Report):
+    """How many populations, or into weights how many projections, had a norm folded."""
+
+    populations_folded: int | None = None
+    projections_folded: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class FoldBn(Pass[Network, Network]):
 
     name: ClassVar[str] = "fold-bn"
     summary: ClassVar[str] = "Folds batch norms into thresholds or weights."
+    reports: ClassVar[type[Report]] = Folded
 
     into: str = "threshold"
 
@@ -60,7 +70,7 @@ class FoldBn(Pass[Network, Network]):
                 projections.append(_with_diagonal(projection, factor / q, name, tensors))
             folded += 1
         network = form.with_changes(places.values(), projections, tensors)
-        return Outcome(network, report={"populations folded": folded})
+        return Outcome(network, report=Folded(populations_folded=folded))
 
 
 def _is_scaled(place: Place) -> bool:
@@ -175,7 +185,7 @@ def _into_weights(network: Network) -> Outcome[Network]:
                 folded += 1
         projections.append(projection)
     changed = network.with_changes(projections=projections, tensors=tensors)
-    return Outcome(changed, report={"projections folded": folded})
+    return Outcome(changed, report=Folded(projections_folded=folded))
 
 
 def _per_output(factor: np.ndarray, outputs: int, channel_first: bool) -> np.ndarray | None:

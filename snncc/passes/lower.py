@@ -21,8 +21,20 @@ from typing import ClassVar
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.lowering.lower import lower
-from snncc.lowering.sums import sums_of_spikes
+from snncc.lowering.sums import CostOfSums, sums_of_spikes
 from snncc.passes.base import Outcome, Pass, refused
+from snncc.reports import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made(Report):
+    """How many of each kind the Network has."""
+
+    populations: int
+    gates: int
+    projections: int
+    encoders: int
+    sums_of_spikes: CostOfSums | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,7 @@ class Lower(Pass[Graph, Network]):
 
     name: ClassVar[str] = "lower"
     summary: ClassVar[str] = "Makes populations and projections of the Graph."
+    reports: ClassVar[type[Report]] = Made
 
     strict: bool = False
 
@@ -40,14 +53,14 @@ class Lower(Pass[Graph, Network]):
         if network is None:
             return refused(lowered.findings, lowered.part)
         roles = [population.role for population in network.populations]
-        report: dict[str, object] = {
-            "populations": roles.count("neuron"),
-            "gates": roles.count("gate"),
-            "projections": len(network.projections),
-            "encoders": len(network.encoders),
-        }
         findings = lowered.findings
         if (sums := sums_of_spikes(form, lowered.regions, network)) is not None:  # rule 7
             findings += (sums.finding(form.nodes[sums.names[0]]),)
-            report["sums of spikes"] = sums.report
+        report = Made(
+            populations=roles.count("neuron"),
+            gates=roles.count("gate"),
+            projections=len(network.projections),
+            encoders=len(network.encoders),
+            sums_of_spikes=None if sums is None else sums.report,
+        )
         return Outcome(network, findings, report)

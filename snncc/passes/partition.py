@@ -13,8 +13,10 @@ from snncc.ir.stages import Mapped, Scheduled
 from snncc.mapping.cores import Cores, rates
 from snncc.mapping.demands import Structure
 from snncc.mapping.fitting import not_on_chip, origin, too_many_cores
+from snncc.mapping.reports import Cut
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass, refused
+from snncc.reports import Report
 from snncc.targets import Target
 from snncc.targets.chip import find_chip
 
@@ -47,6 +49,7 @@ class Partition(Pass[Scheduled, Mapped]):
 
     name: ClassVar[str] = "partition"
     summary: ClassVar[str] = "Puts every neuron on a core, within every limit of the chip."
+    reports: ClassVar[type[Report]] = Cut
 
     chip: str = "loihi1"
     balance: float = 1.3
@@ -71,7 +74,7 @@ class Partition(Pass[Scheduled, Mapped]):
         mapping = CoreMapping(cores.chips, cores.of, activity or {})
         mapping.verify(form.on_chip, chip.cores)
         findings = tuple(_imbalance(cores, self.balance))
-        return Outcome(Mapped.on(form, mapping), findings, cores.report.said)
+        return Outcome(Mapped.on(form, mapping), findings, cores.report)
 
 
 def _imbalance(cores: Cores, balance: float) -> Iterator[Finding]:

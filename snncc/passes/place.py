@@ -14,6 +14,7 @@ from snncc.mapping.placement import at_random, hops, placed
 from snncc.mapping.reports import Placed
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass
+from snncc.reports import Report
 from snncc.targets import Target
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
@@ -29,6 +30,7 @@ class Place(Pass[Mapped, Mapped]):
 
     name: ClassVar[str] = "place"
     summary: ClassVar[str] = "Puts every core on a place of the mesh, so that spikes travel little."
+    reports: ClassVar[type[Report]] = Placed
 
     chip: str = "loihi1"
     rounds: int = 1000
@@ -58,4 +60,4 @@ class Place(Pass[Mapped, Mapped]):
             hops_at_random=random,
             times_fewer=round(random / chosen, 3) if chosen else 0.0,
         )
-        return Outcome(replace(form, mapping=mapping), report=report.said)
+        return Outcome(replace(form, mapping=mapping), report=report)

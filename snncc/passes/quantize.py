@@ -11,10 +11,11 @@ from snncc.ir.interpreter import Value
 from snncc.ir.network import Network
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass, refused
+from snncc.reports import Report
 from snncc.rounding.calibration import Teacher
 from snncc.rounding.network import Rounding
 from snncc.rounding.refusals import refusals
-from snncc.rounding.report import totals
+from snncc.rounding.report import Rounded, totals
 from snncc.targets import Target
 
 
@@ -56,6 +57,7 @@ class Quantize(Pass[Network, Network]):
 
     name: ClassVar[str] = "quantize"
     summary: ClassVar[str] = "Rounds to whole numbers, and measures what that changes."
+    reports: ClassVar[type[Report]] = Rounded
 
     weight_bits: int = 8
     thresholds: str = "channel"
@@ -83,13 +85,12 @@ class Quantize(Pass[Network, Network]):
         for place in form.places.values():
             rounding.fit(place)
         network = form.with_changes(rounding.places, rounding.projections, rounding.tensors)
-        report: dict[str, object] = {
-            "calibration": "weights" if teacher is None else f"{teacher.samples} samples",
-            "populations": rounding.rows,
-        }
-        if teacher is None:
-            return Outcome(network, (_WITHOUT_DATA,), report)
-        return Outcome(network, (), {**report, **totals(network, teacher, rounding.rows)})
+        report = Rounded(
+            calibration="weights" if teacher is None else f"{teacher.samples} samples",
+            populations=tuple(rounding.rows),
+            totals=None if teacher is None else totals(network, teacher, rounding.rows),
+        )
+        return Outcome(network, (_WITHOUT_DATA,) if teacher is None else (), report)
 
     def _check(self) -> None:
         if self.weight_bits not in range(2, 9):

@@ -33,11 +33,30 @@ from snncc.ir.ops import (
 from snncc.ir.shapes import Shape, output_shape
 from snncc.ir.synapses import synapses
 from snncc.passes.base import Outcome, Pass
+from snncc.reports import Report
 
 Chain = tuple[Op, ...]
 
 GATHERING = (Conv, ConvTranspose, Dense, Sparse, Pool, AdaptivePool, Reduce)
 """Ops whose results sum over synapses; all others copy, move or scale single values."""
+
+
+@dataclass(frozen=True)
+class Realised(Report):
+    """A projection: the synapses of all ops of its chain before, and of ``map`` after."""
+
+    source: str
+    target: str
+    synapses_before: int
+    synapses_after: int
+    map: str
+
+
+@dataclass(frozen=True)
+class Maps(Report):
+    """All projections, in the order of the network."""
+
+    projections: tuple[Realised, ...]
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,7 @@ class RealiseProjections(Pass[Network, Network]):
 
     name: ClassVar[str] = "realise-projections"
     summary: ClassVar[str] = "Makes one convolution, dense or sparse map of each projection."
+    reports: ClassVar[type[Report]] = Maps
 
     limit: int = 50_000_000
 
@@ -87,17 +107,19 @@ class RealiseProjections(Pass[Network, Network]):
                 findings.append(_refusal(projection, form, problem.size, self.limit))
                 continue
             projections.append(realised)
-            rows.append({
-                "source": projection.source,
-                "target": projection.target,
-                "synapses before": _count(projection.map, source.shape, work.tensors),
-                "synapses after": _count(realised.map, source.shape, work.tensors),
-                "map": " > ".join(type(op).__name__.lower() for op in realised.map) or "identity",
-            })  # fmt: skip
+            rows.append(
+                Realised(
+                    projection.source,
+                    projection.target,
+                    _count(projection.map, source.shape, work.tensors),
+                    _count(realised.map, source.shape, work.tensors),
+                    " > ".join(type(op).__name__.lower() for op in realised.map) or "identity",
+                )
+            )
         network = form.with_changes(projections=projections, tensors=work.tensors)
         if findings:
             return Outcome(form, tuple(findings), rest=network)
-        return Outcome(network, report={"projections": rows})
+        return Outcome(network, report=Maps(tuple(rows)))
 
 
 class _TooLarge(Exception):

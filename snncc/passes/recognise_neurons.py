@@ -38,12 +38,21 @@ from snncc.recognition.refusals import refusals
 from snncc.recognition.rewriting import Rewriting
 from snncc.recognition.spellings import in_one_spelling
 from snncc.recognition.written_neurons import WrittenNeuron, neuron
+from snncc.reports import Report
+
+
+@dataclass(frozen=True)
+class Recognised(Report):
+    """The comparisons that became neurons."""
+
+    recognised: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class RecogniseNeurons(Pass[Graph, Graph]):
     name: ClassVar[str] = "recognise-neurons"
     summary: ClassVar[str] = "Finds neurons that are written as arithmetic."
+    reports: ClassVar[type[Report]] = Recognised
 
     def __call__(self, form: Graph) -> Outcome[Graph]:
         if not form.of_type(Delay):
@@ -62,4 +71,4 @@ class RecogniseNeurons(Pass[Graph, Graph]):
                     found[name] = written
         graph = Rewriting(form).replaced(found) if found else form
         findings = tuple(refusals(graph, reading, refused))
-        return Outcome(graph, findings, {"recognised": sorted(found)} if found else {})
+        return Outcome(graph, findings, Recognised(tuple(sorted(found))) if found else None)

@@ -15,8 +15,6 @@ from snncc.recognition.rolling import rolled
 
 @dataclass(frozen=True)
 class Reroll(Pass[Graph, Graph]):
-    """The report has ``steps``: of each node of a loop what it was in each step."""
-
     name: ClassVar[str] = "reroll"
     summary: ClassVar[str] = "Finds loops that were written down step by step."
 
@@ -24,4 +22,4 @@ class Reroll(Pass[Graph, Graph]):
         found = rolled(form)
         if found.finding is not None:
             return refused([found.finding])
-        return Outcome(found.graph, (), {"steps": found.steps})
+        return Outcome(found.graph)

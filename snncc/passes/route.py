@@ -13,6 +13,7 @@ from snncc.mapping.demands import Structure
 from snncc.mapping.reports import Routed
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass
+from snncc.reports import Report
 from snncc.targets import Target
 from snncc.targets.chip import find_chip
 from snncc.targets.mesh import Mesh
@@ -30,6 +31,7 @@ class Route(Pass[Mapped, Mapped]):
 
     name: ClassVar[str] = "route"
     summary: ClassVar[str] = "Adds up what every link of the mesh carries."
+    reports: ClassVar[type[Report]] = Routed
 
     chip: str = "loihi1"
 
@@ -54,4 +56,4 @@ class Route(Pass[Mapped, Mapped]):
             busiest_link=f"{_DIRECTIONS[direction]} of tile ({column}, {row})",
             seconds_on_the_busiest_link=float(loads[busiest]) / chip.link_spikes_s,
         )
-        return Outcome(form, report=report.said)
+        return Outcome(form, report=report)

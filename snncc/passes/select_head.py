@@ -21,7 +21,15 @@ from snncc.lowering.leaks import beside_leaks, leaks
 from snncc.lowering.lower import Lowered, lower
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass, refused
+from snncc.reports import Report
 from snncc.targets import Target
+
+
+@dataclass(frozen=True)
+class Chosen(Report):
+    """The name of the output that is kept."""
+
+    head: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class SelectHead(Pass[Graph, Graph]):
 
     name: ClassVar[str] = "select-head"
     summary: ClassVar[str] = "Chooses the output that is kept."
+    reports: ClassVar[type[Report]] = Chosen
 
     head: str = ""
 
@@ -103,4 +112,4 @@ def _first(graph: Graph, head: str, why: str) -> Outcome[Graph]:
     chosen = graph.with_first(head)
     node = graph.nodes[graph.heads[head]]
     findings = (Finding("SNN504", why, node.origin, node.name),) if why else ()
-    return Outcome(chosen, findings, {"head": head})
+    return Outcome(chosen, findings, Chosen(head))

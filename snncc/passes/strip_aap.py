@@ -20,7 +20,17 @@ from snncc.lowering.leaks import beside_leaks, leaks
 from snncc.lowering.lower import lower
 from snncc.options import Options
 from snncc.passes.base import Outcome, Pass, refused
+from snncc.reports import Report
 from snncc.targets import Target
+
+
+@dataclass(frozen=True)
+class Stripped(Report):
+    """The ops and outputs that went, and how many learnt parameters were theirs alone."""
+
+    nodes: tuple[str, ...]
+    heads: tuple[str, ...]
+    parameters: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,7 @@ class StripAap(Pass[Graph, Graph]):
 
     name: ClassVar[str] = "strip-aap"
     summary: ClassVar[str] = "Removes what the kept output does not depend on."
+    reports: ClassVar[type[Report]] = Stripped
 
     cut_merge: bool = False
 
@@ -59,21 +70,21 @@ class StripAap(Pass[Graph, Graph]):
         if not removed:
             return Outcome(kept, report=report)
         message = (
-            f"{len(removed)} ops and {report['parameters']:,} parameters that head {head} does not "
+            f"{len(removed)} ops and {report.parameters:,} parameters that head {head} does not "
             f"depend on were stripped; none of them feeds an op that stays"
         )
         first = removed[0]
         return Outcome(kept, (Finding("SNN404", message, first.origin, first.name),), report)
 
 
-def _report(graph: Graph, kept: Graph) -> dict[str, object]:
+def _report(graph: Graph, kept: Graph) -> Stripped:
     statistics = {ref for n in graph.of_type(Norm) for ref in _statistics(n.op)}
     gone = graph.tensors.keys() - kept.tensors.keys() - statistics
-    return {
-        "nodes": [name for name in graph.nodes if name not in kept.nodes],
-        "heads": [head for head in graph.heads if head not in kept.heads],
-        "parameters": sum(graph.tensors[name].size for name in gone),
-    }
+    return Stripped(
+        tuple(name for name in graph.nodes if name not in kept.nodes),
+        tuple(head for head in graph.heads if head not in kept.heads),
+        sum(graph.tensors[name].size for name in gone),
+    )
 
 
 def _statistics(op: Op) -> tuple[Ref, ...]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from snncc.mapping.reports import Cut, Placed, Routed
+from snncc.reports import Reports
 
 
-def table(reports: Mapping[str, Any]) -> list[str]:
+def table(reports: Reports) -> list[str]:
     """Lines of text from the reports of partition, place and route."""
-    cut, placed = Cut.read(reports["partition"]), Placed.read(reports["place"])
-    routed, least = Routed.read(reports["route"]), cut.cores_at_least
+    cut, placed, routed = reports[Cut], reports[Placed], reports[Routed]
+    least = cut.cores_at_least
     lines = [
         f"{cut.cores:,} cores on {cut.chips:,} chips of {cut.chip}; at least "
         f"{cut.least:,} cores whatever the mapping",

@@ -84,7 +84,7 @@ def _write(parts: Parts, folder: Path) -> None:
     if isinstance(parts.scheduled, Mapped) and machine.chip:
         mapping = parts.scheduled.mapping
         mapping.save(folder / MAPPING)
-        lines = floorplan.table(parts.about["reports"])
+        lines = floorplan.table(parts.about.reports)
         (folder / "mapping.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         if parts.target.endswith(".toml"):
             shutil.copyfile(parts.target, folder / CHIP)
@@ -102,7 +102,7 @@ def load(path: Path) -> Parts:
     Raises SnnccError (SNN305) where there is none, or any file of it is missing or was changed.
     """
     manifest = read_manifest(path)
-    listed = manifest["files"]
+    about, listed = about_of(path, manifest), manifest["files"]
     _check_files(path, listed)
     network, graph = _form(path, "network", listed), _form(path, "graph", listed)
     scheduled = None
@@ -132,7 +132,7 @@ def load(path: Path) -> Parts:
         manifest["keep_aap"],
         scheduled,
         findings_of(manifest),
-        about_of(manifest),
+        about,
         inputs,
     )
 

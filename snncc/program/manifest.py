@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
 from snncc.diagnostics import Finding, Location, SnnccError, refuse
-from snncc.ir.size import Size
-from snncc.options import KINDS
+from snncc.program.about import About
 from snncc.program.parts import Parts
-from snncc.verification.record import Record, taken, whole
+from snncc.verification.record import taken
 
 FORMAT = "snncc program"
 VERSION = 1
@@ -33,14 +31,8 @@ _FINDING: Mapping[str, type | UnionType] = {
     "file": str | None, "line": int | None,
 }  # fmt: skip
 
-_MORE = frozenset({"sizes"})
-"""What a manifest may hold of `Parts.about`: those of older versions do not."""
-
-_OWN = frozenset({
-    "format", "version", "snncc", "target", "head", "keep_aap", "auxiliary", "findings",
-    "files", "checksum", "processes",
-})  # fmt: skip
-"""What a manifest holds beside `Parts.about`."""
+_MORE = frozenset({"format", "version", "sizes", "processes"})
+"""What a manifest may hold beside these: those of older versions have no sizes."""
 
 
 def write_manifest(parts: Parts, folder: Path, processes: Mapping[str, Any] | None) -> None:
@@ -53,7 +45,7 @@ def write_manifest(parts: Parts, folder: Path, processes: Mapping[str, Any] | No
         "head": parts.head,
         "keep_aap": parts.keep_aap,
         "auxiliary": list(parts.auxiliary),
-        **parts.about,
+        **parts.about.said,
         **({} if processes is None else {"processes": processes}),
         "findings": [_as_dict(finding) for finding in parts.findings],
         "files": digests(folder),
@@ -99,9 +91,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def about_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """`Parts.about` of a manifest."""
-    return {key: value for key, value in manifest.items() if key not in _OWN}
+def about_of(path: Path, manifest: Mapping[str, Any]) -> About:
+    """`Parts.about` of the manifest of a folder. Raises SNN305."""
+    try:
+        return About.read(manifest)
+    except ValueError as error:
+        raise damaged(path, f"of {MANIFEST}, {error}") from None
 
 
 def findings_of(manifest: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -112,35 +107,15 @@ def findings_of(manifest: Mapping[str, Any]) -> tuple[Finding, ...]:
 def _check_shape(manifest: Mapping[str, Any]) -> None:
     """Raises ValueError, with what is wrong, where a part is missing or of another kind."""
     part = {name: taken(manifest, name, kind) for name, kind in _KINDS.items()}
-    if more := manifest.keys() - _KINDS.keys() - _OWN - _MORE:
+    if more := manifest.keys() - _KINDS.keys() - _MORE:
         raise ValueError(f"`{min(more)}` is not known")
-    for name, value in part["options"].items():
-        if name not in KINDS:
-            raise ValueError(f"the option `{name}` is not known")
-        taken({name: value}, name, KINDS[name])
-    for name in ("auxiliary", "passes"):
-        for each in part[name]:
-            taken({name: each}, name, str)
-    for name in ("source", "files"):
-        for each in part[name]:
-            taken(part[name], each, str)
-    for name in ("nodes", "parameters", "mac", "ac_at_most"):
-        whole(part["stripped"], name)
+    for each in part["auxiliary"]:
+        taken({"auxiliary": each}, "auxiliary", str)
+    for each in part["files"]:
+        taken(part["files"], each, str)
     for found in part["findings"]:
         for name, kind in _FINDING.items():
             taken(found, name, kind)
-    for size in taken(manifest, "sizes", list) if "sizes" in manifest else ():
-        _check_size(size)
-    if part["verification"] is not None:
-        Record.read(part["verification"])
-
-
-def _check_size(size: Any) -> None:
-    taken(size, "form", str)
-    for name in ("nodes", "edges", "neurons", "numbers"):
-        whole(size, name)
-    if more := size.keys() - {field.name for field in fields(Size)}:
-        raise ValueError(f"`{min(more)}` of its `sizes` is not known")
 
 
 def digests(folder: Path) -> dict[str, str]:

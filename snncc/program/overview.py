@@ -13,7 +13,10 @@ from snncc.mapping.fitting import ASKED
 from snncc.mapping.reports import Cut, Placed, Schedule
 from snncc.pages import count
 from snncc.program.parts import Parts
+from snncc.reports import Reports
+from snncc.rounding.report import Rounded
 from snncc.targets import target as find_target
+from snncc.verification.record import Record
 
 Fact = tuple[str, str]
 
@@ -25,14 +28,14 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
     """
     about, network = program.about, program.network
     rows = list(_head(program))
-    if reset := about["options"].get("reset"):
+    if reset := about.options.reset:
         rows.append(("reset", f"{reset} in every neuron, whatever it was trained with"))
-    gone = about["stripped"]
+    gone = about.stripped
     work = (
-        f"{gone['nodes']} ops, {gone['parameters']:,} parameters; per sample "
-        f"{count(gone['mac'])} MAC and at most {count(gone['ac_at_most'])} AC"
+        f"{gone.nodes} ops, {gone.parameters:,} parameters; per sample "
+        f"{count(gone.mac)} MAC and at most {count(gone.ac_at_most)} AC"
     )
-    if not gone["nodes"]:
+    if not gone.nodes:
         work = "nothing: the network has no auxiliary path"
     rows.append(("kept on host" if program.keep_aap else "stripped", work))
     if network.encoders:
@@ -41,10 +44,10 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
         names = ", ".join(encoder.name for encoder in network.encoders)
         rows.append(("encoders", f"{names}: {count(macs)} MAC per sample on the host"))
     rows.append(("network", _populations(program)))
-    if rounded := about["reports"].get("quantize"):
-        rows += _rounded(rounded, about["options"]["weight_bits"])
-    if schedule := about["reports"].get("balance-delays"):
-        rows += _schedule(Schedule.read(schedule))
+    if rounded := about.reports.get(Rounded):
+        rows += _rounded(rounded, about.options.weight_bits)
+    if schedule := about.reports.get(Schedule):
+        rows += _schedule(schedule)
     if processes:
         named = {
             whose: ", ".join(f"{number} {name}" for name, number in kinds.items()) or "none"
@@ -54,13 +57,13 @@ def facts(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Fa
         rows.append(("processes", said))
     machine = find_target(program.target)
     if machine.chip:
-        rows += _mapped(about["reports"], program.scheduled)
+        rows += _mapped(about.reports, program.scheduled)
         assumed, of = len(machine.chip.assumed), len(machine.chip.sources)
         said = f"{assumed} of the chip's {of} are assumed (snncc targets {machine.name})"
         rows.append(("constants", said))
     elif machine.constants:
         rows.append(("size", _cores(program)))
-    rows += _verified(about["verification"])
+    rows += _verified(about.verification)
     return rows
 
 
@@ -81,15 +84,14 @@ def _head(program: Parts) -> Iterator[Fact]:
         yield "head", f"`{program.head}`; {', '.join(f'`{name}`' for name in others)} {there}"
 
 
-def _verified(record: Mapping[str, Any] | None) -> list[Fact]:
+def _verified(record: Record | None) -> list[Fact]:
     """Both ends of the proof, and what was compared on the way."""
     if record is None:
         return [("verified", "no: neither the module nor the passes were compared")]
-    calls, passes = record["module"]["calls"], record["passes"]
-    elsewhere = record.get("elsewhere")
-    samples = sum(call["samples"] for call in calls)
-    module, between = (sum(row["neuron-steps"] for row in rows) for rows in (calls, passes))
-    ties = [sum(row["ties"] for row in calls), max((row["ties"] for row in passes), default=0)]
+    calls, passes, elsewhere = record.calls, record.passes, record.elsewhere
+    samples = sum(call.samples for call in calls)
+    module, between = sum(c.compared for c in calls), sum(p.compared for p in passes)
+    ties = [sum(call.ties for call in calls), max((row.ties for row in passes), default=0)]
     said = (
         f"module → network: 0 of {module:,} neuron-steps differ, {samples} samples in "
         f"{len(calls)} calls{_and_ties(ties[0])}",
@@ -98,7 +100,7 @@ def _verified(record: Mapping[str, Any] | None) -> list[Fact]:
     )
     lines = [("verified", said[0]), ("", said[1])]
     if elsewhere is not None:
-        samples, others = elsewhere["samples"], elsewhere["ties"]
+        samples, others = elsewhere.samples, elsewhere.ties
         said_there = f"module → onnxruntime: the outputs of {others} of {samples} samples differ"
         lines.append(("", said_there + (" (by rounding)" if others else "")))
     return lines
@@ -108,18 +110,18 @@ def _and_ties(ties: int) -> str:
     return f" ({ties:,} ties by rounding)" if ties else ""
 
 
-def _rounded(report: dict[str, Any], bits: int) -> Iterator[Fact]:
+def _rounded(report: Rounded, bits: int | None) -> Iterator[Fact]:
     """How the whole numbers were chosen, and what they change."""
-    measured = "neuron-steps" in report
-    source = report["calibration"] if measured else "the weights alone"
+    totals = report.totals
+    source = "the weights alone" if totals is None else report.calibration
     yield "fixed point", f"{bits}-bit weights, scales from {source}"
-    if not measured:
+    if totals is None:
         yield "flips", "not measured; give recordings with --calibrate"
         return
-    forced, free = (f"{report[how]['part']:.3%}" for how in ("teacher-forced", "propagated"))
-    overflow = sum(row.get("saturations", 0) + row.get("wraps", 0) for row in report["populations"])
-    alike = report.get("same class")
-    classes = f"; {alike['samples']} of {alike['of']} samples keep their class" if alike else ""
+    forced, free = (f"{flips.part:.3%}" for flips in (totals.teacher_forced, totals.propagated))
+    overflow = sum(row.overflows or 0 for row in report.populations)
+    alike = totals.same_class
+    classes = f"; {alike.samples} of {alike.of} samples keep their class" if alike else ""
     yield (
         "flips",
         f"{forced} of the neuron-steps where they arise, {free} propagated; "
@@ -165,8 +167,8 @@ def _many(number: int, what: str) -> str:
     return f"{number:,} {what}{plural}"
 
 
-def _mapped(reports: Mapping[str, Any], network: Network | None) -> Iterator[Fact]:
-    cut, placed = Cut.read(reports["partition"]), Placed.read(reports["place"])
+def _mapped(reports: Reports, network: Network | None) -> Iterator[Fact]:
+    cut, placed = reports[Cut], reports[Placed]
     used = [f"{each['mean']:.0%} of its {ASKED[what]}" for what, each in cut.utilisation.items()]
     fewer = placed.times_fewer
     times = f", {fewer:.1f} times fewer than if placed at random" if fewer else ""

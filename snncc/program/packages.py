@@ -17,6 +17,6 @@ def emit(backend: Backend, program: Parts, folder: Path) -> Mapping[str, Mapping
     Returns what the backend says of it. Raises SnnccError as the backend does, and SNN316 where it
     writes none or the program is not what it takes.
     """
-    stock = {"stock_only": True} if program.about.get("options", {}).get("stock_only") else {}
+    stock = {"stock_only": True} if program.about.options.stock_only else {}
     writer = emitting(replace(backend, **with_known(backend, stock)))
     return writer.emit(program.at(writer.takes), folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from snncc.diagnostics import Finding, refuse
 from snncc.ir.graph import Graph
 from snncc.ir.network import Network
 from snncc.ir.stages import Scheduled
+from snncc.program.about import About
 
 Stage = TypeVar("Stage", bound=Network)
 
@@ -24,9 +25,9 @@ class Parts:
     a projection, where the target needs that. ``graph`` is the whole network as traced, its
     auxiliary path included; ``auxiliary`` names the nodes of it that were stripped, ``head`` the
     output that was kept. With ``keep_aap`` the host runs the auxiliary path on the spikes.
-    ``about`` holds plain values for the manifest: source, options, passes, reports, verification;
-    ``inputs`` the user's own samples that this was verified and measured on, in the module's
-    layout. ``seconds``, what each pass took, stays in memory.
+    ``about`` says where it comes from, and what was done and found on the way; ``inputs`` are the
+    user's own samples that this was verified and measured on, in the module's layout. ``seconds``,
+    what each pass took, stays in memory.
     """
 
     network: Network
@@ -37,7 +38,7 @@ class Parts:
     keep_aap: bool = False
     scheduled: Scheduled | None = field(default=None, repr=False)
     findings: tuple[Finding, ...] = field(default=(), repr=False)
-    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    about: About = field(default_factory=About, repr=False)
     inputs: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict, repr=False)
 

@@ -52,9 +52,9 @@ class Program(Parts):
 
     def __str__(self) -> str:
         """What was made, as `snncc compile` prints it."""
-        if not self.about:
+        if not self.about.source:
             return repr(self)
-        name = self.about["source"].get("name", self.network.name)
+        name = self.about.source.get("name", self.network.name)
         return "\n".join([f"{name} for {self.target}", *overview.lines(self)])
 
     def _repr_html_(self) -> str:

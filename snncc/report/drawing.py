@@ -6,12 +6,15 @@ sheet, so that it follows light and dark.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import xml.etree.ElementTree as Xml
 from collections.abc import Mapping
 from typing import Any
 
 _SVG = "http://www.w3.org/2000/svg"
+_CLIP = re.compile(r"""(\bid="|url\(#)(clip\d+)""")
 _LONG = re.compile(r"-?\d+\.\d{2,}")
 _SIZES = ("d", "transform", "x", "y", "x2", "y2", "width", "height")
 
@@ -45,7 +48,16 @@ def svg(spec: Mapping[str, Any], title: str) -> str:
     root.set("aria-label", title)
     root.attrib.pop("class", None)
     Xml.register_namespace("", _SVG)
-    return Xml.tostring(root, encoding="unicode")
+    return _named(Xml.tostring(root, encoding="unicode"), spec)
+
+
+def _named(picture: str, spec: Mapping[str, Any]) -> str:
+    """The names of clip paths, which count all pictures of a process, by what is drawn instead."""
+    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:8]
+    known: dict[str, str] = {}
+    return _CLIP.sub(
+        lambda m: m[1] + known.setdefault(m[2], f"clip-{digest}-{len(known)}"), picture
+    )
 
 
 def _tidy(each: Xml.Element) -> None:

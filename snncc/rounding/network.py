@@ -33,7 +33,7 @@ from snncc.rounding.registers import (
     step,
     value,
 )
-from snncc.rounding.report import noise, span
+from snncc.rounding.report import Layer, noise, span
 from snncc.rounding.scales import CURRENT_UNITS, MULTIPLIERS, Feed, as_torch, search, sums
 
 
@@ -48,7 +48,7 @@ class Rounding:
         self.places: list[Place] = []
         self.projections: list[Projection] = []
         self.tensors: dict[str, Array] = dict(form.tensors)
-        self.rows: list[dict[str, object]] = []
+        self.rows: list[Layer] = []
         self._rounded: dict[tuple[object, ...], float | Ref] = {}
 
     def fit(self, place: Place) -> None:
@@ -128,23 +128,23 @@ class Rounding:
         after = replace(place, neuron=fixed_neuron)
         self.places.append(after)
         wires = self._wire(place, feed, scale, weights)
-        row: dict[str, object] = {
-            "population": place.name,
-            "role": place.role,
-            "scale": span(scale),
-            "threshold": span(numbers["vth"]),
-            **noise(feed.synapses, weights, scale),
-        }
-        if self._teacher is not None:
-            row |= self._seen(after, wires)
-        self.rows.append(row)
+        used, ratio = noise(feed.synapses, weights, scale)
+        row = Layer(
+            population=place.name,
+            role=place.role,
+            scale=span(scale),
+            threshold=span(numbers["vth"]),
+            weight_range=used,
+            weight_snr_db=ratio,
+        )
+        self.rows.append(row if self._teacher is None else self._seen(row, after, wires))
 
     def _is_spikes(self, projection: Projection) -> bool:
         source = self._form.places[projection.source]
         return not (isinstance(source, Source) and source.kind == "count")
 
-    def _seen(self, place: Population, wires: Sequence[Projection]) -> dict[str, object]:
-        """What the population does on the calibration, teacher-forced."""
+    def _seen(self, row: Layer, place: Population, wires: Sequence[Projection]) -> Layer:
+        """With what the population does on the calibration, teacher-forced."""
         assert self._teacher is not None
         neuron = place.neuron
         assert isinstance(neuron, FixedNeuron)
@@ -154,13 +154,14 @@ class Rounding:
         a, wraps = fixed.gather(network, place.name, run.spikes, self._teacher.currents, store)
         taught = run.spikes[place.name].bool()
         fired = fixed.fire(neuron, a, store, taught)
-        return {
-            "membrane range": round(float(fired.membranes.abs().max()) / MEMBRANE_LIMIT, 6),
-            "flipped": int((fired.spikes != taught).sum()),
-            "neuron-steps": taught.numel(),
-            "saturations": fired.saturations,
-            "wraps": wraps + fired.wraps,
-        }
+        return replace(
+            row,
+            membrane_range=round(float(fired.membranes.abs().max()) / MEMBRANE_LIMIT, 6),
+            flipped=int((fired.spikes != taught).sum()),
+            neuron_steps=taught.numel(),
+            saturations=fired.saturations,
+            wraps=wraps + fired.wraps,
+        )
 
     # -- readouts ------------------------------------------------------------------------------
 
@@ -188,13 +189,15 @@ class Rounding:
         weights = [each.rounded(best, self._bits) for each in feed.synapses]
         self.places.append(replace(place, unit=number))
         self._wire(place, feed, best, weights)
+        used, ratio = noise(feed.synapses, weights, best)
         self.rows.append(
-            {
-                "population": place.name,
-                "role": "readout",
-                "scale": span(best),
-                **noise(feed.synapses, weights, best),
-            }
+            Layer(
+                population=place.name,
+                role="readout",
+                scale=span(best),
+                weight_range=used,
+                weight_snr_db=ratio,
+            )
         )
 
     # -- projections ---------------------------------------------------------------------------

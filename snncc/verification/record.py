@@ -59,6 +59,18 @@ class CallRow:
             whole(row, "ties"),
         )
 
+    @property
+    def said(self) -> dict[str, Any]:
+        return {
+            "input": self.input,
+            "samples": self.samples,
+            "seed": self.seed,
+            "sha256": self.sha256,
+            "dtype": self.dtype,
+            "neuron-steps": self.compared,
+            "ties": self.ties,
+        }
+
 
 @dataclass(frozen=True)
 class PassRow:
@@ -72,10 +84,14 @@ class PassRow:
     def read(cls, row: Any) -> PassRow:
         return cls(taken(row, "pass", str), whole(row, "neuron-steps"), whole(row, "ties"))
 
+    @property
+    def said(self) -> dict[str, Any]:
+        return {"pass": self.applied, "neuron-steps": self.compared, "ties": self.ties}
+
 
 @dataclass(frozen=True)
 class Record:
-    """The record of a proof, read from a manifest."""
+    """The record of a proof; ``elsewhere``: of a program that ran the network too."""
 
     source: str
     weights: str
@@ -84,6 +100,7 @@ class Record:
     samples: frozenset[int]
     passes: tuple[PassRow, ...]
     versions: Mapping[str, str]
+    elsewhere: Opinion | None = None
 
     @classmethod
     def read(cls, plain: Any) -> Record:
@@ -99,7 +116,28 @@ class Record:
             frozenset(whole({"samples": each}, "samples", 1) for each in samples),
             tuple(map(PassRow.read, taken(plain, "passes", list))),
             {name: taken(named, name, str) for name in named},
+            _opinion(plain["elsewhere"]) if "elsewhere" in plain else None,
         )
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """As a manifest has it."""
+        return {
+            **({} if self.elsewhere is None else {"elsewhere": dict(vars(self.elsewhere))}),
+            "module": {
+                "source": self.source,
+                "weights": self.weights,
+                "calls": [call.said for call in self.calls],
+                "populations": dict(self.populations),
+                "samples": sorted(self.samples),
+            },
+            "passes": [row.said for row in self.passes],
+            "versions": dict(self.versions),
+        }
+
+
+def _opinion(plain: Any) -> Opinion:
+    return Opinion(whole(plain, "samples"), whole(plain, "ties"))
 
 
 def taken(plain: Any, name: str, kind: type | UnionType) -> Any:
@@ -123,36 +161,22 @@ def whole(plain: Any, name: str, least: int = 0) -> int:
 def record_of(
     module: nn.Module, agreed: Agreement, checks: Iterable[Check], samples: Iterable[int],
     opinion: Opinion | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Plain values for the manifest; ``samples`` are those of the recording.
+) -> Record:  # fmt: skip
+    """What was compared; ``samples`` are those of the recording.
 
     ``opinion``: of a program that ran the network too.
     """
-    return {
-        **({} if opinion is None else {"elsewhere": vars(opinion)}),
-        "module": {
-            **fingerprint(module),
-            "calls": [
-                {
-                    "input": call.probe.name,
-                    "samples": call.probe.samples,
-                    "seed": call.probe.seed,
-                    "sha256": call.probe.sha256,
-                    "dtype": str(call.dtype).removeprefix("torch."),
-                    "neuron-steps": call.compared,
-                    "ties": call.ties,
-                }
-                for call in agreed.calls
-            ],
-            "populations": populations(agreed),
-            "samples": sorted(samples),
-        },
-        "passes": [
-            {"pass": check.applied, "neuron-steps": check.compared, "ties": check.ties}
-            for check in checks
-        ],
-        "versions": versions(),
-    }
+    printed = fingerprint(module)
+    return Record(
+        printed["source"],
+        printed["weights"],
+        tuple(map(CallRow.of, agreed.calls)),
+        populations(agreed),
+        frozenset(samples),
+        tuple(PassRow(check.applied, check.compared, check.ties) for check in checks),
+        versions(),
+        opinion,
+    )
 
 
 def populations(agreed: Agreement) -> dict[str, int]:

@@ -14,6 +14,7 @@ import pytest
 import snncc
 from snncc.frontends.data.encoders import Poisson
 from snncc.ir.mapping import Mapping
+from snncc.mapping.reports import Cut
 from snncc.targets.chip import board, find_chip
 
 LOIHI1 = (files("snncc.targets") / "loihi1.toml").read_text(encoding="utf-8")
@@ -63,12 +64,12 @@ def test_the_report_of_a_chip_has_limits_bounds_and_the_mesh(run, model, tmp_pat
     with open("out/report.html", encoding="utf-8") as file:
         text = file.read()
     said, program = read_page(text), snncc.load("out")
-    cut = program.about["reports"]["partition"]
-    cores, least = cut["cores"], max(cut["cores at least"].values())
+    cut = program.about.reports[Cut]
+    cores, least = cut.cores, max(cut.cores_at_least.values())
     chips = -(-cores // 8)
     assert chips > 1
     assert f"{cores} cores on {chips} chips of mine. No mapping needs fewer than {least}:" in said
-    mean = cut["utilisation"]["neurons"]["mean"]
+    mean = cut.utilisation["neurons"]["mean"]
     assert f"neurons 100 {100 * mean:.1f} %" in said
     for words in ("words of synapse memory 16,384", "if placed at random", "on the mean link"):
         assert words in said

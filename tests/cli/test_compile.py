@@ -55,10 +55,10 @@ def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     result = run("compile", model, "--target", "loihi", "-o", "out")
     assert result.exit_code == 0, result.output
     program = snncc.load(tmp_path / "out")
-    gone = program.about["stripped"]
+    gone = program.about.stripped
     said = result.stdout
-    assert f"{gone['parameters']:,} parameters" in said
-    proof = program.about["verification"]
+    assert f"{gone.parameters:,} parameters" in said
+    proof = program.about.verification.said
     steps, samples = (
         sum(call[what] for call in proof["module"]["calls"]) for what in ("neuron-steps", "samples")
     )
@@ -72,8 +72,8 @@ def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     assert "of the package: 2 DelayLine, 1 Recorder" in said
     assert "written      out" in said
     assert "note[SNN404]" in result.stderr
-    assert program.about["source"]["name"] == str(model)
-    assert len(program.about["source"]["sha256"]) == 64
+    assert program.about.source["name"] == str(model)
+    assert len(program.about.source["sha256"]) == 64
 
 
 @pytest.mark.slow
@@ -138,7 +138,8 @@ def test_calibration_data_is_used(run, model, data, tmp_path):
 
 
 def proof(folder):
-    return snncc.load(folder).about["verification"]
+    record = snncc.load(folder).about.verification
+    return None if record is None else record.said
 
 
 @pytest.mark.slow
@@ -174,7 +175,7 @@ def test_an_image_is_encoded_on_the_host_and_that_is_an_error_when_strict(run, f
 def test_another_reset_is_said(run, model, tmp_path):
     result = run("compile", model, "-o", "out", "--reset", "soft")
     assert "soft in every neuron, whatever it was trained with" in result.stdout
-    assert snncc.load(tmp_path / "out").about["options"]["reset"] == "soft"
+    assert snncc.load(tmp_path / "out").about.options.reset == "soft"
 
 
 # -- what it refuses ---------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def test_a_calibration_that_is_encoded(run, model, tmp_path):
     assert result.exit_code == 0, result.output
     assert "warning[SNN521]" in result.stderr
     program = snncc.load("out")
-    assert program.about["source"]["encoder"] == "poisson{seed=2}"
+    assert program.about.source["encoder"] == "poisson{seed=2}"
     np.testing.assert_array_equal(program.inputs["calibration"], encoded(images(high=2), 2))
 
 

@@ -89,7 +89,7 @@ def test_without_the_model_the_proof_begins_at_the_graph(run, program):
 
 
 def test_the_counts_are_those_of_the_record(run, model, program):
-    proof = snncc.load(program).about["verification"]
+    proof = snncc.load(program).about.verification.said
     result = run("verify", program, model)
     said = {name: rest for name, _, rest in lines(result)}
     total = sum(call["neuron-steps"] for call in proof["module"]["calls"])
@@ -175,7 +175,7 @@ def test_inputs_that_were_changed_and_sealed_again(run, model, program, tmp_path
 
 def test_counts_that_were_changed_and_sealed_again(run, model, program, tmp_path):
     folder = forged(program, tmp_path / "forged")
-    proof = snncc.load(program).about["verification"]
+    proof = snncc.load(program).about.verification.said
     proof["passes"][0]["neuron-steps"] += 1
     proof["module"]["populations"]["stem_sn"] += 1
     sealed(folder, verification=proof)

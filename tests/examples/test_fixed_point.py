@@ -9,6 +9,8 @@ from bit_for_bit import agree
 from trained import NAMES, PER_NEURON, example, measure
 
 from snncc.ir.interpreter import run_network
+from snncc.mapping.reports import Schedule
+from snncc.rounding.report import Rounded
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -43,8 +45,8 @@ def test_accuracy_and_spikes_are_kept(trained, target, one_threshold):
     assert 0 < found.forced < found.propagated < found.neuron_steps / 20
     assert found.wraps == 0
     assert found.saturations < found.forced  # at most a membrane here and there, and it is counted
-    report = program.about["reports"]["quantize"]
-    assert report["propagated"]["flipped"] > report["teacher-forced"]["flipped"] > 0
+    totals = program.about.reports[Rounded].totals
+    assert totals.propagated.flipped > totals.teacher_forced.flipped > 0
     per_neuron = [
         p.neuron.vth for p in program.network.populations if isinstance(p.neuron.vth, str)
     ]
@@ -68,7 +70,7 @@ def test_recordings_back_to_back(lava, tmp_path):
     tally = agree(cases, tmp_path)
     assert tally.neuron_steps == 22 * 10 * 35_264
     assert not tally.silent
-    latency = program.about["reports"]["balance-delays"]["latency"]
+    latency = program.about.reports[Schedule].latency
     assert f"LATENCY = {latency}\n" in (tmp_path / "together" / "network.py").read_text()
     # Ours runs samples side by side: each alone is the same.
     together = run_network(network, inputs)

@@ -15,6 +15,8 @@ from examples.digits import digits
 from examples.ways import table
 from snncc.diagnostics import SnnccError
 from snncc.frontends.checkpoints import open_model
+from snncc.mapping.reports import Cut
+from snncc.passes.strip_aap import Stripped
 
 CHECKPOINTS = (
     "snn2ann/snn2ann.pt",
@@ -60,7 +62,7 @@ def test_a_checkpoint_compiles_to_the_same_spikes(path: str) -> None:
     assert (comparison.mismatches, comparison.ties) == (0, 0)
     assert comparison.compared > 100_000
     with_ann = path in ("snn2ann/snn2ann.pt", "snn2ann/resu.pt")
-    assert program.about["reports"]["strip-aap"]["heads"] == (["1"] if with_ann else [])
+    assert program.about.reports[Stripped].heads == (("1",) if with_ann else ())
 
 
 @pytest.mark.parametrize("name", ON_DIGITS)
@@ -116,7 +118,7 @@ def test_whole_numbers_on_a_chip_keep_the_accuracy(name: str) -> None:
     assert abs(found.points) <= 1
     assert found.wraps == 0
     assert found.right_fixed >= 190
-    assert program.about["reports"]["partition"]["chips"] == 1
+    assert program.about.reports[Cut].chips == 1
 
 
 @pytest.mark.parametrize("name", ON_DIGITS)

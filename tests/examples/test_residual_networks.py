@@ -16,6 +16,7 @@ import snncc
 from examples.danet.rounding import summary
 from examples.danet.train import compared
 from examples.mlf.dormant import dormant
+from snncc.mapping.reports import Cut
 from snncc.nn import MLF
 
 NETWORKS = {
@@ -72,8 +73,8 @@ def test_no_spike_differs_and_the_network_fits(network: tuple[str, str]) -> None
     assert comparison.compared == of.inputs.shape[0] * 20 * neurons
     assert comparison.equal
     assert comparison.ties == 0
-    mapped = program.about["reports"]["partition"]
-    assert 0 < mapped["cores"] <= 128
+    mapped = program.about.reports[Cut]
+    assert 0 < mapped.cores <= 128
 
 
 @pytest.mark.slow

@@ -134,8 +134,8 @@ def test_bricks_differ_by_one_along_an_axis(shape, data):
 @pytest.mark.parametrize(("neurons", "cores"), [(43, 1), (42, 2)])
 def test_the_neurons_of_a_core(tmp_path, neurons, cores):
     outcome = Partition(chip_file(tmp_path, neurons=neurons), balance=9.0)(dense(40, 3))
-    assert outcome.report["cores"] == cores
-    assert outcome.report["cores at least"]["neurons"] == cores
+    assert outcome.report.cores == cores
+    assert outcome.report.cores_at_least["neurons"] == cores
 
 
 def test_a_bias_is_each_neurons_own_with_thresholds_by_layer(tmp_path):
@@ -207,12 +207,12 @@ def test_place_only_moves_cores_and_route_adds_up_what_they_send(tmp_path):
     pairs = {(a, b) for n in before
              for a, b in zip(before[n].ravel(), after[n].ravel(), strict=True)}  # fmt: skip
     assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
-    assert moved.report["hops"] < moved.report["hops at random"]
+    assert moved.report.hops < moved.report.hops_at_random
     routed = Route(small)(moved.form)
     assert routed.form is moved.form
-    total = routed.report["spikes on the mean link"] * routed.report["links in use"]
-    assert total == pytest.approx(moved.report["hops"])
-    assert routed.report["spikes on the busiest link"] <= moved.report["spikes"]
+    total = routed.report.spikes_on_the_mean_link * routed.report.links_in_use
+    assert total == pytest.approx(moved.report.hops)
+    assert routed.report.spikes_on_the_busiest_link <= moved.report.spikes
 
 
 def test_neighbours_that_talk_are_placed_side_by_side():
@@ -240,7 +240,7 @@ def test_work_follows_calibration():
     assert activity["in"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     outcome = Partition("loihi1", calibration=inputs)(network)
     assert outcome.form.mapping.activity["in"].tolist() == activity["in"].tolist()
-    assert outcome.report["mean work"] == 4 * 8
+    assert outcome.report.mean_work == 4 * 8
 
 
 def test_one_neuron_that_hears_too_much_is_out_of_balance(tmp_path):

@@ -13,6 +13,7 @@ from zoo import PLIF, RESNET, SEW, STEPS, VGG, Zoo, narrowed, shape
 from snncc.frontends.torch import trace
 from snncc.ir.synapses import synapses
 from snncc.passes.balance_delays import BalanceDelays
+from snncc.passes.lower import Made
 from snncc.pipeline import frontend_passes, run
 
 FIRST = not os.environ.get("SNNCC_SPIKINGJELLY")
@@ -121,13 +122,13 @@ def test_a_sum_says_what_it_costs_beside_a_gate(zoo):
         notes[cnf] = [f for f in result.findings if f.code == "SNN502"]
         reports = result.reports
         if cnf == "ADD":
-            sums = reports["lower"]["sums of spikes"]
+            sums = reports[Made].sums_of_spikes
         else:
-            assert "sums of spikes" not in reports["lower"]
+            assert reports[Made].sums_of_spikes is None
     (note,) = notes["ADD"]
     assert not notes["IAND"]
     assert "8 sums of spikes" in note.message
-    assert f"{sums['term by term']['axons']:,} axons" in note.message
+    assert f"{sums.term_by_term.axons:,} axons" in note.message
 
     def cost(network):
         """Axons and synapses of all projections."""
@@ -149,10 +150,10 @@ def test_152_layers_of_sums_are_scheduled_or_refused(zoo):
     network = run(trace(net, x.repeat(STEPS, 1, 1, 1, 1), layout="TN"), frontend_passes()).form
     delayed, relayed = (BalanceDelays(delays)(network) for delays in (62, 0))
     neurons = sum(math.prod(place.shape) for place in network.populations)
-    assert delayed.report["relay neurons"] < neurons / 5
-    assert delayed.report["delayed neuron-steps"] > 10 * neurons
-    relays = relayed.report["relay neurons"]
-    assert relays == relayed.report["neuron-steps held back"] > 10 * neurons
+    assert delayed.report.relay_neurons < neurons / 5
+    assert delayed.report.delayed_neuron_steps > 10 * neurons
+    relays = relayed.report.relay_neurons
+    assert relays == relayed.report.neuron_steps_held_back > 10 * neurons
     warning = relayed.findings[-1]
     assert warning.code == "SNN505"
     assert f"{relays:,} relay neurons serve {neurons:,} others" in warning.message

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import snncc
 from snncc.nn import AdaptiveIF, MappingUnit, SharedConv, SNN2ANNNet
+from snncc.passes.strip_aap import Stripped
 
 Array = NDArray[np.float64]
 # Quarters land on the threshold again and again, where > and >= part.
@@ -208,8 +209,8 @@ def test_it_compiles_without_its_ann_branch(options: dict[str, object]) -> None:
     comparison = snncc.compare(of, program, x)
     assert comparison.equal
     assert comparison.compared > 1000
-    stripped = program.about["reports"]["strip-aap"]
-    assert stripped["heads"] == ([] if options == {"auxiliary": False} else ["1"])
+    stripped = program.about.reports[Stripped]
+    assert stripped.heads == (() if options == {"auxiliary": False} else ("1",))
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_what_is_said_about_relays():
     assert (note.code, note.node) == ("SNN503", "n0")
     assert "2 relay populations with 6 neurons" in note.message
     assert "1 place, 6 of them those of n0" in note.message
-    assert outcome.report == {
+    assert outcome.report.said == {
         "latency": 5, "idle steps": 0, "relay populations": 2, "relay neurons": 6,
         "other neurons": 12, "delayed populations": 0, "delayed neuron-steps": 0,
         "neuron-steps held back": 6, "neuron-steps held back by the longest path": 6,
@@ -185,7 +185,7 @@ def test_relays_that_outnumber_neurons_are_a_warning_with_the_way_out():
         "16 relay neurons serve 11 others; with projection delays of 2 steps, 0 now, there would "
         "be none"
     )
-    assert outcome.report["steps a sample"] == 4
+    assert outcome.report.steps_a_sample == 4
 
 
 def test_too_many_relays_are_refused_with_the_number():
@@ -224,8 +224,8 @@ def test_2_a_wide_population_moves_and_a_narrow_one_waits():
     outcome = balanced(network)
     assert outcome.form.levels["wide"] == 3
     assert outcome.form.levels["narrow"] == 2
-    assert outcome.report["relay neurons"] == 0
-    assert outcome.report["neuron-steps held back by the longest path"] == 9
+    assert outcome.report.relay_neurons == 0
+    assert outcome.report.neuron_steps_held_back_by_the_longest_path == 9
 
 
 def test_a_chain_needs_no_relay_and_nothing_is_said():
@@ -300,8 +300,8 @@ def test_2_a_loop_fits_its_delay(delay, relays):
     network = outcome.form
     assert network.levels["a"] == 1
     assert network.levels["b"] == 2
-    assert network.idle_steps == outcome.report["idle steps"] == delay
-    assert outcome.report["steps a sample"] == 3 + delay
+    assert network.idle_steps == outcome.report.idle_steps == delay
+    assert outcome.report.steps_a_sample == 3 + delay
     assert [p.role for p in network.populations].count("relay") == relays
     assert {network.span(p) for p in network.projections if p.source != "in"} == {1}
     assert [p.delay for p in network.projections if p.target == "a"] == [0, 1, delay]
@@ -328,7 +328,7 @@ def test_2_what_a_source_said_before_is_sent_late():
     outcome = balanced(network)
     assert outcome.form.levels == {"in": 0, "a": 1, "y": 2}
     assert outcome.findings == ()
-    assert outcome.report["idle steps"] == 2
+    assert outcome.report.idle_steps == 2
 
 
 # -- the least cost ----------------------------------------------------------------------------
@@ -415,7 +415,7 @@ def test_levels_are_the_least_of_the_cheapest(network):
     assert earliest(network) == {name: level.min() for name, level in every.items()}
     outcome = balanced(network)
     relays = sum(math.prod(p.shape) for p in outcome.form.populations if p.role == "relay")
-    assert relays == cost.min() == outcome.report["relay neurons"]
+    assert relays == cost.min() == outcome.report.relay_neurons
 
 
 @settings(max_examples=60)

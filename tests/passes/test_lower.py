@@ -20,6 +20,7 @@ from snncc.ir.graph import Graph, Node, Signal
 from snncc.ir.interpreter import run_graph, run_network
 from snncc.ir.ops import Conv, ConvTranspose, Dense, Input, Pool, Scale, Spiking
 from snncc.ir.values import SPIKE
+from snncc.lowering.sums import Cost
 from snncc.nn import IF, LIF
 from snncc.passes.fold_bn import FoldBn
 from snncc.passes.lower import Lower
@@ -468,11 +469,11 @@ def test_sums_of_spikes_are_noted_with_their_cost():
     outcome = Lower()(trace(net.double().eval(), spikes(5), input="spike", layout="TN"))
     (note,) = [f for f in outcome.findings if f.code == "SNN502"]
     assert "2 sums of spikes" in note.message
-    sums = outcome.report["sums of spikes"]
+    sums = outcome.report.sums_of_spikes
     # Two layers from both terms, and the third from all three.
-    assert sums["term by term"] == {"axons": 4 * 5 + 3 * 5, "synapses": 7 * 5 * 4}
+    assert sums.term_by_term == Cost(axons=4 * 5 + 3 * 5, synapses=7 * 5 * 4)
     # The same three maps from two gates, each of which reads two populations of 5.
-    assert sums["with gates"] == {"axons": 3 * 5 + 2 * 10, "synapses": 3 * 5 * 4 + 2 * 10}
+    assert sums.with_gates == Cost(axons=3 * 5 + 2 * 10, synapses=3 * 5 * 4 + 2 * 10)
 
 
 def test_a_current_is_no_sum_of_spikes_and_a_gate_neither():
@@ -480,7 +481,7 @@ def test_a_current_is_no_sum_of_spikes_and_a_gate_neither():
               one=IF(0.5), fc=nn.Linear(5, 5))  # fmt: skip
     outcome = Lower()(trace(net.double().eval(), spikes(5), input="spike", layout="TN"))
     assert not [f for f in outcome.findings if f.code == "SNN502"]
-    assert "sums of spikes" not in outcome.report
+    assert outcome.report.sums_of_spikes is None
 
 
 # -- names ---------------------------------------------------------------------------------------

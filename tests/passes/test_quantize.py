@@ -16,6 +16,7 @@ from snncc.ir.text import parse_network, print_network
 from snncc.passes.base import parse
 from snncc.passes.quantize import Quantize
 from snncc.rounding.registers import mantissa_exponent
+from snncc.rounding.report import Flips
 
 
 def inputs(network: Network, steps: int = 8, samples: int = 6, seed: int = 0):
@@ -343,25 +344,25 @@ def test_the_report_counts_what_happened():
     outcome = Quantize(calibration=data)(before)
     assert outcome.findings == ()
     report = outcome.report
-    assert report["calibration"] == "30 samples"
-    row = next(r for r in report["populations"] if r["population"] == "a")
+    assert report.calibration == "30 samples"
+    row, totals = next(r for r in report.populations if r.population == "a"), report.totals
     flipped, compared = flips(before, outcome.form, data)
-    assert (row["flipped"], row["neuron-steps"]) == (flipped, compared)
-    assert report["teacher-forced"] == {"flipped": flipped, "part": flipped / compared}
+    assert (row.flipped, row.neuron_steps) == (flipped, compared)
+    assert totals.teacher_forced == Flips(flipped, flipped / compared)
     free = run_network(outcome.form, data).spikes["a"]
     propagated = int((free != run_network(before, data).spikes["a"]).sum())
-    assert report["propagated"]["flipped"] == propagated
-    assert row["saturations"] == row["wraps"] == 0
-    assert 30 < row["weight SNR dB"] < 60
-    assert row["weight range"] > 0.6
-    assert 0 < row["membrane range"] < 0.1
+    assert totals.propagated.flipped == propagated
+    assert row.saturations == row.wraps == 0
+    assert 30 < row.weight_snr_db < 60
+    assert row.weight_range > 0.6
+    assert 0 < row.membrane_range < 0.1
 
 
 def test_without_data_it_says_so():
     outcome = Quantize()(layer("threshold=@theta"))
     assert [f.code for f in outcome.findings] == ["SNN506"]
-    assert outcome.report["calibration"] == "weights"
-    assert "teacher-forced" not in outcome.report
+    assert outcome.report.calibration == "weights"
+    assert outcome.report.totals is None
 
 
 def test_membranes_that_are_held_are_reported():
@@ -373,10 +374,10 @@ def test_membranes_that_are_held_are_reported():
     }"""
     before = parse_network(text, {"w": np.where(np.arange(64) < 8, 1.0, -1.0)[None]})
     data = {"x": torch.ones(60, 1, 64).double()}
-    row = Quantize(calibration=data)(before).report["populations"][0]
+    row = Quantize(calibration=data)(before).report.populations[0]
     # 60 steps of -48 · 254 units are held at -131,072.
-    assert row["saturations"] > 0
-    assert row["membrane range"] == 1.0
+    assert row.saturations > 0
+    assert row.membrane_range == 1.0
 
 
 @pytest.mark.parametrize(

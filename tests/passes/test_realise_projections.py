@@ -299,7 +299,7 @@ def test_shared_weights_stay_shared():
 
 def test_the_report_counts_synapses():
     outcome = RealiseProjections()(parse_network(SHARED, {"w": normal(2, 2, 3, 3)}))
-    rows = [tuple(row.values()) for row in outcome.report["projections"]]
+    rows = [tuple(vars(row).values()) for row in outcome.report.projections]
     conv = 4 * 10 * 10  # pairs of channels × positions a 3×3 window sees on a 4×4 map
     assert rows == [
         ("in", "a", conv, conv, "conv"),

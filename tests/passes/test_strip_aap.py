@@ -94,9 +94,9 @@ def test_what_the_head_does_not_read_goes_bit_for_bit():  # rules 1 and 2
     assert outcome.ok
     stripped = outcome.form
     assert set(stripped.heads) == {"0"}
-    gone = set(outcome.report["nodes"])
+    gone = set(outcome.report.nodes)
     assert {"project", "norm"} <= gone
-    assert outcome.report["parameters"] == 4 * 4 + 4 + 4 + 4  # project, γ and β
+    assert outcome.report.parameters == 4 * 4 + 4 + 4 + 4  # project, γ and β
     for node in stripped.nodes.values():
         assert not gone & set(node.inputs)
     given = arrange(X, graph)

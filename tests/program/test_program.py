@@ -18,6 +18,7 @@ from snncc.ir.network import Network
 from snncc.ir.text import print_graph, print_network
 from snncc.passes.base import Outcome, Pass
 from snncc.pipeline import PassError, run
+from snncc.rounding.report import Rounded
 from snncc.verification import Verification
 
 
@@ -243,14 +244,14 @@ def test_a_module_of_one_step_is_called_t_times(spikingjelly):
 def test_the_program_says_what_went(module, program):
     auxiliary = sum(p.numel() for n, p in module.named_parameters() if "auxiliary" in n)
     assert auxiliary > 0
-    assert program.about["stripped"]["parameters"] == auxiliary
-    assert program.about["stripped"]["mac"] > 0
+    assert program.about.stripped.parameters == auxiliary
+    assert program.about.stripped.mac > 0
     assert set(program.auxiliary) <= set(program.graph.nodes)
-    proof = program.about["verification"]
+    proof = program.about.verification.said
     for row in (*proof["module"]["calls"], *proof["passes"]):
         assert row["ties"] == 0
         assert row["neuron-steps"] > 0
-    assert program.about["passes"][-1] == "balance-delays{delays=62}"
+    assert program.about.passes[-1] == "balance-delays{delays=62}"
 
 
 def test_a_kept_aap_runs_on_the_host_on_the_programs_spikes(module):
@@ -299,7 +300,7 @@ def test_an_option_that_is_not_there_is_refused(module, options, said):
 
 
 def steps_of_passes(program):
-    return sum(row["neuron-steps"] for row in program.about["verification"]["passes"])
+    return sum(row.compared for row in program.about.verification.passes)
 
 
 def test_calibration_data_takes_part_in_the_verification(module):
@@ -311,7 +312,7 @@ def test_calibration_data_takes_part_in_the_verification(module):
     assert one % 4 == 0  # two samples of the example, two drawn ones
     assert two == 7 * one // 4
     none = snncc.compile(module, events(2), target="reference", input="spike", verify=False)
-    assert none.about["verification"] is None
+    assert none.about.verification is None
 
 
 @pytest.mark.slow
@@ -369,7 +370,7 @@ def test_stripping_saves_the_macs_and_the_chip_does_only_acs(module, program):
     simulation = snncc.simulate(program, events(3))
     assert simulation.before.samples == simulation.after.samples == 3
     classifier = 4 * 6  # as written it reads averages, once per sample
-    assert simulation.before.total.mac == 3 * (program.about["stripped"]["mac"] + classifier)
+    assert simulation.before.total.mac == 3 * (program.about.stripped.mac + classifier)
     assert simulation.after.total.mac == 0
     assert simulation.after.total.ac > 0
 
@@ -377,7 +378,7 @@ def test_stripping_saves_the_macs_and_the_chip_does_only_acs(module, program):
 @pytest.mark.slow
 def test_stock_only_puts_relays_in_the_place_of_delays(module, program):
     stock = snncc.compile(module, events(2), input="spike", stock_only=True)
-    assert stock.about["passes"][-2:] == ["balance-delays", "check-stock"]
+    assert stock.about.passes[-2:] == ("balance-delays", "check-stock")
     relays = [p.name for p in stock.scheduled.populations if p.role == "relay"]
     assert relays
     assert not any(p.role == "relay" for p in program.scheduled.populations)
@@ -444,7 +445,7 @@ def test_a_saved_program_comes_back_as_it_was(program, folder):
     assert print_network(again.scheduled) == print_network(program.scheduled)
     assert print_graph(again.graph) == print_graph(program.graph)
     assert again.findings == program.findings
-    assert again.about == json.loads(json.dumps(program.about))
+    assert again.about == program.about
     assert (again.target, again.head, again.auxiliary) == ("loihi", "0", program.auxiliary)
     x = events(3, seed=9)
     assert torch.equal(again.run(x).logits, program.run(x).logits)
@@ -610,21 +611,22 @@ def test_a_program_in_whole_numbers_runs_in_them(module, program, rounded):
 
 
 def test_it_reports_what_rounding_does(rounded):
-    report = rounded.about["reports"]["quantize"]
-    assert report["calibration"] == "9 samples"
-    rows = {row["population"]: row for row in report["populations"]}
+    report = rounded.about.reports[Rounded]
+    assert report.calibration == "9 samples"
+    rows = {row.population: row for row in report.populations}
     assert rows.keys() == {
         p.name for p in (*rounded.network.populations, *rounded.network.readouts)
     }
     for row in rows.values():
-        assert 0 < row["weight range"] <= 1
-        if row["role"] == "neuron":
-            assert {"flipped", "saturations", "wraps", "membrane range"} <= row.keys()
-            assert row["weight SNR dB"] > 30
-    assert report["teacher-forced"]["part"] < 0.005
-    assert 7 <= report["same class"]["samples"] <= report["same class"]["of"] == 9
-    assert report["teacher-forced"]["flipped"] <= report["propagated"]["flipped"]
-    assert rounded.about["options"]["weight_bits"] == 8
+        assert 0 < row.weight_range <= 1
+        if row.role == "neuron":
+            assert {"flipped", "saturations", "wraps", "membrane range"} <= row.said.keys()
+            assert row.weight_snr_db > 30
+    totals = report.totals
+    assert totals.teacher_forced.part < 0.005
+    assert 7 <= totals.same_class.samples <= totals.same_class.of == 9
+    assert totals.teacher_forced.flipped <= totals.propagated.flipped
+    assert rounded.about.options.weight_bits == 8
 
 
 @pytest.mark.slow
@@ -634,9 +636,9 @@ def test_the_passes_behind_the_rounding_are_verified_in_whole_numbers(rounded):
     assert not any(p.role == "relay" for p in relayed.network.populations)
     assert {p.neuron.dv for p in relayed.scheduled.populations if p.role == "relay"} == {4095}
     for each in (rounded, relayed):
-        names = [name.partition("{")[0] for name in each.about["passes"]]
+        names = [name.partition("{")[0] for name in each.about.passes]
         assert names.index("quantize") + 1 == names.index("balance-delays")
-        assert not any(row["ties"] for row in each.about["verification"]["passes"])
+        assert not any(row.ties for row in each.about.verification.passes)
 
 
 @dataclass(frozen=True)

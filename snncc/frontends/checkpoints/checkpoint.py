@@ -23,10 +23,10 @@ from snncc.frontends.checkpoints.rebuilding import (
     recipe,
 )
 from snncc.frontends.checkpoints.unpickle import read, shown
-from snncc.frontends.data import InputKind
 from snncc.frontends.layout import USUAL, Layout, is_layout
 from snncc.frontends.named import check_named
 from snncc.ir.files import write_whole
+from snncc.options import InputKind
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from snncc.diagnostics import Finding, SnnccError, refuse
 from snncc.frontends.checkpoints.differences import alike, differences, reset_away
 from snncc.frontends.checkpoints.factory import find, imported, load_state, make, network
 from snncc.frontends.checkpoints.unpickle import shown
-from snncc.frontends.data import InputKind
 from snncc.frontends.named import FACTORY
 from snncc.frontends.scripts.guard import is_guard
+from snncc.options import InputKind
 
 FORMAT = 1
 """The format of these files; a reader knows those up to its own."""

@@ -5,6 +5,6 @@ samples of it can be read alone.
 """
 
 from snncc.frontends.data.opening import open_recordings
-from snncc.frontends.data.recordings import Array, InputKind, Recordings
+from snncc.frontends.data.recordings import Array, Recordings
 
-__all__ = ["Array", "InputKind", "Recordings", "open_recordings"]
+__all__ = ["Array", "Recordings", "open_recordings"]

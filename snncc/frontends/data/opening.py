@@ -18,10 +18,11 @@ from snncc.frontends.data.encoders import Encoded, Encoder, without_time
 from snncc.frontends.data.hdf5 import open_hdf5
 from snncc.frontends.data.npy import open_npy
 from snncc.frontends.data.npz import open_npz
-from snncc.frontends.data.recordings import Array, InputKind, Recordings, Stored, damaged
+from snncc.frontends.data.recordings import Array, Recordings, Stored, damaged
 from snncc.frontends.data.values import Demand, blocks, check_values, demands
 from snncc.frontends.layout import Layout, sample_axis
 from snncc.frontends.named import FACTORY
+from snncc.options import InputKind
 
 _HELP = "give an .npz, .npy or HDF5 file, or package.module:factory"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,6 @@ import numpy.typing as npt
 from snncc.diagnostics import Finding, SnnccError, refuse
 
 Array = npt.NDArray[Any]
-
-InputKind = Literal["spike", "count", "analog"]
 
 
 class Stored(Protocol):

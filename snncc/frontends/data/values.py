@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snncc.diagnostics import Finding, refuse
-from snncc.frontends.data.recordings import Array, InputKind, Stored
+from snncc.frontends.data.recordings import Array, Stored
+from snncc.options import InputKind
 
 CHECKED = 8 << 20
 """Bytes of samples whose values are checked at once."""

@@ -9,11 +9,11 @@ from typing import cast
 
 from snncc.diagnostics import refuse
 from snncc.frontends.checkpoints.checkpoint import Checkpoint, Said
-from snncc.frontends.data import InputKind
 from snncc.frontends.nir.exact import facts
 from snncc.frontends.nir.file import read_file
 from snncc.frontends.nir.network import FileNetwork
 from snncc.frontends.nir.timing import Timing, notes, timing_of
+from snncc.options import InputKind
 
 
 def open_nir(spec: str, allow: Sequence[str] = (), said: Said | None = None) -> Checkpoint:

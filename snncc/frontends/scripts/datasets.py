@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from snncc.frontends.data import InputKind
+from snncc.options import InputKind
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import nn
@@ -23,6 +22,7 @@ from snncc.frontends.torch.states import Held, Place, changed, held
 from snncc.frontends.torch.widening import Widened
 from snncc.ir.graph import Graph, Rate
 from snncc.ir.ops import Delay, Identity, Input, Spiking
+from snncc.options import InputKind
 from snncc.passes.recognise_neurons import RecogniseNeurons
 from snncc.recognition.beginnings import is_step
 from snncc.recognition.rolling import rolled
@@ -41,9 +41,6 @@ CALLS = 5
 
 ABOUT_LOOPS = frozenset({"SNN112", "SNN301", "SNN309", "SNN310", "SNN314", "SNN318"})
 """What a loop may end in whose steps do not follow those of the input."""
-
-
-InputKind = Literal["spike", "count", "analog"]
 
 
 INPUT = "input"

@@ -20,9 +20,10 @@ from snncc.frontends.torch.guards import other_answers
 from snncc.frontends.torch.notes import Notes
 from snncc.frontends.torch.options import wrong_option
 from snncc.frontends.torch.recorder import Recorder
-from snncc.frontends.torch.runs import InputKind, Run, record_run
+from snncc.frontends.torch.runs import Run, record_run
 from snncc.ir.graph import Graph
 from snncc.ir.inference import with_values
+from snncc.options import InputKind
 from snncc.passes.recognise_neurons import RecogniseNeurons
 
 Integers = Mapping[tuple[str, torch.dtype], str]

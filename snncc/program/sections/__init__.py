@@ -18,7 +18,7 @@ from snncc.report import Section, facts
 
 def title(program: Parts) -> str:
     """The title of the program's report."""
-    return f"{program.about['source'].get('name', program.network.name)} for {program.target}"
+    return f"{program.about.source.get('name', program.network.name)} for {program.target}"
 
 
 def sections(program: Parts, processes: Mapping[str, Any] | None = None) -> list[Section]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from snncc.ir.stages import Mapped
@@ -13,6 +11,7 @@ from snncc.mapping.reports import Cut, Placed, Routed
 from snncc.program.parts import Parts
 from snncc.report import Section, Table
 from snncc.report.charts import bars, cells
+from snncc.reports import Reports
 from snncc.targets import target as find_target
 from snncc.targets.chip import Chip
 from snncc.targets.mesh import Mesh
@@ -26,8 +25,8 @@ def cores(program: Parts) -> Section | None:
     network, chip = program.scheduled, find_target(program.target).chip
     if chip is None or not isinstance(network, Mapped):
         return None
-    reports = program.about["reports"]
-    cut = Cut.read(reports["partition"])
+    reports = program.about.reports
+    cut = reports[Cut]
     limits = Table.of(
         "core utilisation",
         {"limit of a core": "text", "has": "count", "mean used": "share", "most used": "share",
@@ -55,9 +54,8 @@ def cores(program: Parts) -> Section | None:
     return Section("cores", "The cores", says, (limits, _traffic(reports), held), pictures)
 
 
-def _traffic(reports: Mapping[str, Mapping[str, object]]) -> Table:
-    cut, placed = Cut.read(reports["partition"]), Placed.read(reports["place"])
-    routed = Routed.read(reports["route"])
+def _traffic(reports: Reports) -> Table:
+    cut, placed, routed = reports[Cut], reports[Placed], reports[Routed]
     return Table.of(
         "what a step waits for",
         {"per step": "text", "here": "count", "to compare with": "count", "which is": "text"},

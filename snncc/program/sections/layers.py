@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from snncc.ir.network import Network, Place, Population
 from snncc.ir.stages import Scheduled
+from snncc.mapping.reports import Cut
+from snncc.passes.realise_projections import Maps
 from snncc.program.parts import Parts
 from snncc.report import Picture, Section, Table
 from snncc.report.charts import Edge, Node, network
@@ -22,7 +24,8 @@ MOST_PICTURES = 24
 def layers(program: Parts) -> Section:
     """Every population, gate and relay, the projections between them, and a picture of both."""
     whole = program.scheduled or program.network
-    held = program.about["reports"].get("partition", {}).get("places", {})
+    cut = program.about.reports.get(Cut)
+    held = {} if cut is None else cut.places
     kinds = {name: _kind(place) for name, place in whole.places.items()}
     levels = whole.levels if isinstance(whole, Scheduled) else {}
     places = Table.of(
@@ -39,7 +42,7 @@ def layers(program: Parts) -> Section:
         "projections",
         {"from": "text", "to": "text", "ops": "text", "synapses": "count", "delay": "count",
          "waits": "count"},
-        list(_projections(whole, program.about["reports"])),
+        list(_projections(whole, program.about.reports.get(Maps))),
     ).without_empty()  # fmt: skip
     nodes = [
         Node(name, kinds[name], places.said(row))
@@ -61,11 +64,9 @@ def _kind(place: Place) -> str:
     return place.role if isinstance(place, Population) else type(place).__name__.lower()
 
 
-def _projections(
-    whole: Network, reports: Mapping[str, Mapping[str, list[dict[str, int | str]]]]
-) -> Iterator[tuple[str | int | None, ...]]:
-    rows = reports.get("realise-projections", {}).get("projections", [])
-    counted = {(row["source"], row["target"]): row["synapses after"] for row in rows}
+def _projections(whole: Network, maps: Maps | None) -> Iterator[tuple[str | int | None, ...]]:
+    rows = () if maps is None else maps.projections
+    counted = {(row.source, row.target): row.synapses_after for row in rows}
     for p in whole.projections:
         ops = " → ".join(type(op).__name__.lower() for op in p.map) or "identity"
         waits = whole.late(p) if isinstance(whole, Scheduled) else None

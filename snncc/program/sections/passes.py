@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from snncc.ir.size import Size
 from snncc.program.parts import Parts
 from snncc.report import Section, Table
 from snncc.report.charts import bars
@@ -10,12 +9,11 @@ from snncc.report.charts import bars
 
 def passes(program: Parts) -> Section | None:
     """The size of the network as it was traced and behind each pass; None where it is unknown."""
-    sizes = [Size.read(each) for each in program.about.get("sizes", ())]
+    sizes = program.about.sizes
     if not sizes:
         return None
-    names = ["as traced", *program.about["passes"]]
-    compared = {row["pass"]: row["neuron-steps"]
-                for row in (program.about["verification"] or {}).get("passes", ())}  # fmt: skip
+    names, record = ["as traced", *program.about.passes], program.about.verification
+    compared = {} if record is None else {row.applied: row.compared for row in record.passes}
     table = Table.of(
         "the network before and after each pass",
         {"after": "text", "form": "text", "ops or places": "count", "edges": "count",

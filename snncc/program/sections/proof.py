@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from snncc.program.parts import Parts
 from snncc.report import Section, Table
-from snncc.verification.elsewhere import Opinion
-from snncc.verification.record import Record
 
 
 def proof(program: Parts) -> Section:
     """Both ends of the proof: the calls of the module, and both sides of each pass."""
-    plain = program.about["verification"]
-    title = "Verification"
-    if plain is None:
+    record, title = program.about.verification, "Verification"
+    if record is None:
         return Section("verification", title, ("Nothing was compared: --no-verify.",))
-    record = Record.read(plain)
     calls = Table.of(
         "module against the recorded network",
         {"input": "text", "samples": "count", "arithmetic": "text", "neuron-steps": "count",
@@ -43,6 +39,6 @@ def proof(program: Parts) -> Section:
         f"SHA-256 of the module's source {record.source[:12]}…, of its weights "
         f"{record.weights[:12]}….",
     )
-    if other := plain.get("elsewhere"):
-        says = (*says, f"onnxruntime ran the file, too: {Opinion(**other).said}.")
+    if record.elsewhere is not None:
+        says = (*says, f"onnxruntime ran the file, too: {record.elsewhere.said}.")
     return Section("verification", title, says, (calls, passes, populations, versions))

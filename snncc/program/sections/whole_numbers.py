@@ -5,12 +5,13 @@ from __future__ import annotations
 from snncc.program.parts import Parts
 from snncc.report import Section, Table
 from snncc.report.charts import bars
+from snncc.rounding.report import Rounded
 
 
 def whole_numbers(program: Parts) -> Section | None:
     """Range, signal-to-noise ratio, overflows and flips of each population; None in floats."""
-    report = program.about["reports"].get("quantize")
-    if not report:
+    report = program.about.reports.get(Rounded)
+    if report is None:
         return None
     table = Table.of(
         "whole numbers by layer",
@@ -18,30 +19,27 @@ def whole_numbers(program: Parts) -> Section | None:
          "SNR of weights": "decibel", "membrane range used": "share", "overflows": "count",
          "flips made": "count", "of neuron-steps": "count", "part": "share"},
         [
-            (row["population"], row["role"], _thresholds(row.get("threshold")),
-             row.get("weight range"), row.get("weight SNR dB"), row.get("membrane range"),
-             row["saturations"] + row["wraps"] if "wraps" in row else None,
-             row.get("flipped"), row.get("neuron-steps"),
-             row["flipped"] / row["neuron-steps"] if row.get("neuron-steps") else None)
-            for row in report["populations"]
+            (row.population, row.role, _thresholds(row.threshold), row.weight_range,
+             row.weight_snr_db, row.membrane_range, row.overflows, row.flipped, row.neuron_steps,
+             row.part)
+            for row in report.populations
         ],
     ).without_empty()  # fmt: skip
-    says, tables = [f"Scales are chosen from {report['calibration']}."], [table]
-    if "neuron-steps" in report:
+    says, tables = [f"Scales are chosen from {report.calibration}."], [table]
+    if (totals := report.totals) is not None:
         says.append(
             "Flips made: each layer is given the right spikes, so that only its own flips count. "
             "Flips made and inherited: with all that earlier flips change."
         )
-        steps = report["neuron-steps"]
         tables.append(
             Table.of(
                 "flips of all neurons",
                 {"flips": "text", "spikes that differ": "count", "of neuron-steps": "count",
                  "part": "share"},
                 [
-                    (name, report[key]["flipped"], steps, report[key]["part"])
-                    for name, key in (("made", "teacher-forced"),
-                                      ("made and inherited", "propagated"))
+                    (name, flips.flipped, totals.neuron_steps, flips.part)
+                    for name, flips in (("made", totals.teacher_forced),
+                                        ("made and inherited", totals.propagated))
                 ],
             )
         )  # fmt: skip
@@ -57,9 +55,9 @@ def whole_numbers(program: Parts) -> Section | None:
     return Section("whole-numbers", "Whole numbers", tuple(says), tuple(tables), tuple(pictures))
 
 
-def _thresholds(bounds: list[float] | None) -> str | None:
+def _thresholds(bounds: tuple[float, float] | None) -> str | None:
     """The smallest and the largest threshold."""
-    if not bounds:
+    if bounds is None:
         return None
-    least, most = (f"{bound:,.6g}" for bound in (bounds[0], bounds[-1]))
+    least, most = (f"{bound:,.6g}" for bound in bounds)
     return least if least == most else f"{least} to {most}"

@@ -125,11 +125,11 @@ def test_what_overflows_is_reported_and_overflows_alike(lava, tmp_path):
     run = run_network(form, data)
     assert run.wraps["a"] > 100  # sums of a Conv in 24 bits, currents in 24
     assert run.saturations["b"] > 10
-    rows = Quantize(calibration=data)(network).report["populations"]
-    (a, b) = (row for row in rows if row["role"] == "neuron")
-    assert a["wraps"] == run.wraps["a"]
-    assert b["saturations"] > 10
-    assert b["membrane range"] == 1
+    rows = Quantize(calibration=data)(network).report.populations
+    (a, b) = (row for row in rows if row.role == "neuron")
+    assert a.wraps == run.wraps["a"]
+    assert b.saturations > 10
+    assert b.membrane_range == 1
     tally = agree({"overflowing": (form, data)}, tmp_path)
     assert (tally.wraps, tally.saturations) == (
         sum(run.wraps.values()), sum(run.saturations.values()),

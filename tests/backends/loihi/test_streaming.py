@@ -17,6 +17,7 @@ from snncc.backends.loihi import emit
 from snncc.backends.loihi.simulation import simulate
 from snncc.frontends.checkpoints import open_model
 from snncc.ir.interpreter import run_network
+from snncc.mapping.reports import Schedule
 
 DST = Path(__file__).parents[3] / "examples" / "dst"
 
@@ -79,8 +80,8 @@ def test_recurrent_neurons_of_snntorch(lava):
     torch.manual_seed(1)
     x = 2 * torch.randn(5, 6, 6)
     program = snncc.compile(Recurrent().eval(), x, layout="TN")
-    schedule = program.about["reports"]["balance-delays"]
-    assert (schedule["idle steps"], schedule["steps a sample"]) == (1, 6)
+    schedule = program.about.reports[Schedule]
+    assert (schedule.idle_steps, schedule.steps_a_sample) == (1, 6)
     found = snncc.simulate(program, x, "lava", keep=None)
     assert found.agreement.differing == 0
     assert found.agreement.compared == 5 * 6 * (9 + 7)
@@ -96,7 +97,7 @@ def test_recordings_back_to_back_are_as_each_alone(lava, tmp_path):
     program = snncc.compile(checkpoint.module, torch.zeros(checkpoint.shape), input="spike")
     with np.load(DST / "test.npz") as data:
         inputs = program.arrange(data["inputs"][:, :10])
-    network, latency = program.scheduled, program.about["reports"]["balance-delays"]["latency"]
+    network, latency = program.scheduled, program.about.reports[Schedule].latency
     emit(network, tmp_path / "loihi")
     assert f"LATENCY = {latency}\n" in (tmp_path / "loihi" / "network.py").read_text()
     together = simulate(tmp_path / "loihi", network, inputs, timeout=300)

@@ -59,7 +59,7 @@ def test_numbers_are_taken_as_they_are(tmp_path):
         mine = getattr(opened.module, f"{place.name}_synapses").weight0
         (wire,) = program.network.incoming[place.name]
         assert (torch.from_numpy(program.network.tensors[wire.map[-1].weight]) == mine).all()
-    assert "quantize" not in " ".join(program.about["passes"])
+    assert "quantize" not in " ".join(program.about.passes)
 
 
 @pytest.fixture(scope="module")
