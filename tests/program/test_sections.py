@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import snncc
 from snncc.program.sections import sections
 from snncc.program.sections.layers import MOST, layers
 from snncc.report import Table
+from snncc.verification.elsewhere import Opinion
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +148,12 @@ def test_a_large_network_is_folded_by_stage():
     drawn = [len(p.spec["layer"][1]["data"]["values"]) for p in stages]
     assert drawn == [10] * 5
     assert len(section.tables[0].rows) == len(program.network.places)
+
+
+def test_what_another_program_said_of_the_file_is_in_the_proof(compiled):
+    program, *_ = compiled
+    record = replace(program.about.verification, elsewhere=Opinion(9, 2))
+    about = replace(program.about, verification=record)
+    (section,) = (s for s in sections(replace(program, about=about)) if s.key == "verification")
+    said = "onnxruntime ran the file, too: the outputs of 2 of 9 samples differ, 2 of them by "
+    assert f"{said}rounding." in section.says

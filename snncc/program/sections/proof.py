@@ -32,11 +32,13 @@ def proof(program: Parts) -> Section:
         record.populations.items(),
     )
     versions = Table.of("versions", {"library": "text", "version": "text"}, record.versions.items())
-    says = (
+    says: tuple[str, ...] = (
         "Every spike of every neuron at every step was compared: the module with the network that "
         "was recorded of it, then the network before and after each pass. A spike that differs "
         "stops the compilation, so that none differs here. snncc verify runs this record again.",
         f"SHA-256 of the module's source {record.source[:12]}…, of its weights "
         f"{record.weights[:12]}….",
     )
+    if record.elsewhere is not None:
+        says = (*says, f"onnxruntime ran the file, too: {record.elsewhere.said}.")
     return Section("verification", title, says, (calls, passes, populations, versions))
