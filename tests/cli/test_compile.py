@@ -62,12 +62,12 @@ def test_it_writes_a_program_and_says_what_it_did(run, model, tmp_path):
     steps, samples = (
         sum(call[what] for call in proof["module"]["calls"]) for what in ("neuron-steps", "samples")
     )
-    assert f"module → network: 0 of {steps:,} neuron-steps differ over {samples} samples" in said
+    assert f"module → network: 0 of {steps:,} neuron-steps differ, {samples} samples in" in said
     steps = sum(row["neuron-steps"] for row in proof["passes"])
     assert f"network → program: 0 of {steps:,} neuron-steps differ" in said
     assert "gate population" in said
     assert "latency " in said
-    assert f"a sample every {program.graph.time_steps} steps" in said
+    assert f"one sample every {program.graph.time_steps} steps" in said
     assert ", 0 relay neurons" in said
     assert "of our own 2 DelayLine, 1 Recorder" in said
     assert "written      out" in said
@@ -81,7 +81,7 @@ def test_stock_only(run, model):
     result = run("compile", model, "-o", "out", "--stock-only")
     assert result.exit_code == 0, result.output
     assert "relay population" in result.stdout
-    assert "of our own none" in result.stdout
+    assert "of the package: none" in result.stdout
     soft = run("compile", model, "-o", "soft", "--stock-only", "--reset", "soft")
     assert soft.exit_code == 1
     assert "error[SNN213]" in soft.stderr
