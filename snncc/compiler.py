@@ -34,7 +34,7 @@ from snncc.pipeline import (
 from snncc.program import Program
 from snncc.program.about import About, Gone
 from snncc.verification import Agreement, Probe, Verification, agreement, probes, record_of
-from snncc.verification.elsewhere import second_opinion
+from snncc.verification.elsewhere import Opinion, second_opinion
 from snncc.verification.probes import affordable, arranged, for_passes, recordings
 
 if TYPE_CHECKING:
@@ -85,11 +85,21 @@ def check(
     only for a ``target`` that is not there (SNN313) or has no such ``weight_bits`` (SNN316).
     """
     options = Options(
-        head=_head(head), cut_merge=cut_merge, strict=strict, stock_only=stock_only,
-        weight_bits=weight_bits,
+        _head(head), input, layout, time_steps, cut_merge=cut_merge, strict=strict,
+        stock_only=stock_only, weight_bits=weight_bits,
     )  # fmt: skip
+    return checked(module, example_input, target, options)
+
+
+def checked(
+    module: nn.Module, example_input: ArrayLike | Value, target: str, options: Options
+) -> Report:
+    """`check`, with its options as one value."""
     passes = plan(target, options).passes
-    reading = read(module, example_input, time_steps=time_steps, layout=layout, input=input)
+    reading = read(
+        module, example_input, time_steps=options.time_steps, layout=options.layout,
+        input=options.input,
+    )  # fmt: skip
     findings = list(reading.findings)
     if reading.graph is not None:
         said = collected(reading.graph, passes)
@@ -150,47 +160,60 @@ def compile(
         _head(head), input, layout, time_steps, keep_aap, cut_merge, strict, stock_only,
         weight_bits, reset,
     )  # fmt: skip
+    return compiled(
+        module, example_input, target, options, calibration=calibration, verify=verify,
+        print_after=print_after, on_pass=on_pass, source=source,
+    )  # fmt: skip
+
+
+def compiled(
+    module: nn.Module,
+    example_input: ArrayLike | Value,
+    target: str,
+    options: Options,
+    *,
+    calibration: ArrayLike | Value | None = None,
+    verify: bool = True,
+    print_after: Collection[str] = (),
+    on_pass: Observer | None = None,
+    source: Mapping[str, str] | None = None,
+) -> Program:
+    """`compile`, with the options of the manifest as one value."""
     planned = plan(target, options)
-    begin = time.perf_counter()
     example = as_example(example_input)
-    before = held(module)
-    recording = record(module, example, time_steps=time_steps, layout=layout, input=input)
-    restore(before, held(module))
-    graph = recording.graph
-    seconds = {"trace": time.perf_counter() - begin}
     data = None if calibration is None else as_example(calibration)
-    agreed = verification = opinion = None
-    if verify:
-        begin = time.perf_counter()
-        agreed = agreement(module, graph, probes(recording, example, data))
-        opinion = second_opinion(module, graph, agreed.probes)
-        restore(before, held(module))
-        seconds["verify the module"] = time.perf_counter() - begin
-        verification = Verification(arranged(graph, for_passes(agreed.probes)))
-    if reset is not None:
-        graph = with_reset(graph, reset)
+    recorded = _recorded(module, example, data, options, verify)
+    graph = recorded.recording.graph
+    if options.reset is not None:
+        graph = with_reset(graph, options.reset)
     measured = None if data is None else recordings(graph, data, CALIBRATION)
     if measured is not None:
         planned = planned.calibrated(arranged(graph, [measured]))
+    verification = recorded.verification
     result = run(
         graph, planned.passes, verify=verification, print_after=print_after, on_pass=on_pass
     )
-
     network, scheduled = planned.forms(result)
-    stripped = without_aap(result)
+    stripped, agreed = without_aap(result), recorded.agreed
     gone = tuple(name for name in graph.nodes if name not in stripped.nodes)
+    proof = None
+    if agreed is not None and verification is not None:
+        samples, opinion = recorded.recording.samples, recorded.opinion
+        proof = record_of(module, agreed, verification.checks, samples, opinion)
+    said = (
+        *unasked(recorded.recording, agreed),
+        *(agreed.findings if agreed else ()),
+        *result.findings,
+    )
     return Program(
         network,
         graph,
         target,
         next(iter(stripped.heads), ""),
         gone,
-        keep_aap,
+        options.keep_aap,
         scheduled,
-        findings=worth_saying(
-            (*unasked(recording, agreed), *(agreed.findings if agreed else ()), *result.findings),
-            keep_aap,
-        ),
+        findings=worth_saying(said, options.keep_aap),
         about=About(
             dict(source or {"name": type(module).__qualname__}),
             options,
@@ -198,13 +221,44 @@ def compile(
             result.reports,
             tuple(map(Size.of, (graph, *result.forms))),
             what_went(graph, stripped, gone),
-            record_of(module, agreed, verification.checks, recording.samples, opinion)
-            if agreed is not None and verification is not None
-            else None,
+            proof,
         ),
         inputs=_users(agreed, measured),
-        seconds={**seconds, **result.timings},
+        seconds={**recorded.seconds, **result.timings},
     )
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A module as it was recorded, and where it was compared, how and with what."""
+
+    recording: Recording
+    seconds: Mapping[str, float]
+    agreed: Agreement | None = None
+    opinion: Opinion | None = None
+    verification: Verification | None = None
+
+
+def _recorded(
+    module: nn.Module, example: Value, data: Value | None, options: Options, verify: bool
+) -> _Recorded:
+    """Record ``module``, and with ``verify`` compare it with its Graph; it is left as it was."""
+    begin = time.perf_counter()
+    before = held(module)
+    recording = record(
+        module, example, time_steps=options.time_steps, layout=options.layout, input=options.input
+    )
+    restore(before, held(module))
+    seconds = {"trace": time.perf_counter() - begin}
+    if not verify:
+        return _Recorded(recording, seconds)
+    begin, graph = time.perf_counter(), recording.graph
+    agreed = agreement(module, graph, probes(recording, example, data))
+    opinion = second_opinion(module, graph, agreed.probes)
+    restore(before, held(module))
+    seconds["verify the module"] = time.perf_counter() - begin
+    verification = Verification(arranged(graph, for_passes(agreed.probes)))
+    return _Recorded(recording, seconds, agreed, opinion, verification)
 
 
 def worth_saying(findings: Iterable[Finding], keep_aap: bool) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ import click
 
 from snncc.cli.compile import stock_only_option, target_option, weight_bits_option
 from snncc.cli.errors import Command, say
-from snncc.cli.model import Options, gather_options, model_options, open_model
+from snncc.cli.model import ModelOptions, gather_options, model_options, open_model
 
 if TYPE_CHECKING:
     from snncc.diagnostics import Finding
@@ -50,7 +50,7 @@ def command(
     strict: bool,
     stock_only: bool,
     weight_bits: int | None,
-    options: Options,
+    options: ModelOptions,
 ) -> None:
     """Say everything that stands between MODEL and a target.
 
@@ -105,15 +105,14 @@ def checked(arguments: Sequence[str]) -> tuple[Finding, ...]:
 def _findings(
     model: str,
     target: str,
-    options: Options,
+    options: ModelOptions,
     strict: bool,
     stock_only: bool,
     weight_bits: int | None,
 ) -> tuple[Finding, ...]:
     opened = open_model(model, options)
-    return opened.check(
-        target, options, strict=strict, stock_only=stock_only, weight_bits=weight_bits
-    ).findings
+    chosen = opened.options(options, strict=strict, stock_only=stock_only, weight_bits=weight_bits)
+    return opened.check(target, chosen).findings
 
 
 def _origin(model: str) -> str:

@@ -11,7 +11,7 @@ import click
 
 from snncc.cli.errors import Command, say
 from snncc.cli.model import (
-    Options,
+    ModelOptions,
     encode_options,
     model_options,
     open_model,
@@ -81,7 +81,7 @@ def command(
     model: str,
     target: str,
     output: Path | None,
-    options: Options,
+    options: ModelOptions,
     calibrate: str | None,
     encode: Encoder | None,
     weight_bits: int | None,
@@ -114,15 +114,18 @@ def command(
     passes = target_passes(target, stock_only=stock_only, weight_bits=weight_bits)
     count = len(frontend_passes()) + len(passes)
     opened = open_model(model, options, calibrate, resets=True, encode=encode)
+    chosen = opened.options(
+        options,
+        weight_bits=weight_bits,
+        reset=None if reads_equations(model) else options.reset,
+        strict=strict,
+        keep_aap=keep_aap,
+        stock_only=stock_only,
+    )
     with counted("compiling", count + 1) as advance:
         program = opened.compile(
             target,
-            options,
-            weight_bits=weight_bits,
-            reset=None if reads_equations(model) else options.reset,
-            strict=strict,
-            keep_aap=keep_aap,
-            stock_only=stock_only,
+            chosen,
             verify=not no_verify,
             print_after=print_after,
             on_pass=lambda stage: advance(1),

@@ -9,7 +9,7 @@ import click
 
 from snncc.cli.errors import Command, say
 from snncc.cli.export import own_step, writing_options
-from snncc.cli.model import Options, model_options, open_model
+from snncc.cli.model import ModelOptions, model_options, open_model
 
 if TYPE_CHECKING:
     from snncc.ir.graph import Graph
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("output", metavar="FILE.onnx|FILE.nir", type=click.Path(path_type=Path))
 @writing_options
 @model_options()
-def command(source: str, output: Path, dtype: str, reader: str, options: Options) -> None:
+def command(source: str, output: Path, dtype: str, reader: str, options: ModelOptions) -> None:
     """Write MODEL, as it was traced, as FILE; its ending says in which format.
 
     Nothing is compiled. MODEL is compared with what was traced, and that with the file, which is

@@ -12,7 +12,7 @@ import click
 from snncc.cli.compile import target_option, weight_bits_option
 from snncc.cli.errors import Command
 from snncc.cli.model import (
-    Options,
+    ModelOptions,
     encode_options,
     model_options,
     open_model,
@@ -163,7 +163,9 @@ def writing_options(function: F) -> F:
     return result
 
 
-def own_step(options: Options, source: str, *, to_nir: bool) -> tuple[Options, float | None]:
+def own_step(
+    options: ModelOptions, source: str, *, to_nir: bool
+) -> tuple[ModelOptions, float | None]:
     """What is left to say of MODEL, and --dt for a NIR file that is written from it.
 
     Of a MODEL that is a NIR file, --dt is of both.
@@ -229,7 +231,7 @@ def command(
     encode: Encoder | None,
     target: str,
     weight_bits: int | None,
-    options: Options,
+    options: ModelOptions,
 ) -> None:
     """Write a compiled program, or a MODEL that is compiled for it, for another tool."""
     from snncc.options import InputKind
@@ -252,6 +254,6 @@ def command(
         program = load(what)
     else:
         opened = open_model(what, options, encode=encode)
-        program = opened.compile(target, options, weight_bits=weight_bits)
+        program = opened.compile(target, opened.options(options, weight_bits=weight_bits))
     order = Order(program, what, output, form, dtype, data, encode, reader, dt)
     click.echo(WRITERS[form_of_file](order))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snncc.frontends.data import Array, Recordings
     from snncc.frontends.data.encoders import Encoder
     from snncc.frontends.layout import Layout
-    from snncc.options import InputKind
+    from snncc.options import InputKind, Options
     from snncc.program import Program
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,8 +74,8 @@ class Order(click.ParamType):  # type: ignore[type-arg]
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line says about a model."""
+class ModelOptions:
+    """How MODEL is read, as the command line says; `Model.options` are those of a compilation."""
 
     input_shape: tuple[int, ...] | None
     time_steps: int | None
@@ -139,34 +139,34 @@ class Model:
     calibration: torch.Tensor | None = None
     encoder: str = ""
 
+    def options(self, said: ModelOptions, **more: Any) -> Options:
+        """The options of a compilation: of the model, the command line and ``more``."""
+        from snncc.options import Options
+
+        return Options(
+            head=said.head, input=self.input, layout=self.layout, time_steps=self.time_steps,
+            cut_merge=said.cut_merge, **more,
+        )  # fmt: skip
+
     def compile(self, target: str, options: Options, **more: Any) -> Program:
-        """The program, compiled with these options and ``more`` of `snncc.compile`."""
-        from snncc.compiler import compile
+        """The program, compiled with these options and ``more`` of `snncc.compiler.compiled`."""
+        from snncc.compiler import compiled
 
         source = {"name": self.source, "sha256": self.sha256}
         if self.encoder:
             source["encoder"] = self.encoder
-        program = compile(
-            self.module, self.example, target, source=source, calibration=self.calibration,
-            **self._known(options), **more,
+        program = compiled(
+            self.module, self.example, target, options, source=source,
+            calibration=self.calibration, **more,
         )  # fmt: skip
         return replace(program, findings=(*self.notes, *program.findings))
 
-    def check(self, target: str, options: Options, **more: Any) -> Report:
-        """The findings, with these options and ``more`` of `snncc.check`."""
-        from snncc.compiler import check
+    def check(self, target: str, options: Options) -> Report:
+        """The findings, with these options."""
+        from snncc.compiler import checked
 
-        report = check(self.module, self.example, target, **self._known(options), **more)
+        report = checked(self.module, self.example, target, options)
         return replace(report, findings=(*self.notes, *report.findings))
-
-    def _known(self, options: Options) -> dict[str, Any]:
-        return {
-            "head": options.head,
-            "input": self.input,
-            "layout": self.layout,
-            "time_steps": self.time_steps,
-            "cut_merge": options.cut_merge,
-        }
 
 
 def reading_options(function: F) -> F:
@@ -203,7 +203,7 @@ def reading_options(function: F) -> F:
 
 
 def model_options(*, kind: bool = True) -> Callable[[F], F]:
-    """The options of `Options`, given to the command as one argument ``options``.
+    """The options of `ModelOptions`, given to the command as one argument ``options``.
 
     Without ``kind`` the name --input is left to the command.
     """
@@ -271,7 +271,7 @@ def gather_options(function: F) -> F:
     @functools.wraps(function)
     def gathered(*args: Any, **given: Any) -> Any:
         said = {name: given.pop(name) for name in _MODEL_OPTIONS}
-        options = Options(input=given.pop("kind", None), **said)
+        options = ModelOptions(input=given.pop("kind", None), **said)
         return function(*args, options=options, **given)
 
     result: Any = gathered
@@ -309,7 +309,7 @@ def encode_options(function: F) -> F:
 
 def open_model(
     spec: str,
-    options: Options,
+    options: ModelOptions,
     like: str | None = None,
     resets: bool = False,
     encode: Encoder | None = None,
@@ -362,7 +362,7 @@ def _takes(
     shape: tuple[int, ...] | None,
     layout: Layout | None,
     time_steps: int | None,
-    options: Options,
+    options: ModelOptions,
     spec: str,
 ) -> tuple[Layout, tuple[int, ...], int | None]:
     """Layout, example shape with all axes, and T of a model of one step; options come first."""

@@ -8,7 +8,7 @@ import click
 
 from snncc.cli.compile import target_option
 from snncc.cli.errors import Command
-from snncc.cli.model import Options, model_options, open_model, refuse_model_options, there
+from snncc.cli.model import ModelOptions, model_options, open_model, refuse_model_options, there
 
 
 @click.command("show", cls=Command)
@@ -30,7 +30,7 @@ from snncc.cli.model import Options, model_options, open_model, refuse_model_opt
 )
 @target_option
 @model_options()
-def command(what: str, form: str, language: str, target: str, options: Options) -> None:
+def command(what: str, form: str, language: str, target: str, options: ModelOptions) -> None:
     """Print a compiled program or a model."""
     from snncc import report
     from snncc.ir.dot import dot
@@ -42,7 +42,8 @@ def command(what: str, form: str, language: str, target: str, options: Options) 
         refuse_model_options(what, "target")
         program, processes = load(what), processes_of(Path(what))
     else:
-        program = open_model(what, options).compile(target, options, verify=False)
+        opened = open_model(what, options)
+        program = opened.compile(target, opened.options(options), verify=False)
     if language == "html":
         text = report.page(sections.title(program), sections.sections(program, processes))
         click.echo(text, nl=False)

@@ -10,7 +10,7 @@ import click
 from snncc.cli.compile import keep_aap_option
 from snncc.cli.errors import Command, interrupted
 from snncc.cli.model import (
-    Options,
+    ModelOptions,
     encode_options,
     model_options,
     open_model,
@@ -168,7 +168,7 @@ def command(
     report_path: Path | None,
     traced: tuple[int, ...],
     keep_aap: bool,
-    options: Options,
+    options: ModelOptions,
 ) -> None:
     """Run a compiled program, or a model compiled on the way, on recordings.
 
@@ -216,7 +216,8 @@ def command(
         program, processes = load(what), processes_of(Path(what))
     else:
         target = (chip_name if on_chip else None) or backend.target
-        program = open_model(what, options, encode=encode).compile(target, options)
+        opened = open_model(what, options, encode=encode)
+        program = opened.compile(target, opened.options(options))
     if keep_aap:
         program = replace(program, keep_aap=True)
     with ExitStack() as stack:

@@ -77,20 +77,27 @@ class Reading:
 
     def dataset(self, group: h5py.Group, name: str) -> np.ndarray:
         """The values of a dataset, after a look at its size and at how it is stored."""
+        dataset = self.stored(group, name)
+        if dataset is None:
+            raise self.damaged(f"`{name}` of `{group.name}` is no tensor")
+        if dataset.size is None or dataset.size > LARGEST:
+            raise self.damaged(f"`{name}` of `{group.name}` has more than {LARGEST:,} values")
+        return np.asarray(dataset[()])
+
+    def stored(self, group: h5py.Group, name: str) -> h5py.Dataset | None:
+        """A dataset whose values lie in the file itself and need no code; None for a group."""
         import h5py
 
         self._check_link(group, name)
         dataset = group[name]
         if not isinstance(dataset, h5py.Dataset):
-            raise self.damaged(f"`{name}` of `{group.name}` is no tensor")
+            return None
         if dataset.is_virtual or dataset.external:
             raise self._elsewhere(f"`{name}` of `{group.name}`")
         if dataset.compression not in PLAIN or dataset.scaleoffset is not None:
             said = f"`{name}` of `{group.name}` in {self.source} is packed in a way not read here"
             raise refuse("SNN304", said, help="pack it with gzip or not at all")
-        if dataset.size is None or dataset.size > LARGEST:
-            raise self.damaged(f"`{name}` of `{group.name}` has more than {LARGEST:,} values")
-        return np.asarray(dataset[()])
+        return dataset
 
     def text(self, group: h5py.Group, name: str) -> str:
         """The one text that a dataset holds."""

@@ -153,7 +153,7 @@ def narrow_enough(most: float) -> bool:
 def _fixed_recurrence(
     reset: str, when: str, leaks: bool, has_current: bool, narrow: bool
 ) -> Callable[..., tuple[int, int]]:
-    """One compiled loop, as `_recurrence` is."""
+    """One compiled loop, and long for it, as `_recurrence` is."""
     hard, soft = reset == "hard", reset == "soft"
     now, both = when == "now", when == "both"
     # numba computes in 64 bits and LLVM in 32 what is cut to them at once.

@@ -103,7 +103,7 @@ def open_hdf5(path: Path, opened: contextlib.ExitStack) -> dict[str, _Dataset]:
     except EOFError:
         raise _no_hdf5(path) from None
     if why := listed.get("refused"):
-        raise refuse(why["code"], f"{path}: {why['said']}", help=why["help"])
+        raise refuse(why["code"], why["said"], help=why["help"])
     found = {}
     for name, about in listed["datasets"].items():
         dtype, shape = np.dtype(about["dtype"]), tuple(about["shape"])

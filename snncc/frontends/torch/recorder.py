@@ -209,15 +209,7 @@ class Recorder(Builder, TorchFunctionMode):
             return self._form(name, inputs[0], args, kwargs, result)
         base = base_name(name)
         if base not in self.handlers:
-            if not any(True for _ in tensors_in(result)):
-                raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
-            said, help = f"nobody here knows the op {name}", ""
-            if base in DRAWS:
-                said, help = f"{name} draws random numbers, for which a network has no op", ENCODER
-            error = self.refuse("SNN301", said, help)
-            if not isinstance(result, torch.Tensor) or result.dim():
-                raise error
-            self.lose(result, error)  # one number for all samples: a branch may ask about it
+            self._unknown(name, base, result)
             return result
         parameters, handler = self.handlers[base]
         if name == "__get__":
@@ -235,6 +227,18 @@ class Recorder(Builder, TorchFunctionMode):
             return result if written or answer is None else answer
         except MixedAxes as error:
             raise self.refuse("SNN112", f"{base}: {error}") from None
+
+    def _unknown(self, name: str, base: str, result: Any) -> None:
+        """An op without a handler. Raises SnnccError, but for one number for all samples."""
+        if not any(True for _ in tensors_in(result)):
+            raise self.refuse("SNN302", f"{name} turns data of the run into a Python value")
+        said, help = f"nobody here knows the op {name}", ""
+        if base in DRAWS:
+            said, help = f"{name} draws random numbers, for which a network has no op", ENCODER
+        error = self.refuse("SNN301", said, help)
+        if not isinstance(result, torch.Tensor) or result.dim():
+            raise error
+        self.lose(result, error)  # a branch may ask about it
 
     def _form(
         self, name: str, tensor: torch.Tensor, args: Sequence[Any], kwargs: Mapping[str, Any],
