@@ -17,6 +17,8 @@ ROOMS = (
 )  # fmt: skip
 BESIDE = ("snncc.mapping", "snncc.rounding", "snncc.lowering")
 """Rooms below the passes that do not know each other."""
+SIDES = ("snncc.backends", "snncc.frontends")
+"""Rooms beside the passes: these and the ir know neither."""
 
 
 @cache
@@ -52,6 +54,11 @@ def test_no_circle():
         *(("snncc.passes", room) for room in BESIDE),
         *itertools.permutations(BESIDE, 2),
         ("snncc.compiler", "snncc.program"),
+        *((side, room) for side in SIDES for room in ("snncc.passes", "snncc.ir")),
+        ("snncc.passes", "snncc.backends"),
+        ("snncc.program", "snncc.backends"),
+        ("snncc.program", "snncc.report"),
+        *(("snncc.cli", room) for room in ("snncc.compiler", "snncc.program", "snncc.simulation")),
     ],
 )
 def test_a_room_does_not_know_those_above_it(above, below):
@@ -59,3 +66,11 @@ def test_a_room_does_not_know_those_above_it(above, below):
     inside = [name for name in arrows if name == below or name.startswith(f"{below}.")]
     known = {name for start in inside for name in nx.descendants(arrows, start)}
     assert not [name for name in known if name == above or name.startswith(f"{above}.")]
+
+
+def test_blocks_for_training_know_nothing_of_the_compiler():
+    arrows = imports()
+    inside = {name for name in arrows if name.startswith("snncc.nn.")}
+    known = {name for start in inside for name in nx.descendants(arrows, start)}
+    outside = known - inside - {"snncc.nn"}
+    assert not {name for name in outside if not name.startswith("snncc.diagnostics")}
