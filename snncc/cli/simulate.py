@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from snncc.cli.progress import adding, bars
 from snncc.cli.unused import refuse_unused
 
 if TYPE_CHECKING:
+    from snncc.backends.base import Backend
     from snncc.frontends.data import Array
     from snncc.frontends.data.encoders import Encoder
     from snncc.program import Program
@@ -183,10 +186,10 @@ def command(
     import torch
 
     from snncc import report, run_report
-    from snncc.backends.base import Replays, Runs, parse
-    from snncc.diagnostics import Exit, refuse
+    from snncc.backends.base import Replays, parse
+    from snncc.diagnostics import Exit
     from snncc.ir.mapping import Mapping
-    from snncc.program import load, processes_of, sections
+    from snncc.program import sections
     from snncc.rasters import writing
     from snncc.registry import with_known
     from snncc.simulation import MEMORY, simulate
@@ -194,30 +197,13 @@ def command(
 
     backend = parse(spec)
     backend = replace(backend, **with_known(backend, {} if level is None else {"level": level}))
-    on_chip = isinstance(backend, Replays)
-    if not on_chip:
-        names = ("level", "chip_name", "timing_path", "mapping_path")
-        refuse_unused(names, "belongs to --backend cycle")
-    if not isinstance(backend, Runs):
-        refuse_unused(("timeout",), "belongs to --backend lava")
-    if timing_path and timing_path.suffix not in (".json", ".npz"):
-        raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
-    if report_path is not None and report_path.resolve().is_relative_to(Path(what).resolve()):
-        said = (
-            f"--report {report_path} lies in the program's folder, which stays as it was compiled"
-        )
-        raise click.UsageError(f"{said}; name a file outside")
+    _refuse_options_without_effect(backend)
+    _refuse_paths(what, timing_path, report_path)
     chip = None if chip_name is None else find_chip(chip_name)
     mapping = None if mapping_path is None else Mapping.load(mapping_path)
 
-    processes = None
-    if Path(what).is_dir():
-        refuse_model_options(what)
-        program, processes = load(what), processes_of(Path(what))
-    else:
-        target = (chip_name if on_chip else None) or backend.target
-        opened = open_model(what, options, encode=encode)
-        program = opened.compile(target, opened.options(options))
+    target = (chip_name if isinstance(backend, Replays) else None) or backend.target
+    program, processes = _opened(what, target, options, encode)
     if keep_aap:
         program = replace(program, keep_aap=True)
     with ExitStack() as stack:
@@ -238,7 +224,7 @@ def command(
         samples = {number: program.arrange(data.take(number, number + 1)) for number in shown}
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
-    try:
+    with _refusing_unwritable():
         if timing_path is not None and simulation.timing is not None:
             simulation.timing.save(timing_path)
         if report_path is not None:
@@ -247,13 +233,57 @@ def command(
                 *run_report.sections(program, simulation, source, labels, samples),
             ]
             report.write(report_path, sections.title(program), several)
-    except OSError as error:
-        message = f"{error.filename} cannot be written: {error.strerror}"
-        raise refuse("SNN305", message, help="name a file in a folder that is there") from None
     if simulation.partial:
         interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
     if simulation.agreement is not None and not simulation.agreement.equal:
         click.get_current_context().exit(int(Exit.VIOLATIONS))
+
+
+def _opened(
+    what: str, target: str, options: ModelOptions, encode: Encoder | None
+) -> tuple[Program, Mapping[str, Any] | None]:
+    """A compiled program and its package's processes, or a model compiled for ``target``."""
+    from snncc.program import load, processes_of
+
+    if Path(what).is_dir():
+        refuse_model_options(what)
+        return load(what), processes_of(Path(what))
+    opened = open_model(what, options, encode=encode)
+    return opened.compile(target, opened.options(options)), None
+
+
+def _refuse_options_without_effect(backend: Backend) -> None:
+    """Raise a usage error for an option of another kind of backend."""
+    from snncc.backends.base import Replays, Runs
+
+    if not isinstance(backend, Replays):
+        names = ("level", "chip_name", "timing_path", "mapping_path")
+        refuse_unused(names, "belongs to --backend cycle")
+    if not isinstance(backend, Runs):
+        refuse_unused(("timeout",), "belongs to --backend lava")
+
+
+def _refuse_paths(what: str, timing_path: Path | None, report_path: Path | None) -> None:
+    """Raise a usage error for a file that is not written, before anything is computed."""
+    if timing_path and timing_path.suffix not in (".json", ".npz"):
+        raise click.UsageError(f"--timing {timing_path}: the name ends in .json or .npz")
+    if report_path is not None and report_path.resolve().is_relative_to(Path(what).resolve()):
+        said = (
+            f"--report {report_path} lies in the program's folder, which stays as it was compiled"
+        )
+        raise click.UsageError(f"{said}; name a file outside")
+
+
+@contextmanager
+def _refusing_unwritable() -> Iterator[None]:
+    """Raise SNN305 for a file that cannot be written."""
+    from snncc.diagnostics import refuse
+
+    try:
+        yield
+    except OSError as error:
+        message = f"{error.filename} cannot be written: {error.strerror}"
+        raise refuse("SNN305", message, help="name a file in a folder that is there") from None
 
 
 def summary(

@@ -91,6 +91,7 @@ def test_graphs_that_hold_themselves_are_refused(tmp_path):
 
 def test_a_file_on_which_hdf5_never_ends(monkeypatch):
     monkeypatch.setattr(hdf5, "SECONDS", 3.0)
+    monkeypatch.setattr(hdf5, "SECONDS_PER_MEGABYTE", 0.0)
     refused(FILES / "never-ends.nir", "SNN305", "takes longer than 3 s")
 
 
