@@ -32,12 +32,21 @@ def run(monkeypatch, tmp_path):
     return call
 
 
+def on_disk(folder):
+    """When each file was written; what Python keeps of an import does not count."""
+    return {
+        path: path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
+    }
+
+
 @pytest.fixture
 def refused(run, tmp_path):
     """Call snncc and see that it refuses with one sentence and leaves nothing on disk."""
 
     def call(*arguments, said, code=2):
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        before = on_disk(tmp_path)
         result = run(*arguments)
         assert result.exit_code == code, result.output
         assert result.stdout == ""
@@ -47,7 +56,7 @@ def refused(run, tmp_path):
         if not lines[0].startswith("Usage:"):
             assert len(lines) == 1
             assert lines[0].startswith("error[")
-        after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        after = on_disk(tmp_path)
         assert after == before
         return result
 

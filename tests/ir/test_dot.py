@@ -42,6 +42,3 @@ def test_a_network(network):
 def test_its_size(network):
     size = Size.of(network)
     assert size == Size("Network", nodes=4, edges=4, neurons=6, numbers=6)
-    assert Size.read(vars(size)) == size
-    with pytest.raises(TypeError):
-        Size.read({"form": "Network"})

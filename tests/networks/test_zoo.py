@@ -139,7 +139,7 @@ def test_a_sum_says_what_it_costs_beside_a_gate(zoo):
 
     for index, kind in enumerate(("axons", "synapses")):
         more = cost(networks["ADD"])[index] - cost(networks["IAND"])[index]
-        assert more == sums["term by term"][kind] - sums["with gates"][kind]
+        assert more == getattr(sums.term_by_term, kind) - getattr(sums.with_gates, kind)
         assert more > 0
 
 
