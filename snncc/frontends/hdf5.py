@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 """Maximum time for reading a small file, the start of its process included."""
 
-SECONDS_PER_MEGABYTE = 0.2
+SECONDS_PER_MEGABYTE = 1.0
 """How much longer a larger file may take."""
 
 MEMORY = 16 << 30
