@@ -13,7 +13,7 @@ import torch
 from snncc.arithmetic import classes
 from snncc.backends.base import Replays, find
 from snncc.ir.interpreter.membranes import traces
-from snncc.ir.work import CMOS_45NM, Operations
+from snncc.ir.work import CMOS_45NM, Energy, Operations
 from snncc.program import Program
 from snncc.report import Cell, Picture, Section, Table, facts
 from snncc.report.charts import bars, cells, lines
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from snncc.ir.interpreter import Value
+    from snncc.report.section import Kind
     from snncc.simulation import Simulation
 
 NEURONS = 24
@@ -160,6 +161,16 @@ def spikes(program: Program, simulation: Simulation) -> Section:
     return Section("spikes", "Spikes", says, (table,), pictures)
 
 
+_COSTS: Mapping[str, Kind] = {
+    "AC": "count", "MAC": "count", "neuron updates": "count", "energy of AC and MAC": "joule",
+}  # fmt: skip
+
+
+def _costs(done: Operations, price: Energy, samples: int) -> tuple[float, ...]:
+    """What the columns of `_COSTS` hold, per sample."""
+    return tuple(each / samples for each in (done.ac, done.mac, done.updates, price(done)))
+
+
 def work(program: Program, simulation: Simulation) -> Section:
     """Where the AC and MAC of a sample are, by layer, before and after compiling."""
     samples = simulation.samples
@@ -171,15 +182,13 @@ def work(program: Program, simulation: Simulation) -> Section:
         into[at] = into.get(at, Operations()) + done
     after = Table.of(
         "a sample as compiled, by layer",
-        {"layer": "text", "AC": "count", "MAC": "count", "neuron updates": "count",
-         "energy of AC and MAC": "joule"},
+        {"layer": "text", **_COSTS},
         [
-            (name, done.ac / samples, done.mac / samples, done.updates / samples,
-             price(done) / samples)
+            (name, *_costs(done, price, samples))
             for name, done in into.items()
             if done != Operations()
         ],
-    )  # fmt: skip
+    )
     before = Table.of(
         "a sample as trained, by op",
         {"op": "text", "AC": "count", "MAC": "count", "energy of AC and MAC": "joule"},
@@ -195,14 +204,9 @@ def work(program: Program, simulation: Simulation) -> Section:
         columns["auxiliary path on the host"] = (simulation.host.total, CMOS_45NM)
     total = Table.of(
         "a sample in all",
-        {"network": "text", "AC": "count", "MAC": "count", "neuron updates": "count",
-         "energy of AC and MAC": "joule"},
-        [
-            (name, done.ac / samples, done.mac / samples, done.updates / samples,
-             cost(done) / samples)
-            for name, (done, cost) in columns.items()
-        ],
-    )  # fmt: skip
+        {"network": "text", **_COSTS},
+        [(name, *_costs(done, cost, samples)) for name, (done, cost) in columns.items()],
+    )
     says = [
         "As trained: the auxiliary path included. As compiled: with its gates and relays, and the "
         "encoders on the host.",

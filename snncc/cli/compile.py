@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,13 +140,13 @@ def command(
 
 def summary(program: Program, model: str, folder: Path) -> list[str]:
     """What was made, a line per fact."""
+    from snncc.program import processes_of
     from snncc.program.overview import line, lines
 
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return [
         f"{model} for {program.target}",
-        *lines(program, manifest.get("processes")),
+        *lines(program, processes_of(folder)),
         line("written", f"{folder} ({size / 1e6:.1f} MB)"),
     ]
 

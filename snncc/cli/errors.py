@@ -28,25 +28,10 @@ class Guarded(click.Command):
             if isinstance(each, click.Option) and each.envvar is None:
                 option = max(each.opts, key=len).strip("-")
                 each.envvar = f"SNNCC_{self.name}_{option}".replace("-", "_").upper()
-        for letter, name, help in _TALKATIVE:
-            self.params.append(
-                click.Option(
-                    [f"-{letter}", f"--{name}"],
-                    is_flag=True,
-                    expose_value=False,
-                    callback=_remember,
-                    help=help,
-                )
-            )
-        self.params.append(
-            click.Option(
-                ["--debug"],
-                is_flag=True,
-                expose_value=False,
-                callback=_remember,
-                help="Show the traceback of an error.",
-            )
-        )
+        self.params += [
+            click.Option(names, is_flag=True, expose_value=False, callback=_remember, help=help)
+            for names, help in _FLAGS
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -84,10 +69,12 @@ def interrupted(ctx: click.Context, where: str = "") -> NoReturn:
     ctx.exit(int(Exit.INTERRUPTED))
 
 
-_TALKATIVE = (
-    ("q", "quiet", "Print errors and results alone: no notes, no warnings, no progress."),
-    ("v", "verbose", "Say more: why each finding matters."),
+_FLAGS = (
+    (["-q", "--quiet"], "Print errors and results alone: no notes, no warnings, no progress."),
+    (["-v", "--verbose"], "Say more: why each finding matters."),
+    (["--debug"], "Show the traceback of an error."),
 )
+"""Of every command; `is_told` says which were given."""
 
 
 def is_told(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -250,10 +250,8 @@ def model_options(*, kind: bool = True) -> Callable[[F], F]:
     return decorate
 
 
-_MODEL_OPTIONS = (
-    "input_shape", "time_steps", "layout", "head", "weights", "allow", "cut_merge",
-    "dt", "discretise", "reset", "reset_when",
-)  # fmt: skip
+_MODEL_OPTIONS = tuple(f.name for f in fields(ModelOptions) if f.name != "input")
+"""Those that every command has under these names; some use --input for something else."""
 
 
 def refuse_model_options(what: str, *others: str, but: Collection[str] = ()) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,7 +189,7 @@ def command(
     from snncc.backends.base import Replays, parse
     from snncc.diagnostics import Exit
     from snncc.ir.mapping import Mapping
-    from snncc.program import sections
+    from snncc.program import processes_of, sections
     from snncc.rasters import writing
     from snncc.registry import with_known
     from snncc.simulation import MEMORY, simulate
@@ -203,7 +203,7 @@ def command(
     mapping = None if mapping_path is None else Mapping.load(mapping_path)
 
     target = (chip_name if isinstance(backend, Replays) else None) or backend.target
-    program, processes = _opened(what, target, options, encode)
+    program = _opened(what, target, options, encode)
     if keep_aap:
         program = replace(program, keep_aap=True)
     with ExitStack() as stack:
@@ -220,7 +220,8 @@ def command(
             dtype=None if dtype is None else getattr(torch, dtype), partial=True,
             on_samples=adding(here, count), on_spikes=add, on_step=there,
         )  # fmt: skip
-        shown = sorted({number for number in traced if number < simulation.samples})
+        several = () if report_path is None else traced
+        shown = sorted({number for number in several if number < simulation.samples})
         samples = {number: program.arrange(data.take(number, number + 1)) for number in shown}
     labels = None if labels is None else labels[: simulation.samples]
     click.echo("\n".join(summary(simulation, what, labels, count)))
@@ -228,28 +229,27 @@ def command(
         if timing_path is not None and simulation.timing is not None:
             simulation.timing.save(timing_path)
         if report_path is not None:
-            several = [
-                *sections.sections(program, processes),
+            where = Path(what)
+            page = [
+                *sections.sections(program, processes_of(where) if where.is_dir() else None),
                 *run_report.sections(program, simulation, source, labels, samples),
             ]
-            report.write(report_path, sections.title(program), several)
+            report.write(report_path, sections.title(program), page)
     if simulation.partial:
         interrupted(click.get_current_context(), f"after {simulation.samples} of {count} samples")
     if simulation.agreement is not None and not simulation.agreement.equal:
         click.get_current_context().exit(int(Exit.VIOLATIONS))
 
 
-def _opened(
-    what: str, target: str, options: ModelOptions, encode: Encoder | None
-) -> tuple[Program, Mapping[str, Any] | None]:
-    """A compiled program and its package's processes, or a model compiled for ``target``."""
-    from snncc.program import load, processes_of
+def _opened(what: str, target: str, options: ModelOptions, encode: Encoder | None) -> Program:
+    """A compiled program, or a model compiled for ``target``."""
+    from snncc.program import load
 
     if Path(what).is_dir():
         refuse_model_options(what)
-        return load(what), processes_of(Path(what))
+        return load(what)
     opened = open_model(what, options, encode=encode)
-    return opened.compile(target, opened.options(options)), None
+    return opened.compile(target, opened.options(options))
 
 
 def _refuse_options_without_effect(backend: Backend) -> None:

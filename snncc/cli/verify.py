@@ -13,6 +13,11 @@ from snncc.cli.model import Shape, encode_options, reading_options, recordings_f
 from snncc.diagnostics import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from snncc.certificate import Line
     from snncc.frontends.data.encoders import Encoder
 
 
@@ -65,18 +70,18 @@ def command(
         raise click.UsageError("--samples, --encode and --seed go with --input")
     if source is not None and model is None:
         raise click.UsageError("--input goes with MODEL, which it is compared with")
-    module = None
+    module: nn.Module | None = None
+    more: Iterator[Line] = iter(())
     if model is not None:
         said = said_of(model, input_shape, dt, discretise, reset, reset_when)
-        said = replace(said, input=load(folder).about.options.input)
-        module = open_model(model, weights=weights, allow=allow, said=said).module
-    lines = verify(folder, module)
-    if source is not None and module is not None:
         program = load(folder)
-        data = ctx.with_resource(recordings_for(program, source, None, samples, encode))
-        lines = chain(lines, on_recordings(program, module, data))
+        said = replace(said, input=program.about.options.input)
+        module = open_model(model, weights=weights, allow=allow, said=said).module
+        if source is not None:
+            data = ctx.with_resource(recordings_for(program, source, None, samples, encode))
+            more = on_recordings(program, module, data)
     same = True
-    for line in lines:
+    for line in chain(verify(folder, module), more):
         mark = {True: "same", False: "DIFFERS", None: "-"}[line.same]
         click.echo(f"  {line.what:<34}{mark:<9}{line.said}")
         same &= line.same is not False

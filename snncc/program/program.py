@@ -20,7 +20,7 @@ from snncc.ir.graph import Node
 from snncc.ir.interpreter import Run, Value, run_graph
 from snncc.ir.ops import Input, WholeSpiking
 from snncc.pages import preformatted
-from snncc.program import folder, overview
+from snncc.program import folder, overview, sections
 from snncc.program.parts import Parts
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class Program(Parts):
         """What was made, as `snncc compile` prints it."""
         if not self.about.source:
             return repr(self)
-        name = self.about.source.get("name", self.network.name)
-        return "\n".join([f"{name} for {self.target}", *overview.lines(self)])
+        return "\n".join([sections.title(self), *overview.lines(self)])
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
