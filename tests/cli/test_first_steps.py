@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from python_process import ROOT, python
 
-ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "first-steps.md"
 
 
@@ -19,18 +15,6 @@ def blocks(language):
     """The texts of the blocks in that language; commands have none."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
     return [text for name, text in found if name == language]
-
-
-def call(folder, *arguments):
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=500,
-    )
 
 
 def test_what_init_prints(run, tmp_path):
@@ -51,14 +35,14 @@ def test_the_page(tmp_path):
     network = re.search(r"<<'END'\n(.*?)END\n", shown, re.DOTALL)[1]
     (tmp_path / "snncc_network.py").write_text(network)
     for file in ("train.py", "save.py"):
-        done = call(tmp_path, file)
+        done = python(tmp_path, file)
         assert done.returncode == 0, done.stderr
     _, with_allow = blocks("")
     (proposed,) = re.findall(r"^snncc compile .*", shown, re.MULTILINE)
     for command in (proposed, with_allow):
-        done = call(tmp_path, "-m", *shlex.split(command))
+        done = python(tmp_path, "-m", *shlex.split(command))
         assert done.returncode == 0, done.stderr
-    refused = call(tmp_path, "-m", "snncc", "compile", "net.pt")
+    refused = python(tmp_path, "-m", "snncc", "compile", "net.pt")
     assert refused.returncode == 2
     assert "SNN350" in refused.stderr
     assert "`train:Net(hidden=32)`" in refused.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import random
 import subprocess
 import sys
@@ -14,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+from python_process import python
 from torch import nn
 
-import snncc
 from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends.checkpoints import open_model, save_model
 from snncc.frontends.checkpoints.differences import alike
@@ -405,19 +404,7 @@ def test_what_the_command_line_says_of_it(tmp_path: Path) -> None:
 
 
 def snncc_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return script(folder, "-m", "snncc", *arguments)
-
-
-def script(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    root = str(Path(snncc.__file__).parents[1])
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": root},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    return python(folder, "-m", "snncc", *arguments, timeout=100)
 
 
 @pytest.mark.parametrize(
@@ -507,7 +494,7 @@ def save():
 def test_a_class_of_the_script_that_runs(tmp_path: Path) -> None:
     """Saved by the script, compiled and verified by the command line, which does not train."""
     (tmp_path / "train.py").write_text(TRAIN % 'if __name__ == "__main__":\n    ')
-    done = script(tmp_path, "train.py")
+    done = python(tmp_path, "train.py", timeout=100)
     assert done.returncode == 0, done.stderr
     done = snncc_command(tmp_path, "check", "net.pt", "--allow", "train:Net")
     assert done.returncode == 0, done.stderr
@@ -518,7 +505,7 @@ def test_a_class_of_the_script_that_runs(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_script_that_would_train_again(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN % "")
-    done = script(tmp_path, "train.py")
+    done = python(tmp_path, "train.py", timeout=100)
     assert done.returncode == 1
     assert "SNN351" in done.stderr
     assert 'line 20 is not under `if __name__ == "__main__":`' in done.stderr
@@ -527,6 +514,6 @@ def test_a_script_that_would_train_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_session_has_no_name(tmp_path: Path) -> None:
-    done = script(tmp_path, "-c", TRAIN % "")
+    done = python(tmp_path, "-c", TRAIN % "", timeout=100)
     assert "SNN316: `Net` was defined in an interactive session" in done.stderr
     assert not (tmp_path / "net.pt").exists()

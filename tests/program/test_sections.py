@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_program import on_a_chip
 
 import snncc
 from snncc.program.sections import sections
@@ -20,14 +21,7 @@ from snncc.verification.elsewhere import Opinion
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """A program in whole numbers on a chip; its tables, and its manifest as it was written."""
-    torch.manual_seed(0)
-    module = snncc.nn.DualStreamResNet(
-        in_channels=2, classes=4, widths=[4, 6], blocks=[1, 1], gate="or"
-    ).eval()
-    inputs = (np.random.default_rng(0).random((5, 4, 2, 8, 8)) < 0.4).astype(np.uint8)
-    program = snncc.compile(
-        module, inputs, "loihi1", input="spike", weight_bits=8, calibration=inputs
-    )
+    program, _ = on_a_chip()
     path = tmp_path_factory.mktemp("program") / "p"
     program.save(path)
     return program, path, json.loads((path / "manifest.json").read_text())

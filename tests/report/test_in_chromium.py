@@ -6,6 +6,7 @@ import chromium
 import numpy as np
 import pytest
 import torch
+from small_program import on_a_chip
 
 import snncc
 from snncc import report, run_report
@@ -16,14 +17,7 @@ from snncc.simulation import simulate
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """A report with every section: whole numbers, cores, a run, the chip, a sample."""
-    torch.manual_seed(0)
-    module = snncc.nn.DualStreamResNet(
-        in_channels=2, classes=4, widths=[4, 6], blocks=[1, 1], gate="or"
-    ).eval()
-    inputs = (np.random.default_rng(0).random((5, 4, 2, 8, 8)) < 0.4).astype(np.uint8)
-    program = snncc.compile(
-        module, inputs, "loihi1", input="spike", weight_bits=8, calibration=inputs
-    )
+    program, inputs = on_a_chip()
     simulation = simulate(program, inputs, level="cycle")
     several = [
         *sections.sections(program),

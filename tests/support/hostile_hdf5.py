@@ -7,11 +7,21 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
-from snncc.diagnostics import SnnccError
+from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends.checkpoints import open_model
 
 VALUES = (0.0, -1.0, 0.5, 3.0, 1e9, 1e30, -(2.0**63), np.inf, np.nan)
+
+
+def refused(path: Path, code: str, match: str) -> None:
+    """Opening the file is refused, in one sentence."""
+    with pytest.raises(SnnccError, match=match) as caught:
+        open_model(str(path))
+    assert caught.value.findings[0].code == code
+    assert caught.value.exit_code == Exit.BAD_INPUT
+    assert "\n" not in str(caught.value)
 
 
 def mutated(seed: int, data: bytes) -> bytes:

@@ -10,11 +10,10 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from hostile_hdf5 import mutated, outcome, revalued
+from hostile_hdf5 import mutated, outcome, refused, revalued
 from net_files import even, neuron, write
 from net_references import unpacked
 
-from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends import hdf5
 from snncc.frontends.checkpoints import open_model
 
@@ -24,14 +23,6 @@ def plain(path) -> h5py.File:
     layer = {"type": "dense", "inFeatures": 2, "weight": even(1, 2, 2), "neuron": neuron()}
     write(path, [layer])
     return h5py.File(path, "r+")
-
-
-def refused(path, code: str, match: str) -> None:
-    with pytest.raises(SnnccError, match=match) as caught:
-        open_model(str(path))
-    assert caught.value.findings[0].code == code
-    assert caught.value.exit_code == Exit.BAD_INPUT
-    assert "\n" not in str(caught.value)
 
 
 def test_the_plain_file_opens(tmp_path):

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snncc.diagnostics import Exit, SnnccError
 from snncc.frontends import hdf5
 from snncc.frontends.checkpoints import open_model
 
 h5py = pytest.importorskip("h5py")
-from hostile_hdf5 import mutated, outcome  # noqa: E402
+from hostile_hdf5 import mutated, outcome, refused  # noqa: E402
 
 FILES = Path(__file__).parent / "files"
 
@@ -33,14 +32,6 @@ def plain(path: Path) -> h5py.File:
         node[f"nodes/{name}/shape"] = np.array([2])
     node["nodes/fc/weight"] = np.eye(2)
     return file
-
-
-def refused(path: Path, code: str, match: str) -> None:
-    with pytest.raises(SnnccError, match=match) as caught:
-        open_model(str(path))
-    assert caught.value.findings[0].code == code
-    assert caught.value.exit_code == Exit.BAD_INPUT
-    assert "\n" not in str(caught.value)
 
 
 def test_the_plain_file_opens(tmp_path):

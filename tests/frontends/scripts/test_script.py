@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from python_process import ROOT, python
 from training_scripts import CASES, GUARD, Case
 
-import snncc
 from snncc.cli.init import lines
 from snncc.diagnostics import SnnccError
 from snncc.frontends.layout import sample_axis, shape_of
 from snncc.frontends.scripts.proposal import Proposal
 from snncc.frontends.scripts.script import survey
-
-ROOT = Path(snncc.__file__).parents[1]
 
 
 def proposed(text: str) -> tuple[Proposal, str]:
@@ -52,19 +47,11 @@ def compiles(case: Case, folder: Path) -> None:
     name, text = proposal.file
     if name:
         Path(name).write_text(text)
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     commands = [["-m", *shlex.split(command)] for command in proposal.commands]
     recordings(proposal)
     said = []
     for command in (["train.py"], *commands):
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=500,
-        )
+        done = python(folder, *command)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
     assert "module → network: 0 of " in said[1]
