@@ -133,11 +133,13 @@ def simulate(
         # Lava keeps 64 messages per channel in /dev/shm unless told otherwise.
         process.create_runtime(config, compile_config={"pypy_channel_size": 2})
         watched = (process, folder, parent, steps, done)
-        threading.Thread(target=watch, args=watched, daemon=True).start()
+        watcher = threading.Thread(target=watch, args=watched, daemon=True)
+        watcher.start()
         process.run(RunSteps(num_steps=steps))
         if isinstance(recorder, Sinks):
             recorder.write(files)
         done.set()
+        watcher.join()  # two threads that wait for one process: the later one is told nothing
         process.stop()
     except BaseException:
         done.set()
