@@ -176,3 +176,19 @@ def test_weights_of_another_network(run, script):
 
 def test_nothing_to_import(refused, model):
     refused("init", model, "--allow-import", said="the proposal has no factory to call")
+
+
+@pytest.mark.parametrize("name", ["make", "net", "build"])
+def test_a_factory_of_any_name_is_called(run, tmp_path, monkeypatch, name):
+    """The file to write defines `make`, which must not call itself in place of the script's."""
+    text = SCRIPT.replace("import torch\n", "import snncc, torch\n", 1)
+    text = text.replace("def __init__(self)", "def __init__(self, width)").replace("16", "width")
+    making = f"def {name}(width):\n    return Net(width)\n\nif __name__"
+    text = text.replace("if __name__", making).replace("net = Net()", f"model = {name}(16)")
+    script = tmp_path / f"train_{name}.py"
+    script.write_text(text.replace("net.", "model."))
+    said = run("init", script.name).stdout
+    monkeypatch.syspath_prepend(tmp_path)
+    names = {}
+    exec(said.partition("<<'END'\n")[2].partition("END\n")[0], names)
+    assert names["make"]().fc.out_features == 16

@@ -712,7 +712,11 @@ def _knows(path: Path, package: str) -> bool:
 def _making(spec: str, arguments: str, imports: list[str], changes: list[str]) -> str:
     """A file with a function without arguments that makes the network."""
     module, _, name = spec.partition(":")
-    head = [*imports, f"from {module} import {name.partition('.')[0]}"]
+    top, _, inner = name.partition(".")
+    head = [*imports, f"from {module} import {top}"]
+    if top in ("make", "net"):  # names of this file: `make` would call itself
+        head[-1] += " as factory"
+        name = f"factory.{inner}" if inner else "factory"
     if not changes:
         body = [f"return {name}({arguments})"]
     else:
