@@ -34,9 +34,10 @@ def commands() -> str:
         context = click.Context(command, info_name=path)
         usage = " ".join(command.collect_usage_pieces(context))
         lines += ["", f"## {path}", "", _block(f"{path} {usage}"), "", command.help or ""]
-        options = [record for p in command.params if (record := p.get_help_record(context))]
-        if options:
-            lines += ["", *_table(("option", "meaning"), ((f"`{n}`", _cell(h)) for n, h in options))]
+        options = [p for p in command.params if isinstance(p, click.Option)]
+        records = [record for p in options if (record := p.get_help_record(context))]
+        rows = ((f"`{_cell(names)}`", _cell(meaning)) for names, meaning in records)
+        lines += ["", *_table(("option", "meaning"), rows)]
     return "\n".join(lines)
 
 
@@ -108,7 +109,7 @@ def backends() -> str:
     for name in registry.names(registry.BACKENDS):
         each = registry.find(registry.BACKENDS, name)
         done = [words for words, test in does.items() if test(each())]
-        lines += ["", f"## {name}", "", f"Takes a {each.takes.__name__}; {', '.join(done)}."]
+        lines += ["", f"## {name}", "", "; ".join([f"Takes a {each.takes.__name__}", *done]) + "."]
         lines += _options(each)
         lines += _documentation(each)
     return "\n".join(lines)
@@ -118,7 +119,8 @@ def _options(part: Any) -> list[str]:
     options = registry.options(part)
     if not options:
         return ["", "No options."]
-    rows = ((f"`{f.name.replace('_', '-')}`", f"`{f.default}`") for f in options)
+    shown = [f"`{f.default}`" if f.default != "" else "none" for f in options]
+    rows = ((f"`{f.name.replace('_', '-')}`", text) for f, text in zip(options, shown, strict=True))
     return ["", *_table(("option", "default"), rows)]
 
 
@@ -135,7 +137,7 @@ def machines() -> str:
         "[Describe your own chip](../targets.md). Every constant has a source, or is marked as "
         "assumed."
     )
-    lines = ["# Targets and constants", "", said, *_documentation(Chip)]
+    lines = ["# Targets and constants", "", said, "", "## What a chip is", *_documentation(Chip)]
     meanings = _meanings()
     for target in targets():
         lines += ["", f"## {target.name}", "", f"{target.title}.", ""]
@@ -183,11 +185,30 @@ def python() -> str:
 
 
 def _signature(path: str, thing: Any) -> str:
+    """How to call ``thing``, with its annotations as they are written in the code."""
     try:
-        signature = inspect.signature(thing)
+        found = inspect.signature(thing)
     except (TypeError, ValueError):
         return path
-    return path + re.sub(r"<[^>]*>", "…", str(signature))
+    parameters = [
+        each.replace(annotation=_Written(each.annotation))
+        if isinstance(each.annotation, str)
+        else each
+        for each in found.parameters.values()
+    ]
+    result = found.return_annotation
+    written = found.replace(
+        parameters=parameters,
+        return_annotation=_Written(result) if isinstance(result, str) else result,
+    )
+    return path + re.sub(r"<[^>]*>", "…", str(written))
+
+
+class _Written(str):
+    """An annotation, shown without quotation marks."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _block(text: str, language: str = "text") -> str:
