@@ -1,7 +1,7 @@
 """Links from a page to files of the repository that are not in docs/.
 
 With ``repo_url`` in mkdocs.yml they lead to the repository; without, the path stands in their
-place. A link to a file that is not there is a warning, and so an error of ``mkdocs build --strict``.
+place. A link to a file that is not there is a warning, so that ``mkdocs build --strict`` fails.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def machines() -> str:
     lines = ["# Targets and constants", "", said, "", "## What a chip is", *_documentation(Chip)]
     meanings = _meanings()
     for target in targets():
-        lines += ["", f"## {target.name}", "", f"{target.title}.", ""]
+        lines += ["", f"## {target.name}", "", f"{target.title[0].upper()}{target.title[1:]}.", ""]
         lines += [f"Backends: {', '.join(target.backends)}.", ""]
         lines += [f"Passes of its own: {', '.join(target.passes) or 'none'}."]
         if target.constants:
