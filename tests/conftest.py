@@ -12,6 +12,7 @@ A test that uses the fixture ``lava`` runs where Lava's interpreter is, and is m
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,13 @@ def nir_tools() -> Path:
     if not (folder / "nirtorch").is_dir():
         missing("the frameworks that read NIR files are not installed; ./run-tests installs them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mkdocs() -> None:
+    """The generator of the documentation site is installed."""
+    if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("material") is None:
+        missing("mkdocs-material is not installed; ./run-tests installs it")
 
 
 @pytest.fixture
